@@ -1,0 +1,52 @@
+/*
+ * snapshot.h: contract 2, the table of messages of one session.
+ *
+ * A sealed memfd, all integers little-endian (the only byte order we run on):
+ *
+ *     header   magic u64, version u32, count u32, octets u64, strings u64   32 octets
+ *     rows     count times: wire u64, uidl u32 (offset), uidl_n u16, flags u16   16
+ *     strings  the UIDLs, one after another, no separators
+ *
+ * The keeper builds it once and hands the same one out again while nothing changed. The
+ * front checks it once, whole, and then reads it without further checks; the seals keep
+ * it as it was checked.
+ */
+#ifndef IPC_SNAPSHOT_H
+#define IPC_SNAPSHOT_H
+
+#include "pop3/view.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SNAPSHOT_MAGIC        UINT64_C(0x31304e5354534552) /* "RESTSN01" */
+#define SNAPSHOT_VERSION      1
+#define SNAPSHOT_HEADER       32
+#define SNAPSHOT_ROW          16
+#define SNAPSHOT_MESSAGES_MAX 4000000U
+#define SNAPSHOT_UIDL_MAX     255 /* 70 by RFC 1939 s.7; imported ones may be longer */
+
+enum snapshot_flag {
+	SNAPSHOT_SEEN = 1,
+};
+
+struct snapshot {
+	const uint8_t *p; /* the map; borrowed */
+	size_t n;
+	uint32_t count;
+	uint64_t octets; /* sum of all wire sizes */
+};
+
+/*
+ * Whether the map is a snapshot in every row: sizes add up to octets without overflow,
+ * each UIDL lies within the strings, has 1 to SNAPSHOT_UIDL_MAX octets of 0x21 to 0x7E.
+ * Uniqueness is the keeper's duty and not checked. *ret is filled only on success.
+ */
+[[nodiscard]] bool snapshot_check(struct view map, struct snapshot *ret);
+
+/* idx counts from 0: msgno - 1. CHECKs that it is below count. */
+uint64_t snapshot_wire(const struct snapshot *s, uint32_t idx);
+struct view snapshot_uidl(const struct snapshot *s, uint32_t idx);
+uint16_t snapshot_flags(const struct snapshot *s, uint32_t idx);
+
+#endif

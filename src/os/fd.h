@@ -1,0 +1,34 @@
+/*
+ * fd.h: descriptors with one owner. Results are 0 (or a count) or -errno.
+ */
+#ifndef OS_FD_H
+#define OS_FD_H
+
+#include "base/buf.h"
+#include "pop3/view.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Closes *fd if it is one and sets it to -1; errno is kept. */
+void fd_close(int *fd);
+#define AUTO_FD   __attribute__((cleanup(fd_close))) int
+/* Gives the descriptor away: returns it and leaves -1. */
+int fd_take(int *fd);
+
+void free_ptr(void *pp);
+#define AUTO_FREE __attribute__((cleanup(free_ptr)))
+
+/* All n octets at the offset, over short reads and writes and EINTR. -EIO at an early end of file. */
+[[nodiscard]] int fd_pread_all(int fd, void *p, size_t n, uint64_t offset);
+[[nodiscard]] int fd_pwrite_all(int fd, const void *p, size_t n, uint64_t offset);
+[[nodiscard]] int fd_write_all(int fd, const void *p, size_t n);
+/* The whole file, at most max octets (-EFBIG); *ret is malloc'ed with a NUL behind it, the caller frees. */
+[[nodiscard]] int fd_read_file(int fd, size_t max, uint8_t **ret, size_t *ret_n);
+/* openat2 below dirfd: no links out, no links at all, no magic links. -errno or the descriptor. */
+[[nodiscard]] int fd_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+[[nodiscard]] int fd_nonblock(int fd);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * sandbox.h: the cage at the top of every main, as a checklist.
+ *
+ * A program calls sandbox_first as its first line, reads its set-up from the monitor,
+ * initialises what must be initialised before the cage (OpenSSL, the loop), and then
+ * calls sandbox_enter with its plan. Each step that the kernel or the caller's rights do
+ * not allow is left out only where the plan says that it may be; the parts in force come
+ * back and go into READY and the log.
+ */
+#ifndef OS_SANDBOX_H
+#define OS_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum sandbox_part {
+	SANDBOX_CHROOT = 1,    /* empty root */
+	SANDBOX_USER = 2,      /* own uid and gid, no groups, no capabilities */
+	SANDBOX_NO_NEW_PRIVS = 4,
+	SANDBOX_LANDLOCK = 8,
+	SANDBOX_SECCOMP = 16,  /* kill mode */
+	SANDBOX_USERNS = 32,   /* without root: chroot inside an own user namespace */
+	SANDBOX_WIDE = 64,     /* a sanitizer build: the seccomp filter is wider */
+};
+
+/* Which system calls: a row of the table in sandbox_calls.def each. */
+enum sandbox_profile {
+	SANDBOX_FRONT,   /* sockets that are handed to it, no open, no exec, no socket() */
+	SANDBOX_AUTH,    /* as front, plus threads; no sockets of the network */
+	SANDBOX_KEEPER,  /* files below its roots, threads; no socket(), exec, ptrace, kill */
+	SANDBOX_LOG,     /* read and write only */
+	SANDBOX_CONTROL, /* accept on its own unix socket */
+};
+
+struct sandbox_plan {
+	enum sandbox_profile profile;
+	uid_t uid;       /* 0: do not change the user (without root) */
+	gid_t gid;
+	int empty_dir;   /* chroot here; -1: no chroot */
+	const int *landlock_dirs; /* everything else of the file system is refused; may be 0 of them */
+	size_t landlock_dirs_n;
+	bool landlock_write;      /* the dirs may be written below; else read only */
+	uint64_t fsize_max;       /* RLIMIT_FSIZE; UINT64_MAX: no limit */
+};
+
+/*
+ * First line of main: not dumpable, umask 077, no environment, SIGPIPE ignored, death
+ * with the monitor. Exits 70 with a line on stderr if any of this fails.
+ */
+void sandbox_first(void);
+/* 0 and the parts in force, or -errno and the name of the failed step. */
+[[nodiscard]] int sandbox_enter(const struct sandbox_plan *plan, uint32_t *ret_parts, const char **ret_step);
+
+#endif

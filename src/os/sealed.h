@@ -1,0 +1,31 @@
+/*
+ * sealed.h: memory that is handed to another process and cannot change any more; and the
+ * checks on descriptors that come from one (threats: descriptors received).
+ */
+#ifndef OS_SEALED_H
+#define OS_SEALED_H
+
+#include "pop3/view.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A memfd with these octets and the seals SEAL, SHRINK, GROW, WRITE. Descriptor or -errno. */
+[[nodiscard]] int sealed_new(const char *name, struct view octets);
+/* In steps: create with its final size and map it for writing; then seal (unmaps it first). */
+[[nodiscard]] int sealed_begin(const char *name, size_t n, uint8_t **ret_map);
+[[nodiscard]] int sealed_finish(int fd, uint8_t *map, size_t n);
+
+/* 0 and the size if fd is a memfd with all four seals; -EINVAL for anything else. Never blocks. */
+[[nodiscard]] int sealed_check(int fd, uint64_t *ret_size);
+/* sealed_check, then mapped read-only; the caller munmaps. n is at least 1. */
+[[nodiscard]] int sealed_map(int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n);
+
+/*
+ * 0 if fd is a regular file, open read-only, that takes RWF_NOWAIT, with offset + length
+ * within its size (no overflow). The NOWAIT probe comes before anything that could wait
+ * for a file system in user space. -EINVAL otherwise.
+ */
+[[nodiscard]] int slice_file_check(int fd, uint64_t offset, uint64_t length);
+
+#endif

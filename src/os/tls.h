@@ -1,0 +1,69 @@
+/*
+ * tls.h: TLS over a non-blocking socket, OpenSSL 3, and plain sockets behind the same calls.
+ *
+ * Output is gathered: stream_write encrypts into one buffer and stream_flush sends it, so
+ * that one reply is one record and one write, and about 64 KiB of a message are one send.
+ * An idle stream holds no buffers (SSL_MODE_RELEASE_BUFFERS; ours are freed when empty).
+ */
+#ifndef OS_TLS_H
+#define OS_TLS_H
+
+#include "pop3/view.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tls_context; /* certificate, key, settings; counted, shared by its streams */
+
+/*
+ * From PEM text. TLS 1.2 and newer, ALPN "pop3", session tickets under ticket_keys (80
+ * octets, or NULL for none). NULL and a reason in why[] on failure.
+ */
+struct tls_context *tls_context_new(struct view cert_pem, struct view key_pem,
+	const uint8_t *ticket_keys, char *why, size_t why_n);
+struct tls_context *tls_context_ref(struct tls_context *c);
+void tls_context_unref(struct tls_context **c);
+/* All that OpenSSL would load late (a whole handshake with itself), before the cage is shut. */
+[[nodiscard]] int tls_warm_up(void);
+
+/* A connection: plain until stream_start_tls. */
+struct stream {
+	int fd;
+	void *ssl;     /* SSL *, or NULL */
+	uint8_t *out;  /* gathered, not yet sent; NULL when empty */
+	size_t out_n, out_sent, out_cap;
+	bool handshaking;
+	bool want_write; /* the last call stopped because the socket was full */
+};
+
+enum stream_result {
+	STREAM_OK,    /* done; *ret_n octets where there is one */
+	STREAM_AGAIN, /* wait for the socket: readable, or writable if want_write */
+	STREAM_END,   /* the peer closed in order */
+	STREAM_ERROR, /* reset, or a TLS fault: close without more */
+};
+
+void stream_init(struct stream *s, int fd);
+/* Frees; closes the descriptor. Sends what is gathered if that does not wait, then close_notify. */
+void stream_done(struct stream *s);
+/* Server side. From now on all octets are TLS; the handshake goes on in stream_handshake. */
+[[nodiscard]] enum stream_result stream_start_tls(struct stream *s, struct tls_context *c);
+[[nodiscard]] enum stream_result stream_handshake(struct stream *s);
+/* Up to n octets. STREAM_OK with *ret_n > 0, or AGAIN, END, ERROR. */
+[[nodiscard]] enum stream_result stream_read(struct stream *s, void *p, size_t n, size_t *ret_n);
+/* Octets decrypted but not yet read: poll says nothing about them. */
+bool stream_has_pending(const struct stream *s);
+/*
+ * Takes all n octets into the gather buffer (grows it; -ENOMEM is STREAM_ERROR). The
+ * caller bounds what it writes between two flushes.
+ */
+[[nodiscard]] enum stream_result stream_write(struct stream *s, const void *p, size_t n);
+/* Sends. OK: all gone and the buffer released. AGAIN: want_write is set. */
+[[nodiscard]] enum stream_result stream_flush(struct stream *s);
+/* Octets gathered and not yet sent. */
+size_t stream_unsent(const struct stream *s);
+/* Everything is flushed: close_notify, then shutdown of the sending side. */
+[[nodiscard]] enum stream_result stream_shutdown(struct stream *s);
+
+#endif

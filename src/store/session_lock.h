@@ -1,0 +1,34 @@
+/*
+ * session_lock.h: the exclusive lock of RFC 1939 s.8 on a maildrop, held for a session.
+ *
+ * An open file description lock on a file of its own in the maildrop, which a crash cannot
+ * leave behind. Law: the locked description is never passed or duplicated. Who holds it and
+ * since when stand in the file as fixed fields. Where the file cannot be made (read-only,
+ * full), the maildrop's directory itself is locked, and both kinds exclude each other.
+ */
+#ifndef STORE_SESSION_LOCK_H
+#define STORE_SESSION_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session_lock {
+	int file; /* -1: not held by file */
+	int dir;  /* -1: not held */
+};
+
+struct lock_holder {
+	uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d; zero: unknown */
+	uint64_t since;      /* UNIX seconds; 0: unknown */
+};
+
+/*
+ * 0: held. -EBUSY: *ret_other tells who. Other errors: the maildrop cannot be locked.
+ * maildrop: its directory; -1 where it does not exist yet (then the lock is the caller's
+ * promise not to create it: there is nothing to protect).
+ */
+[[nodiscard]] int session_lock_take(struct session_lock *l, int maildrop,
+	const struct lock_holder *me, struct lock_holder *ret_other);
+void session_lock_release(struct session_lock *l);
+
+#endif

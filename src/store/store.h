@@ -1,0 +1,85 @@
+/*
+ * store.h: what a store of mail offers to a keeper. Maildir is the first; mbox and others
+ * come with the same contract. Blocking code, called on the keeper's threads; a maildrop is
+ * used by one thread at a time. Includes base, wire (dot), os.
+ *
+ * Results are 0 or -errno unless said otherwise.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/buf.h"
+#include "pop3/view.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a store knows of one message; rows are in POP order, number = index + 1. */
+struct store_message {
+	uint64_t wire;      /* octets as RETR sends them */
+	uint64_t stored;    /* octets in the file */
+	bool wire_believed; /* from a name (,W=), not counted by us */
+	bool as_is;         /* travels as it is stored; known only where counted */
+	bool seen;
+	struct view uidl;   /* lives as long as the table */
+};
+
+/* One version of a maildrop's table; counted, never changed once made. */
+struct store_table {
+	uint32_t count;
+	uint64_t octets;
+	const struct store_message *messages;
+	uint64_t generation; /* another table of this maildrop has another number */
+};
+
+/* An opened message. */
+struct store_slice {
+	int fd; /* O_RDONLY, an open of its own, never a locked description; the caller's */
+	uint64_t offset, length;
+	uint64_t wire; /* counted now if it was believed or the file is not as it was */
+	bool as_is;
+};
+
+struct store_removed {
+	uint32_t removed; /* gone durably, or gone already */
+	uint32_t remain;  /* marked and still there */
+};
+
+struct store; /* one maildrop, open */
+
+/* A kind of store: its row. */
+struct store_ops {
+	const char *name; /* "maildir" */
+	/*
+	 * root and path: below the root (openat2, no links). A maildrop that does not exist
+	 * is an empty one ("login before the first mail"). *ret on success; the store keeps
+	 * its own copy of path and dups what it needs of root.
+	 */
+	int (*open)(int root, const char *path, struct store **ret);
+	void (*close)(struct store **s);
+	/*
+	 * Brings the table up to date: unchanged directories cost their two statx. *ret is
+	 * borrowed until the next refresh, retain or close; retain keeps it.
+	 */
+	int (*refresh)(struct store *s, const struct store_table **ret);
+	const struct store_table *(*retain)(const struct store_table *t);
+	void (*release)(const struct store_table **t);
+	/* Opens message idx of that table wherever it is now. -ENOENT: really removed. */
+	int (*slice)(struct store *s, const struct store_table *t, uint32_t idx,
+		struct store_slice *ret);
+	/* Sets Seen. A message that is gone is no error. */
+	int (*seen)(struct store *s, const struct store_table *t, uint32_t idx);
+	/*
+	 * Removes the marked messages (bit idx) and makes that durable. 0: *ret says how many
+	 * (remain > 0: partial); -errno: whether they are gone is unknown (a sync failed).
+	 */
+	int (*remove)(struct store *s, const struct store_table *t, struct view marks,
+		struct store_removed *ret);
+};
+
+extern const struct store_ops store_maildir;
+/* The row for a kind of permit.h, or NULL. */
+const struct store_ops *store_ops_of(uint8_t kind);
+
+#endif
