@@ -2,8 +2,10 @@
  * log.h: one record to restante-log: an event and key=value pairs.
  *
  * A record is built in place and sent; nothing waits: when the channel is full the record
- * is dropped and counted. restante-log adds time, program and pid and quotes the values,
- * so any octets may stand in one. Never a password, a token or a message's content.
+ * is dropped and counted, and the next one that gets through says so (lost=N; cut=1 where
+ * a pair found no room in its record). restante-log adds time, program and pid and quotes
+ * the values, so any octets may stand in one. Never a password, a token or a message's
+ * content. May be called on any thread.
  *
  *     struct log_record r;
  *     log_begin(&r, LOG_LEVEL_INFO, "login");
@@ -24,11 +26,18 @@ enum log_level {
 	LOG_LEVEL_DEBUG = 4,
 };
 
+/*
+ * Keys are of a to z and _, events of these, digits and -; else the record is refused. The
+ * keys time, level, program, pid and event are the log's own: yours get "said_" before them.
+ */
+#define LOG_KEY_MAX 32
+
 struct log_record {
 	uint8_t pairs[2048];
 	struct buf buf;
 	const char *event;
 	uint8_t level;
+	bool cut; /* a pair found no room */
 };
 
 void log_begin(struct log_record *r, enum log_level level, const char *event);
@@ -41,5 +50,7 @@ void log_address(struct log_record *r, const char *key, struct view address);
 void log_send(struct log_record *r);
 /* Where log_send sends; FD_LOG unless a test (or the monitor) says otherwise. */
 void log_to(int fd);
+/* Records lost since the start; for the counter LOG_DROPPED. */
+uint64_t log_dropped(void);
 
 #endif

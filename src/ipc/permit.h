@@ -7,6 +7,13 @@
 #ifndef IPC_PERMIT_H
 #define IPC_PERMIT_H
 
+/*
+ * A session number of a front: from this bit up a count that rises by one with each login
+ * and is never used twice; below it whatever the front likes. The monitor tells by the
+ * count whether a session was granted before.
+ */
+#define SESSION_COUNT_BIT 24
+
 /* What a session may do; bits of GRANT.rights and ATTACH.rights. */
 enum right {
 	RIGHT_READ = 1,

@@ -39,7 +39,7 @@ row_is_sound(const struct snapshot *s, uint32_t idx, uint64_t *octets)
 }
 
 bool
-snapshot_check(struct view map, struct snapshot *ret)
+snapshot_check_begin(struct view map, struct snapshot_checking *ret)
 {
 	struct cursor c = cursor_over(map);
 	uint64_t magic = cursor_u64(&c);
@@ -47,7 +47,6 @@ snapshot_check(struct view map, struct snapshot *ret)
 	uint32_t count = cursor_u32(&c);
 	uint64_t octets = cursor_u64(&c);
 	uint64_t strings = cursor_u64(&c);
-	uint64_t total = 0;
 
 	if (c.bad || magic != SNAPSHOT_MAGIC || version != SNAPSHOT_VERSION)
 		return false;
@@ -55,13 +54,34 @@ snapshot_check(struct view map, struct snapshot *ret)
 		return false;
 	if (map.n != SNAPSHOT_HEADER + (uint64_t)count * SNAPSHOT_ROW + strings)
 		return false;
-	struct snapshot s = {map.p, map.n, count, octets};
-	for (uint32_t i = 0; i < count; i++)
-		if (!row_is_sound(&s, i, &total))
-			return false;
-	if (total != octets)
+	*ret = (struct snapshot_checking){.snapshot = {map.p, map.n, count, octets}};
+	return true;
+}
+
+enum snapshot_step
+snapshot_check_rows(struct snapshot_checking *c, uint32_t rows)
+{
+	uint32_t left = c->snapshot.count - c->next;
+	uint32_t end = c->next + (rows < left ? rows : left);
+
+	while (c->next < end)
+		if (!row_is_sound(&c->snapshot, c->next++, &c->total))
+			return SNAPSHOT_BAD;
+	if (end < c->snapshot.count)
+		return SNAPSHOT_MORE;
+	return c->total == c->snapshot.octets ? SNAPSHOT_SOUND : SNAPSHOT_BAD;
+}
+
+bool
+snapshot_check(struct view map, struct snapshot *ret)
+{
+	struct snapshot_checking c;
+
+	if (!snapshot_check_begin(map, &c))
 		return false;
-	*ret = s;
+	if (snapshot_check_rows(&c, SNAPSHOT_MESSAGES_MAX) != SNAPSHOT_SOUND)
+		return false;
+	*ret = c.snapshot;
 	return true;
 }
 

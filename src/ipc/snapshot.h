@@ -44,6 +44,22 @@ struct snapshot {
  */
 [[nodiscard]] bool snapshot_check(struct view map, struct snapshot *ret);
 
+/* The same in steps, for a front that has others to serve: begin, then rows until it ends. */
+struct snapshot_checking {
+	struct snapshot snapshot; /* as the header says; of use only after SNAPSHOT_SOUND */
+	uint32_t next;            /* the row to look at */
+	uint64_t total;
+};
+enum snapshot_step {
+	SNAPSHOT_MORE,
+	SNAPSHOT_SOUND,
+	SNAPSHOT_BAD,
+};
+/* The header; false where it alone is wrong. */
+[[nodiscard]] bool snapshot_check_begin(struct view map, struct snapshot_checking *ret);
+/* Looks at up to `rows` rows more. */
+[[nodiscard]] enum snapshot_step snapshot_check_rows(struct snapshot_checking *c, uint32_t rows);
+
 /* idx counts from 0: msgno - 1. CHECKs that it is below count. */
 uint64_t snapshot_wire(const struct snapshot *s, uint32_t idx);
 struct view snapshot_uidl(const struct snapshot *s, uint32_t idx);
