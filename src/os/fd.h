@@ -25,9 +25,15 @@ void free_ptr(void *pp);
 [[nodiscard]] int fd_pread_all(int fd, void *p, size_t n, uint64_t offset);
 [[nodiscard]] int fd_pwrite_all(int fd, const void *p, size_t n, uint64_t offset);
 [[nodiscard]] int fd_write_all(int fd, const void *p, size_t n);
-/* The whole file, at most max octets (-EFBIG); *ret is malloc'ed with a NUL behind it, the caller frees. */
+/*
+ * The whole file, at most max octets (-EFBIG; max is below 2 GiB); *ret is malloc'ed with
+ * a NUL behind it, the caller frees.
+ */
 [[nodiscard]] int fd_read_file(int fd, size_t max, uint8_t **ret, size_t *ret_n);
-/* openat2 below dirfd: no links out, no links at all, no magic links. -errno or the descriptor. */
+/*
+ * openat2 below dirfd: no links out, no links at all, no magic links; O_CLOEXEC is added.
+ * -errno (-ELOOP: a link, -EXDEV: a way out) or the descriptor.
+ */
 [[nodiscard]] int fd_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 [[nodiscard]] int fd_nonblock(int fd);
 

@@ -12,7 +12,10 @@
 
 /* A memfd with these octets and the seals SEAL, SHRINK, GROW, WRITE. Descriptor or -errno. */
 [[nodiscard]] int sealed_new(const char *name, struct view octets);
-/* In steps: create with its final size and map it for writing; then seal (unmaps it first). */
+/*
+ * In steps: create with its final size n > 0 and map it for writing; then unmap and seal.
+ * The descriptor is the caller's whatever sealed_finish says.
+ */
 [[nodiscard]] int sealed_begin(const char *name, size_t n, uint8_t **ret_map);
 [[nodiscard]] int sealed_finish(int fd, uint8_t *map, size_t n);
 
@@ -24,7 +27,8 @@
 /*
  * 0 if fd is a regular file, open read-only, that takes RWF_NOWAIT, with offset + length
  * within its size (no overflow). The NOWAIT probe comes before anything that could wait
- * for a file system in user space. -EINVAL otherwise.
+ * for a file system in user space. -EINVAL otherwise. (Closing such a file still asks its
+ * file system, and may wait: a peer that passes one has broken its word.)
  */
 [[nodiscard]] int slice_file_check(int fd, uint64_t offset, uint64_t length);
 

@@ -1,1 +1,373 @@
 #include "os/tls.h"
+
+#include "base/check.h"
+#include "os/fd.h"
+#include "os/tls_context.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/*
+ * More than any caller gathers between two flushes (about 130 KiB). What reaches it is a
+ * peer that makes TLS itself answer without end and reads nothing.
+ */
+#define OUT_MAX	    (UINT32_C(4) << 20)
+#define OUT_SMALL   2048
+#define RECORD_MAX  16384
+#define RECORD_COST 64 /* header, tag and padding, rounded up */
+
+void
+stream_init(struct stream *s, int fd)
+{
+	*s = (struct stream){.fd = fd};
+}
+
+/* Room for n more octets. False: too many, or no memory. */
+static bool
+out_grow(struct stream *s, size_t n)
+{
+	size_t cap = s->out_cap;
+
+	if (n > OUT_MAX - s->out_n)
+		return false;
+	if (s->out_n + n <= cap)
+		return true;
+	cap = cap ? cap : OUT_SMALL;
+	while (cap < s->out_n + n)
+		cap *= 2;
+	uint8_t *grown = realloc(s->out, cap);
+	if (!grown)
+		return false;
+	s->out = grown;
+	s->out_cap = cap;
+	return true;
+}
+
+static void
+out_release(struct stream *s)
+{
+	free(s->out);
+	s->out = NULL;
+	s->out_n = s->out_sent = s->out_cap = 0;
+}
+
+static enum stream_result
+fail(struct stream *s)
+{
+	s->broken = true;
+	s->want_write = false;
+	return STREAM_ERROR;
+}
+
+/* ---- what OpenSSL reads from and writes to -------------------------------------- */
+
+static int
+bio_write(BIO *b, const char *p, int n)
+{
+	struct stream *s = BIO_get_data(b);
+
+	BIO_clear_retry_flags(b);
+	if (n <= 0 || !out_grow(s, (size_t)n))
+		return -1;
+	memcpy(s->out + s->out_n, p, (size_t)n);
+	s->out_n += (size_t)n;
+	return n;
+}
+
+static int
+bio_read(BIO *b, char *p, int n)
+{
+	struct stream *s = BIO_get_data(b);
+
+	BIO_clear_retry_flags(b);
+	if (n <= 0)
+		return -1;
+	for (;;) {
+		ssize_t got = recv(s->fd, p, (size_t)n, MSG_DONTWAIT);
+		if (got >= 0)
+			return (int)got;
+		if (errno == EINTR)
+			continue;
+		if (errno == EAGAIN)
+			BIO_set_retry_read(b);
+		return -1;
+	}
+}
+
+static long
+bio_ctrl(BIO *b, int cmd, long larg, void *parg)
+{
+	(void)b, (void)larg, (void)parg;
+	/* A flush inside the handshake is not the time to send: stream_flush is. */
+	return cmd == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+BIO_METHOD *
+tls_bio_method(void)
+{
+	BIO_METHOD *m =
+		BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
+
+	if (!m)
+		return NULL;
+	if (BIO_meth_set_write(m, bio_write) && BIO_meth_set_read(m, bio_read) &&
+		BIO_meth_set_ctrl(m, bio_ctrl))
+		return m;
+	BIO_meth_free(m);
+	return NULL;
+}
+
+/*
+ * Before every call into OpenSSL. An old error in the queue would be taken for one of
+ * this call; the stream may have been moved since the last one.
+ */
+static SSL *
+enter(struct stream *s)
+{
+	SSL *ssl = s->ssl;
+
+	ERR_clear_error();
+	BIO_set_data(SSL_get_rbio(ssl), s);
+	return ssl;
+}
+
+/* ---- the handshake --------------------------------------------------------------- */
+
+enum stream_result
+stream_start_tls(struct stream *s, struct tls_context *c)
+{
+	CHECK(!s->ssl);
+	CHECK(stream_unsent(s) == 0);
+	ERR_clear_error();
+	SSL *ssl = SSL_new(c->ctx);
+	BIO *b = BIO_new(c->bio);
+	if (!ssl || !b) {
+		SSL_free(ssl);
+		BIO_free(b);
+		return fail(s);
+	}
+	BIO_set_init(b, 1);
+	SSL_set_bio(ssl, b, b);
+	SSL_set_accept_state(ssl);
+	s->ssl = ssl;
+	s->context = tls_context_ref(c);
+	s->handshaking = true;
+	s->dry = false;
+	return STREAM_OK;
+}
+
+enum stream_result
+stream_handshake(struct stream *s)
+{
+	CHECK(s->ssl);
+	if (!s->handshaking)
+		return STREAM_OK;
+	if (s->broken)
+		return STREAM_ERROR;
+	SSL *ssl = enter(s);
+	int rc = SSL_do_handshake(ssl);
+	int what = SSL_get_error(ssl, rc);
+	/* Also after a failure: what is gathered then is the alert that says why. */
+	enum stream_result sent = stream_flush(s);
+	ERR_clear_error();
+	if (rc != 1 && what != SSL_ERROR_WANT_READ)
+		return fail(s);
+	if (sent != STREAM_OK)
+		return sent;
+	if (rc != 1)
+		return STREAM_AGAIN;
+	s->handshaking = false;
+	return STREAM_OK;
+}
+
+bool
+stream_resumed(const struct stream *s)
+{
+	return s->ssl && SSL_session_reused(s->ssl);
+}
+
+const char *
+stream_version(const struct stream *s)
+{
+	return s->ssl ? SSL_get_version(s->ssl) : "none";
+}
+
+/* ---- input ------------------------------------------------------------------------ */
+
+static enum stream_result
+plain_read(struct stream *s, void *p, size_t n, size_t *ret_n)
+{
+	for (;;) {
+		ssize_t got = recv(s->fd, p, n, MSG_DONTWAIT);
+		if (got > 0) {
+			*ret_n = (size_t)got;
+			return STREAM_OK;
+		}
+		if (got == 0)
+			return STREAM_END;
+		if (errno == EAGAIN)
+			return STREAM_AGAIN;
+		if (errno != EINTR)
+			return fail(s);
+	}
+}
+
+static enum stream_result
+tls_read(struct stream *s, void *p, size_t n, size_t *ret_n)
+{
+	SSL *ssl = enter(s);
+	size_t got;
+	int rc = SSL_read_ex(ssl, p, n, &got);
+	int what = SSL_get_error(ssl, rc);
+
+	if (rc == 1) {
+		*ret_n = got;
+		return STREAM_OK;
+	}
+	ERR_clear_error();
+	if (what == SSL_ERROR_WANT_READ)
+		return STREAM_AGAIN;
+	if (what == SSL_ERROR_ZERO_RETURN)
+		return STREAM_END;
+	(void)stream_flush(s); /* the alert, if that does not wait */
+	return fail(s);
+}
+
+enum stream_result
+stream_read(struct stream *s, void *p, size_t n, size_t *ret_n)
+{
+	CHECK(n > 0);
+	CHECK(!s->handshaking);
+	if (s->broken)
+		return STREAM_ERROR;
+	s->want_write = false;
+	enum stream_result r =
+		s->ssl ? tls_read(s, p, n, ret_n) : plain_read(s, p, n, ret_n);
+	s->dry = r != STREAM_OK;
+	return r;
+}
+
+bool
+stream_has_pending(const struct stream *s)
+{
+	/* OpenSSL also counts a record of which only a part has come: hence dry. */
+	return s->ssl && !s->handshaking && !s->dry && SSL_has_pending(s->ssl);
+}
+
+/* ---- output ----------------------------------------------------------------------- */
+
+enum stream_result
+stream_write(struct stream *s, const void *p, size_t n)
+{
+	size_t put, records = n / RECORD_MAX + 1;
+
+	CHECK(!s->handshaking);
+	if (s->broken)
+		return STREAM_ERROR;
+	if (n == 0)
+		return STREAM_OK;
+	if (n > OUT_MAX || !out_grow(s, n + (s->ssl ? records * RECORD_COST : 0)))
+		return fail(s);
+	if (s->ssl) {
+		SSL *ssl = enter(s);
+		if (SSL_write_ex(ssl, p, n, &put) == 1 && put == n)
+			return STREAM_OK;
+		ERR_clear_error();
+		return fail(s);
+	}
+	memcpy(s->out + s->out_n, p, n);
+	s->out_n += n;
+	return STREAM_OK;
+}
+
+uint8_t *
+stream_reserve(struct stream *s, size_t n)
+{
+	if (s->ssl || s->broken || !out_grow(s, n))
+		return NULL;
+	return s->out + s->out_n;
+}
+
+void
+stream_commit(struct stream *s, size_t n)
+{
+	CHECK(!s->ssl);
+	CHECK(n <= s->out_cap - s->out_n);
+	s->out_n += n;
+}
+
+enum stream_result
+stream_flush(struct stream *s)
+{
+	s->want_write = false;
+	while (s->out_sent < s->out_n) {
+		ssize_t put = send(s->fd, s->out + s->out_sent, s->out_n - s->out_sent,
+			MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (put >= 0) {
+			s->out_sent += (size_t)put;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return fail(s);
+		s->want_write = true;
+		return STREAM_AGAIN;
+	}
+	out_release(s);
+	return STREAM_OK;
+}
+
+size_t
+stream_unsent(const struct stream *s)
+{
+	return s->out_n - s->out_sent;
+}
+
+/* ---- the end ---------------------------------------------------------------------- */
+
+static void
+say_goodbye(struct stream *s)
+{
+	if (!s->ssl || s->broken || s->handshaking)
+		return;
+	SSL *ssl = enter(s);
+	if (!(SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN))
+		(void)SSL_shutdown(ssl); /* its answer is not waited for */
+	ERR_clear_error();
+}
+
+enum stream_result
+stream_shutdown(struct stream *s)
+{
+	if (s->broken)
+		return STREAM_ERROR;
+	say_goodbye(s);
+	enum stream_result sent = stream_flush(s);
+	if (sent != STREAM_OK)
+		return sent;
+	if (shutdown(s->fd, SHUT_WR) < 0)
+		return fail(s);
+	return STREAM_OK;
+}
+
+void
+stream_done(struct stream *s)
+{
+	bool whole = !s->broken;
+
+	say_goodbye(s);
+	if (whole && s->fd >= 0)
+		(void)stream_flush(s);
+	out_release(s);
+	SSL_free(s->ssl);
+	s->ssl = NULL;
+	tls_context_unref(&s->context);
+	ERR_clear_error();
+	fd_close(&s->fd);
+}

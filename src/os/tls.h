@@ -35,6 +35,9 @@ struct stream {
 	size_t out_n, out_sent, out_cap;
 	bool handshaking;
 	bool want_write; /* the last call stopped because the socket was full */
+	bool dry;        /* the last read took all that had come */
+	bool broken;     /* no close_notify any more */
+	struct tls_context *context; /* counted; NULL while plain */
 };
 
 enum stream_result {
@@ -49,21 +52,38 @@ void stream_init(struct stream *s, int fd);
 void stream_done(struct stream *s);
 /* Server side. From now on all octets are TLS; the handshake goes on in stream_handshake. */
 [[nodiscard]] enum stream_result stream_start_tls(struct stream *s, struct tls_context *c);
+/*
+ * OK: TLS stands and all that the handshake said is sent. ERROR: the alert was sent if that
+ * did not wait.
+ */
 [[nodiscard]] enum stream_result stream_handshake(struct stream *s);
+/* After OK: whether the handshake was a resumption, and "TLSv1.3" or the like (static). */
+bool stream_resumed(const struct stream *s);
+const char *stream_version(const struct stream *s);
 /* Up to n octets. STREAM_OK with *ret_n > 0, or AGAIN, END, ERROR. */
 [[nodiscard]] enum stream_result stream_read(struct stream *s, void *p, size_t n, size_t *ret_n);
-/* Octets decrypted but not yet read: poll says nothing about them. */
+/*
+ * Octets taken from the socket but not yet read: poll says nothing about them, so stream_read
+ * must be called again without waiting. Never true after stream_read said AGAIN.
+ */
 bool stream_has_pending(const struct stream *s);
 /*
  * Takes all n octets into the gather buffer (grows it; -ENOMEM is STREAM_ERROR). The
  * caller bounds what it writes between two flushes.
  */
 [[nodiscard]] enum stream_result stream_write(struct stream *s, const void *p, size_t n);
+/*
+ * Plain streams only, to save a copy: room for n octets at the end of the gather buffer;
+ * stream_commit says how many of them were written. NULL where the stream is TLS (or there
+ * is no memory): then stream_write. Lives until the next call.
+ */
+uint8_t *stream_reserve(struct stream *s, size_t n);
+void stream_commit(struct stream *s, size_t n);
 /* Sends. OK: all gone and the buffer released. AGAIN: want_write is set. */
 [[nodiscard]] enum stream_result stream_flush(struct stream *s);
 /* Octets gathered and not yet sent. */
 size_t stream_unsent(const struct stream *s);
-/* Everything is flushed: close_notify, then shutdown of the sending side. */
+/* Flushes, then close_notify, then shutdown of the sending side. Call again after AGAIN. */
 [[nodiscard]] enum stream_result stream_shutdown(struct stream *s);
 
 #endif
