@@ -21,7 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where the octets seen so far have left us. Zero-initialised: at the start of a message. */
+/* Where the octets seen so far have left us. Zero-initialised: at the start of a message.
+ */
 struct dot_state {
 	uint8_t at; /* enum dot_at */
 };
@@ -32,15 +33,17 @@ enum dot_at {
 	DOT_IN_LINE,
 };
 
-/* The output of n octets of input never exceeds this; kernels may scribble on all of it. */
+/* The output of n octets of input never exceeds this; kernels may scribble on all of it.
+ */
 #define DOT_ENCODE_MAX(n) (2 * (size_t)(n) + DOT_SLACK)
-#define DOT_SLACK         128
+#define DOT_SLACK	  128
 /* What dot_finish may append: CRLF . CRLF */
 #define DOT_FINISH_MAX 5
 
 struct dot_kernel {
 	const char *name;
-	/* Encodes n octets to out (room DOT_ENCODE_MAX(n)); the octets written. out and in do not overlap. */
+	/* Encodes n octets to out (room DOT_ENCODE_MAX(n)); the octets written. out and
+	 * in do not overlap. */
 	size_t (*encode)(struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out);
 	/* Octets that encode would give for the same input, without the stuffed dots. */
 	uint64_t (*count)(struct dot_state *s, const uint8_t *in, size_t n);
@@ -48,10 +51,12 @@ struct dot_kernel {
 	 * True in *ret_as_is_broken once a line was met that does not travel as it is
 	 * stored (bare LF, leading dot). As count otherwise.
 	 */
-	uint64_t (*survey)(struct dot_state *s, const uint8_t *in, size_t n, bool *ret_as_is_broken);
+	uint64_t (*survey)(
+		struct dot_state *s, const uint8_t *in, size_t n, bool *ret_as_is_broken);
 };
 
-/* The kernels of this build that this processor runs, fastest first; the last is the byte loop. */
+/* The kernels of this build that this processor runs, fastest first; the last is the byte
+ * loop. */
 const struct dot_kernel *const *dot_kernels(size_t *ret_n);
 static inline const struct dot_kernel *
 dot_best(void)
@@ -60,7 +65,8 @@ dot_best(void)
 	return dot_kernels(&n)[0];
 }
 
-/* The end of a message: a missing CRLF, then (if terminate) ".\r\n". Octets written to out. */
+/* The end of a message: a missing CRLF, then (if terminate) ".\r\n". Octets written to
+ * out. */
 size_t dot_finish(struct dot_state *s, bool terminate, uint8_t out[DOT_FINISH_MAX]);
 /* What the missing CRLF adds to count: 0 or 2. */
 uint64_t dot_finish_count(const struct dot_state *s);
@@ -79,13 +85,15 @@ struct dot_top {
 };
 void dot_top_init(struct dot_top *t, uint64_t lines);
 size_t dot_top_take(struct dot_top *t, const uint8_t *in, size_t n);
-/* At the end of input: the blank line that a message without a body lacks (wire point 8). */
+/* At the end of input: the blank line that a message without a body lacks (wire point 8).
+ */
 bool dot_top_lacks_blank(const struct dot_top *t);
 
 /*
  * Decoding, for the retriever: undoes stuffing and finds the terminator. Line ends stay
  * CRLF as received. Takes octets until the terminator was read (*ret_end) or all of in;
- * *ret_taken octets were consumed, the result is the octets written to out (room n).
+ * *ret_taken octets were consumed, the result is the octets written to out (room n + 1: a
+ * CR behind a dot may have been held back). in and out do not overlap.
  */
 struct dot_decode_state {
 	uint8_t at;

@@ -1,0 +1,98 @@
+/*
+ * reply.h: what a POP3 server says (RFC 1939 s.3, RFC 2449 s.3), written into a buffer of
+ * the caller's.
+ *
+ * Whatever is put into a reply line, it leaves as one line of at most 512 octets of
+ * printable ASCII: that is the only way for words to get onto the wire, so that no octet
+ * of a client, a file or another process can end a line or move a terminal's cursor.
+ */
+#ifndef POP3_REPLY_H
+#define POP3_REPLY_H
+
+#include "pop3/view.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct buf;
+struct pop3_server;
+struct pop3_server_options;
+
+/* A reply's first line with its CRLF (RFC 1939 s.3), and what any one call here writes.
+ */
+#define POP3_REPLY_MAX 512
+#define POP3_PUT_MAX   1024
+
+/* Reply lines; their status, code and words are rows of wire/pop3_codes.def. */
+enum pop3_reply {
+	POP3_OK,
+	POP3_OK_CAPA,
+	POP3_OK_STLS,
+	POP3_OK_USER,
+	POP3_OK_AUTH_LIST,
+	POP3_OK_LOGIN,
+	POP3_OK_LIST,
+	POP3_OK_UIDL,
+	POP3_OK_RETR,
+	POP3_OK_TOP,
+	POP3_OK_DELE,
+	POP3_OK_BYE,
+	POP3_OK_BYE_LEFT,
+	POP3_ERR_UNKNOWN,
+	POP3_ERR_SYNTAX,
+	POP3_ERR_NUL,
+	POP3_ERR_LONG,
+	POP3_ERR_BEFORE_LOGIN,
+	POP3_ERR_AFTER_LOGIN,
+	POP3_ERR_NO_USER,
+	POP3_ERR_TLS_NEEDED,
+	POP3_ERR_TLS_ACTIVE,
+	POP3_ERR_TLS_NONE,
+	POP3_ERR_MECHANISM,
+	POP3_ERR_BASE64,
+	POP3_ERR_CANCELLED,
+	POP3_ERR_CREDENTIALS,
+	POP3_ERR_IN_USE,
+	POP3_ERR_CONNECTIONS,
+	POP3_ERR_LOGIN_DELAY,
+	POP3_ERR_BUSY,
+	POP3_ERR_TEMPORARY,
+	POP3_ERR_PERMANENT,
+	POP3_ERR_NO_MESSAGE,
+	POP3_ERR_DELETED,
+	POP3_ERR_GONE,
+	POP3_ERR_UNREADABLE,
+	POP3_ERR_READ_ONLY,
+	POP3_ERR_NO_READ,
+	POP3_ERR_PARTIAL,
+	POP3_ERR_LOST_LOCK,
+	POP3_ERR_UNCERTAIN,
+	POP3_ERR_DENIED,
+	POP3_ERR_STOPPING,
+	POP3_REPLIES, /* how many */
+};
+
+/* One reply line. What would make it too long is cut off. */
+struct pop3_line {
+	uint16_t n;
+	uint8_t octets[POP3_REPLY_MAX];
+};
+void pop3_line_start(
+	struct pop3_line *l, enum pop3_reply r); /* with the words of its row */
+void pop3_line_text(struct pop3_line *l, const char *text);
+void pop3_line_view(struct pop3_line *l, struct view v);
+void pop3_line_number(struct pop3_line *l, uint64_t n);
+void pop3_line_end(const struct pop3_line *l, struct buf *out);
+
+/* Whole replies and parts of them. Each writes at most POP3_PUT_MAX octets. */
+void pop3_put_reply(enum pop3_reply r, struct buf *out);
+void pop3_put_greeting(const struct pop3_server_options *o, struct buf *out);
+void pop3_put_capa(const struct pop3_server *s, struct buf *out);
+void pop3_put_mechanisms(const struct pop3_server *s, struct buf *out); /* AUTH alone */
+void pop3_put_challenge(struct view octets, struct buf *out);		/* at most 512 */
+void pop3_put_size_row(uint32_t msgno, uint64_t octets, struct buf *out);
+void pop3_put_uidl_row(
+	uint32_t msgno, struct view uidl, struct buf *out); /* checked by the caller */
+void pop3_put_end(struct buf *out);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * pop3_parse.h: one command line, without its end, against the rows of pop3_commands.def.
+ * Knows nothing of what went before.
+ */
+#ifndef WIRE_POP3_PARSE_H
+#define WIRE_POP3_PARSE_H
+
+#include "pop3/server.h"
+
+/* Columns of pop3_commands.def. */
+enum command_states { IN_AUTHORIZATION = 1, IN_TRANSACTION = 2, IN_BOTH = 3 };
+enum command_arguments {
+	ARG_NONE,
+	ARG_NUMBER,
+	ARG_NUMBER_MAYBE,
+	ARG_NUMBER_LINES,
+	ARG_TEXT,
+	ARG_SASL,
+};
+enum command_answer { ONE, MANY, MANY_ALONE };
+enum command_user { FORGETS_USER, KEEPS_USER };
+enum command_when { ALWAYS, WITH_LAST };
+
+struct command_row {
+	const char *name, *usage;
+	uint8_t states, arguments, answer, user, when;
+};
+
+struct mechanism_row {
+	const char *name;
+	bool plaintext;
+};
+
+enum parse_result {
+	PARSE_OK,
+	PARSE_UNKNOWN,	 /* no such command */
+	PARSE_SYNTAX,	 /* ret->command is known, its arguments are not sound */
+	PARSE_MECHANISM, /* AUTH with a mechanism that no row has */
+};
+
+const struct command_row *command_row(enum pop3_command c);
+const struct mechanism_row *mechanism_row(enum pop3_mechanism m);
+enum parse_result parse_command(struct view line, struct pop3_request *ret);
+
+#endif

@@ -1,0 +1,130 @@
+#include "unit.h"
+
+#include "wire/pop3_parse.h"
+
+#include <string.h>
+
+static enum parse_result
+parse(const char *line, struct pop3_request *r)
+{
+	return parse_command((struct view){(const uint8_t *)line, strlen(line)}, r);
+}
+
+static void
+lines_and_what_they_are(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *line;
+		enum parse_result result;
+		enum pop3_command command;
+		uint64_t msgno, lines;
+		bool has_msgno;
+	} rows[] = {
+		{"STAT", PARSE_OK, POP3_STAT, 0, 0, false},
+		{"stat \t ", PARSE_OK, POP3_STAT, 0, 0, false},
+		{"STAT\t", PARSE_OK, POP3_STAT, 0, 0, false},
+		{"STAT 1", PARSE_SYNTAX, POP3_STAT, 0, 0, false},
+		{"LIST", PARSE_OK, POP3_LIST, 0, 0, false},
+		{"LIST ", PARSE_OK, POP3_LIST, 0, 0, false},
+		{"LIST 7", PARSE_OK, POP3_LIST, 7, 0, true},
+		{"LIST 007 ", PARSE_OK, POP3_LIST, 7, 0, true},
+		{"LIST x", PARSE_SYNTAX, POP3_LIST, 0, 0, true},
+		{"RETR", PARSE_SYNTAX, POP3_RETR, 0, 0, true},
+		{"RETR 4294967296", PARSE_OK, POP3_RETR, UINT64_C(4294967296), 0, true},
+		{"RETR 18446744073709551616", PARSE_OK, POP3_RETR, UINT64_MAX, 0, true},
+		{"RETR 1\x01", PARSE_SYNTAX, POP3_RETR, 0, 0, true},
+		{"TOP 1 0", PARSE_OK, POP3_TOP, 1, 0, true},
+		{"TOP 1 99999999", PARSE_OK, POP3_TOP, 1, 99999999, true},
+		{"TOP 1", PARSE_SYNTAX, POP3_TOP, 0, 0, true},
+		{"TOP  1 2", PARSE_SYNTAX, POP3_TOP, 0, 0, true},
+		{"TOP 1 2 3", PARSE_SYNTAX, POP3_TOP, 1, 0, true},
+		{"", PARSE_UNKNOWN, 0, 0, 0, false},
+		{" STAT", PARSE_UNKNOWN, 0, 0, 0, false},
+		{"STATS", PARSE_UNKNOWN, 0, 0, 0, false},
+		{"STA", PARSE_UNKNOWN, 0, 0, 0, false},
+		{"STAT:", PARSE_UNKNOWN, 0, 0, 0, false},
+		{"\xD3TAT", PARSE_UNKNOWN, 0, 0, 0, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pop3_request r;
+		assert_int_equal(parse(rows[i].line, &r), rows[i].result);
+		if (rows[i].result == PARSE_UNKNOWN)
+			continue;
+		assert_int_equal(r.command, rows[i].command);
+		assert_int_equal(r.has_msgno, rows[i].has_msgno);
+		if (rows[i].result != PARSE_OK)
+			continue;
+		assert_true(r.msgno == rows[i].msgno);
+		assert_true(r.lines == rows[i].lines);
+	}
+}
+
+static void
+text_is_byte_exact(void **state)
+{
+	(void)state;
+	struct pop3_request r;
+
+	assert_int_equal(parse("PASS  a b\t ", &r), PARSE_OK);
+	assert_int_equal(r.text.n, 6);
+	assert_memory_equal(r.text.p, " a b\t ", 6);
+	assert_int_equal(parse("PASS ", &r), PARSE_OK);
+	assert_int_equal(r.text.n, 0);
+	assert_int_equal(parse("PASS", &r), PARSE_SYNTAX);
+	assert_int_equal(parse("USER ", &r), PARSE_SYNTAX);
+	assert_int_equal(parse("USER x ", &r), PARSE_OK);
+	assert_int_equal(r.text.n, 2);
+}
+
+static void
+auth_has_three_forms(void **state)
+{
+	(void)state;
+	struct pop3_request r;
+
+	assert_int_equal(parse("AUTH  \t", &r), PARSE_OK);
+	assert_false(r.has_mechanism);
+	assert_true(pop3_answer_is_many(&r));
+	assert_int_equal(parse("AUTH plAin ", &r), PARSE_OK);
+	assert_true(r.has_mechanism);
+	assert_false(r.has_text);
+	assert_int_equal(r.mechanism, POP3_MECHANISM_PLAIN);
+	assert_false(pop3_answer_is_many(&r));
+	assert_int_equal(parse("AUTH PLAIN =", &r), PARSE_OK);
+	assert_true(r.has_text);
+	assert_memory_equal(r.text.p, "=", 1);
+	assert_int_equal(parse("AUTH PLAINS", &r), PARSE_MECHANISM);
+	assert_int_equal(parse("AUTH GSSAPI AAAA", &r), PARSE_MECHANISM);
+}
+
+static void
+every_row_is_within_the_protocol(void **state)
+{
+	(void)state;
+
+	for (int c = 0; c < POP3_COMMANDS; c++) {
+		const struct command_row *row = command_row((enum pop3_command)c);
+		size_t n = strlen(row->name);
+		/* RFC 1939 s.3: keywords are three or four characters long. */
+		assert_in_range(n, 3, 4);
+		assert_int_equal(strncmp(row->usage, row->name, n), 0);
+		assert_in_range(row->states, IN_AUTHORIZATION, IN_BOTH);
+		struct pop3_request r;
+		assert_int_not_equal(parse(row->name, &r), PARSE_UNKNOWN);
+		assert_int_equal(r.command, c);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_and_what_they_are),
+		cmocka_unit_test(text_is_byte_exact),
+		cmocka_unit_test(auth_has_three_forms),
+		cmocka_unit_test(every_row_is_within_the_protocol),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
