@@ -1,5 +1,250 @@
+/*
+ * restante-control: keeps the counters of all programs, answers the operator and
+ * Prometheus, hands reload and drain to the monitor.
+ */
+#include "base/check.h"
+#include "control/client.h"
+#include "control/core.h"
+#include "ipc/channel.h"
+#include "ipc/log.h"
+#include "os/fd.h"
+#include "os/loop.h"
+#include "os/sandbox.h"
+#include "stat/stat.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#define SETUP_FDS_MAX 3
+#define PAGE_OCTETS   (sizeof(uint64_t) * STAT_COUNT)
+
+struct control {
+	struct loop *loop;
+	struct core core;
+	struct desk operator, metrics;
+	struct source monitor;
+	struct received received;
+	bool failed;
+};
+
+/* Written by programs that may be taken over, made by the monitor: it cannot shrink. */
+static int
+map_page(int fd, const uint64_t **ret)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)PAGE_OCTETS)
+		return -EINVAL;
+	void *map = mmap(NULL, PAGE_OCTETS, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	*ret = map;
+	return 0;
+}
+
+static void
+source_drop(struct core_source *s)
+{
+	if (!s)
+		return;
+	/* Cannot fail for what was mapped; and nothing could be done. */
+	(void)munmap((void *)(uintptr_t)s->page, PAGE_OCTETS);
+	free(s);
+}
+
+static int
+source_add(struct control *c, const struct msg_stat_source *m, int fd)
+{
+	struct core_source *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->pid = m->pid;
+	s->index = m->index;
+	int r = map_page(fd, &s->page);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	/* A number used again before its end was told: the older process has ended. */
+	source_drop(core_remove(&c->core, m->pid));
+	if (core_add(&c->core, m->program, s) != CORE_ADDED) {
+		source_drop(s);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* ---- the monitor ------------------------------------------------------------------ */
+
+static void
+log_fault(const char *event, struct view program, int error)
+{
+	struct log_record r;
+
+	log_begin(&r, LOG_LEVEL_WARNING, event);
+	log_text(&r, "program", program);
+	log_error(&r, "error", error);
+	log_send(&r);
+}
+
+static void
+monitor_message(struct control *c, struct received *r)
+{
+	struct view payload;
+	struct msg_stat_source m;
+
+	if (r->truncated || message_number(r->message, &payload) != MSG_STAT_SOURCE ||
+		!msg_stat_source_get(&m, payload)) {
+		stat_add(STAT_PROTOCOL_FAULTS, 1);
+		log_fault("bad_message", VIEW("monitor"), -EPROTO);
+		return;
+	}
+	if (m.gone) {
+		source_drop(core_remove(&c->core, m.pid));
+		return;
+	}
+	int e = r->nfds == 1 ? source_add(c, &m, r->fds[0]) : -EPROTO;
+	if (e < 0)
+		log_fault("counters_not_taken", m.program, e);
+}
+
+/* Without the monitor there is nothing to tell and nobody to tell it. */
+static void
+monitor_ready(struct source *s, uint32_t events)
+{
+	struct control *c =
+		(struct control *)(void *)((char *)s - offsetof(struct control, monitor));
+
+	(void)events;
+	for (;;) {
+		int r = channel_recv(FD_MONITOR, &c->received, 1);
+
+		if (r == -EAGAIN)
+			return;
+		if (r < 0) {
+			c->failed = r != -EPIPE;
+			loop_stop(c->loop);
+			return;
+		}
+		monitor_message(c, &c->received);
+		received_done(&c->received);
+	}
+}
+
+/* ---- start ------------------------------------------------------------------------ */
+
+static int
+receive_setup(struct control *c, struct msg_control_setup *ret)
+{
+	struct pollfd p = {.fd = FD_MONITOR, .events = POLLIN};
+	struct view payload;
+	int r;
+
+	while ((r = channel_recv(FD_MONITOR, &c->received, SETUP_FDS_MAX)) == -EAGAIN)
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			return -errno;
+	if (r < 0)
+		return r;
+	if (c->received.truncated || c->received.nfds < 2 ||
+		message_number(c->received.message, &payload) != MSG_CONTROL_SETUP ||
+		!msg_control_setup_get(ret, payload))
+		return -EPROTO;
+	return 0;
+}
+
+static int
+open_desks(struct control *c, const struct msg_control_setup *m)
+{
+	c->loop = loop_new();
+	if (!c->loop)
+		return -ENOMEM;
+	c->monitor = (struct source){.fd = FD_MONITOR, .ready = monitor_ready};
+	int r = loop_add(c->loop, &c->monitor, EPOLLIN);
+	if (r < 0)
+		return r;
+
+	c->operator.loop = c->metrics.loop = c->loop;
+	c->operator.core = c->metrics.core = & c->core;
+	c->operator.operator_uid = m->operator_uid;
+	c->metrics.metrics = true;
+	c->operator.source.fd = c->metrics.source.fd = - 1;
+	r = desk_open(&c->operator, received_take(&c->received, 1));
+	if (r < 0 || c->received.nfds < SETUP_FDS_MAX)
+		return r;
+	return desk_open(&c->metrics, received_take(&c->received, 2));
+}
+
+static int
+enter_cage(const struct msg_control_setup *m, int empty_dir, const char **ret_step)
+{
+	struct sandbox_plan plan = {
+		.profile = SANDBOX_CONTROL,
+		.uid = m->uid,
+		.gid = m->uid,
+		.empty_dir = empty_dir,
+		.fsize_max = 0,
+		.required = SANDBOX_NO_NEW_PRIVS | SANDBOX_SECCOMP |
+			(m->uid ? SANDBOX_USER | SANDBOX_CHROOT : 0),
+	};
+	uint8_t octets[16];
+	struct buf b = buf_over(octets, sizeof(octets));
+	struct msg_ready ready = {0};
+
+	int r = sandbox_enter(&plan, &ready.cage, ret_step);
+	if (r < 0)
+		return r;
+	msg_ready_put(&ready, &b);
+	*ret_step = "ready";
+	return channel_send(FD_MONITOR, buf_view(&b), NULL, 0);
+}
+
+static int
+fail(const char *what, int error)
+{
+	struct log_record r;
+
+	log_begin(&r, LOG_LEVEL_ERROR, "start_failed");
+	log_str(&r, "what", what);
+	log_error(&r, "error", error);
+	log_send(&r);
+	return EX_OSERR;
+}
+
 int
 main(void)
 {
-	return 70;
+	struct msg_control_setup setup;
+	const char *step = "";
+
+	sandbox_first();
+	int r = stat_open(FD_STAT);
+	if (r < 0)
+		return fail("counters", r);
+	struct control *c = calloc(1, sizeof(*c));
+	if (!c)
+		return fail("memory", -ENOMEM);
+	r = receive_setup(c, &setup);
+	if (r < 0)
+		return r == -EPIPE ? EX_OK : fail("set-up", r);
+	r = open_desks(c, &setup);
+	if (r < 0)
+		return fail("sockets", r);
+	r = enter_cage(&setup, c->received.fds[0], &step);
+	received_done(&c->received);
+	if (r < 0)
+		return fail(step, r);
+	r = loop_run(c->loop);
+	if (r < 0)
+		return fail("event loop", r);
+	desk_close(&c->operator);
+	desk_close(&c->metrics);
+	return c->failed ? EX_PROTOCOL : EX_OK;
 }

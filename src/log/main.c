@@ -1,5 +1,417 @@
+/*
+ * restante-log: reads records of all programs, each on a channel of its own, and writes
+ * them as lines. It can open nothing and call nobody.
+ */
+#include "base/check.h"
+#include "ipc/channel.h"
+#include "ipc/log.h"
+#include "log/core.h"
+#include "log/out.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/loop.h"
+#include "os/sandbox.h"
+#include "stat/stat.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define EXIT_SOFTWARE 70
+/* No source is read for longer while others wait. */
+#define RECORDS_A_ROUND 32
+/* At the end, what is left in the channels is still written. */
+#define RECORDS_AT_THE_END 4096
+#define SOURCES_MAX	   16384
+#define NOTICE_MS	   1000
+#define ASK_MS		   5000
+
+struct program;
+
+struct log_source {
+	struct source source;
+	struct program *program;
+	struct log_from from;
+	struct log_limit limit;
+	struct log_source *next, **link;
+};
+
+struct program {
+	struct loop *loop;
+	struct source monitor;
+	struct timer notice; /* set while something is to be told of */
+	struct log_out out;
+	struct log_from self;
+	struct log_source *sources;
+	size_t sources_n;
+	uint64_t asked_ms;
+	uint8_t level;
+	struct received received;
+	uint8_t line[LOG_LINE_MAX];
+};
+
+static struct program *
+program_of(struct source *s)
+{
+	return (struct program *)((uint8_t *)s - offsetof(struct program, monitor));
+}
+
+static struct log_source *
+source_of(struct source *s)
+{
+	return (struct log_source *)((uint8_t *)s - offsetof(struct log_source, source));
+}
+
+/* ---- lines ------------------------------------------------------------------------- */
+
+static void
+notice_soon(struct program *p)
+{
+	if (!p->notice.slot)
+		/* Without memory for a timer nothing is told; the counters tell. */
+		(void)loop_timer_set(
+			p->loop, &p->notice, loop_now_ms(p->loop) + NOTICE_MS);
+}
+
+static void
+ask_for_output(struct program *p, uint64_t now_ms)
+{
+	uint8_t storage[8];
+	struct buf b = buf_over(storage, sizeof(storage));
+
+	if (p->asked_ms && now_ms - p->asked_ms < ASK_MS)
+		return;
+	p->asked_ms = now_ms;
+	msg_log_ask_put(&(struct msg_log_ask){0}, &b);
+	(void)channel_send(
+		FD_MONITOR, buf_view(&b), NULL, 0); /* asked again if it is lost */
+}
+
+/* False: the record is malformed. */
+static bool
+write_record(
+	struct program *p, const struct log_from *from, const struct msg_log_record *m)
+{
+	struct buf line = buf_over(p->line, sizeof(p->line));
+	uint64_t ms = clock_unix_ns() / 1000000;
+
+	if (m->level > p->level && m->level <= LOG_LEVEL_DEBUG)
+		return true;
+	if (log_format(p->out.form, from, ms, m, &line) == LOG_MALFORMED)
+		return false;
+	if (!log_out_write(&p->out, buf_view(&line))) {
+		stat_add(STAT_LOG_DROPPED, 1);
+		notice_soon(p);
+		if (p->out.refused)
+			ask_for_output(p, loop_now_ms(p->loop));
+	}
+	return true;
+}
+
+/* A record of our own about another's; from tells whose. */
+static void
+write_own(struct program *p, const struct log_from *from, struct log_record *r)
+{
+	struct msg_log_record m = {.level = r->level, .pairs = buf_view(&r->buf)};
+
+	m.event = (struct view){(const uint8_t *)r->event, strlen(r->event)};
+	CHECK(write_record(p, from, &m));
+}
+
+static void
+tell_of_lost(struct program *p)
+{
+	struct log_record r;
+	uint64_t lost = p->out.lost;
+
+	if (lost == 0)
+		return;
+	log_begin(&r, LOG_LEVEL_WARNING, "dropped");
+	log_number(&r, "lines", lost);
+	log_str(&r, "reason", "output was full or gone");
+	write_own(p, &p->self, &r);
+	/* Unless this one was lost, too. */
+	if (p->out.lost == lost)
+		p->out.lost = 0;
+}
+
+static void
+tell_of_source(struct log_source *s)
+{
+	struct log_record r;
+	struct log_limit *l = &s->limit;
+
+	if (l->dropped == 0 && l->malformed == 0)
+		return;
+	log_begin(&r, LOG_LEVEL_WARNING, "dropped");
+	log_number(&r, "records", l->dropped);
+	log_number(&r, "malformed", l->malformed);
+	log_str(&r, "reason",
+		l->dropped ? "more than the limit in a second" : "not a record");
+	l->dropped = l->malformed = 0;
+	write_own(s->program, &s->from, &r);
+}
+
+static void
+fire_notice(struct timer *t, uint64_t now_ms)
+{
+	struct program *p =
+		(struct program *)((uint8_t *)t - offsetof(struct program, notice));
+
+	(void)now_ms;
+	tell_of_lost(p);
+	for (struct log_source *s = p->sources; s; s = s->next)
+		tell_of_source(s);
+	if (p->out.lost > 0)
+		notice_soon(p);
+}
+
+/* ---- sources ------------------------------------------------------------------------
+ */
+
+static void
+source_free(struct log_source *s)
+{
+	struct program *p = s->program;
+
+	tell_of_source(s);
+	loop_remove(p->loop, &s->source);
+	fd_close(&s->source.fd);
+	*s->link = s->next;
+	if (s->next)
+		s->next->link = s->link;
+	p->sources_n--;
+	loop_defer_free(p->loop, s);
+}
+
+static void
+take_record(struct log_source *s, const struct received *r)
+{
+	struct program *p = s->program;
+	struct msg_log_record m;
+	struct view payload;
+	bool sound = !r->truncated &&
+		message_number(r->message, &payload) == MSG_LOG_RECORD &&
+		msg_log_record_get(&m, payload);
+
+	if (!log_limit_take(&s->limit, loop_now_ms(p->loop))) {
+		stat_add(STAT_LOG_DROPPED, 1);
+		notice_soon(p);
+		return;
+	}
+	if (sound && write_record(p, &s->from, &m))
+		return;
+	s->limit.malformed++;
+	stat_add(STAT_PROTOCOL_FAULTS, 1);
+	notice_soon(p);
+}
+
+/* False: the source is at its end. */
+static bool
+read_records(struct log_source *s, unsigned int max)
+{
+	struct received *r = &s->program->received;
+
+	for (unsigned int i = 0; i < max; i++) {
+		int err = channel_recv(s->source.fd, r, 0);
+		if (err == -EAGAIN)
+			return true;
+		if (err < 0)
+			return false;
+		take_record(s, r);
+	}
+	return true;
+}
+
+static void
+source_ready(struct source *source, uint32_t events)
+{
+	struct log_source *s = source_of(source);
+
+	(void)events;
+	if (!read_records(s, RECORDS_A_ROUND))
+		source_free(s);
+}
+
+static void
+source_new(struct program *p, int fd, const struct msg_log_source *m)
+{
+	AUTO_FD channel = fd;
+	struct log_source *s;
+
+	if (p->sources_n >= SOURCES_MAX || fd_nonblock(channel) < 0)
+		return;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return;
+	s->program = p;
+	s->source = (struct source){.fd = channel, .ready = source_ready};
+	log_from_set(&s->from, m->program, m->pid);
+	if (loop_add(p->loop, &s->source, EPOLLIN) < 0) {
+		free(s);
+		return;
+	}
+	(void)fd_take(&channel);
+	s->next = p->sources;
+	s->link = &p->sources;
+	if (s->next)
+		s->next->link = &s->next;
+	p->sources = s;
+	p->sources_n++;
+}
+
+/* ---- the monitor ----------------------------------------------------------------------
+ */
+
+/* The set-up, first or again: level and output. The empty directory is *ret_dir's. */
+static bool
+take_setup(struct program *p, struct received *r, struct view payload,
+	struct msg_log_setup *ret, int *ret_dir)
+{
+	if (!msg_log_setup_get(ret, payload) || r->nfds != 2)
+		return false;
+	*ret_dir = received_take(r, 0);
+	log_out_set(&p->out, received_take(r, 1), ret->syslog != 0);
+	p->level = ret->level;
+	return true;
+}
+
+static bool
+take_message(struct program *p, struct received *r)
+{
+	struct view payload;
+	struct msg_log_setup setup;
+	struct msg_log_source source;
+	AUTO_FD dir = -1;
+
+	switch (message_number(r->message, &payload)) {
+	case MSG_LOG_SETUP:
+		return !r->truncated && take_setup(p, r, payload, &setup, &dir);
+	case MSG_LOG_SOURCE:
+		if (r->truncated || r->nfds != 1 || !msg_log_source_get(&source, payload))
+			return false;
+		source_new(p, received_take(r, 0), &source);
+		return true;
+	default: return false;
+	}
+}
+
+static void
+finish(struct program *p)
+{
+	for (struct log_source *s = p->sources, *next; s; s = next) {
+		next = s->next;
+		(void)read_records(s, RECORDS_AT_THE_END);
+		tell_of_source(s);
+	}
+	tell_of_lost(p);
+	loop_stop(p->loop);
+}
+
+static void
+monitor_ready(struct source *source, uint32_t events)
+{
+	struct program *p = program_of(source);
+	int err;
+
+	(void)events;
+	for (int i = 0; i < RECORDS_A_ROUND; i++) {
+		err = channel_recv(source->fd, &p->received, 2);
+		if (err < 0)
+			break;
+		if (!take_message(p, &p->received))
+			stat_add(STAT_PROTOCOL_FAULTS, 1);
+		received_done(&p->received);
+	}
+	/* The monitor ended, or wants us to: in both cases nobody will send any more. */
+	if (err < 0 && err != -EAGAIN)
+		finish(p);
+}
+
+/* ---- the start ------------------------------------------------------------------------
+ */
+
+static bool
+first_setup(struct program *p, struct msg_log_setup *ret, int *ret_dir)
+{
+	struct pollfd wait = {.fd = FD_MONITOR, .events = POLLIN};
+	struct view payload;
+	int err;
+
+	do {
+		if (poll(&wait, 1, -1) < 0 && errno != EINTR)
+			return false;
+		err = channel_recv(FD_MONITOR, &p->received, 2);
+	} while (err == -EAGAIN);
+	if (err < 0 || message_number(p->received.message, &payload) != MSG_LOG_SETUP)
+		return false;
+	bool ok = !p->received.truncated &&
+		take_setup(p, &p->received, payload, ret, ret_dir);
+	received_done(&p->received);
+	return ok;
+}
+
+static bool
+enter_cage(struct program *p, const struct msg_log_setup *setup, int empty_dir)
+{
+	struct sandbox_plan plan = {.profile = SANDBOX_LOG,
+		.uid = setup->uid,
+		.gid = setup->uid,
+		.empty_dir = empty_dir,
+		.fsize_max = UINT64_MAX};
+	struct log_record r;
+	struct msg_ready ready = {0};
+	const char *step = "";
+	uint8_t storage[16], text[128];
+	struct buf b = buf_over(storage, sizeof(storage)),
+		   parts = buf_over(text, sizeof(text));
+	int err = sandbox_enter(&plan, &ready.cage, &step);
+
+	if (err < 0) {
+		log_begin(&r, LOG_LEVEL_ERROR, "cage");
+		log_str(&r, "step", step);
+		log_error(&r, "error", err);
+		write_own(p, &p->self, &r);
+		return false;
+	}
+	sandbox_parts_text(ready.cage, &parts);
+	log_begin(&r, LOG_LEVEL_DEBUG, "cage");
+	log_text(&r, "parts", buf_view(&parts));
+	write_own(p, &p->self, &r);
+	msg_ready_put(&ready, &b);
+	return channel_send(FD_MONITOR, buf_view(&b), NULL, 0) == 0;
+}
+
+static int
+run(struct program *p)
+{
+	struct msg_log_setup setup;
+	AUTO_FD empty_dir = -1;
+
+	if (stat_open(FD_STAT) < 0 || fd_nonblock(FD_MONITOR) < 0)
+		return EXIT_SOFTWARE;
+	if (!first_setup(p, &setup, &empty_dir) || !enter_cage(p, &setup, empty_dir))
+		return EXIT_SOFTWARE;
+	fd_close(&empty_dir);
+	if (loop_add(p->loop, &p->monitor, EPOLLIN) < 0)
+		return EXIT_SOFTWARE;
+	return loop_run(p->loop) < 0 ? EXIT_SOFTWARE : 0;
+}
+
 int
 main(void)
 {
-	return 70;
+	sandbox_first();
+	struct program *p = calloc(1, sizeof(*p));
+	if (!p)
+		return EXIT_SOFTWARE;
+	p->out.fd = -1;
+	p->monitor = (struct source){.fd = FD_MONITOR, .ready = monitor_ready};
+	p->notice.fire = fire_notice;
+	log_from_set(&p->self, VIEW("restante-log"), (uint32_t)getpid());
+	p->loop = loop_new();
+	return p->loop ? run(p) : EXIT_SOFTWARE;
 }
