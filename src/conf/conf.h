@@ -1,1 +1,174 @@
-/* Stub, replaced by the conf room. */
+/*
+ * conf.h: the configuration: `name = value` lines, sections [listener NAME].
+ *
+ * options.def has a row for each option; the fields below are made from it. Comments
+ * stand on their own line (# or ;). A value goes to the end of its line, trimmed, and may
+ * stand in double quotes. All errors of a file are reported in one run, as "FILE:LINE:
+ * what is wrong, what to do".
+ *
+ *     struct conf *c = conf_new();
+ *     if (conf_load_file("/etc/restante/restante.conf", &sink, c) != 0) ...
+ *
+ * In C, a duration NAME is the field NAME_ms, an ENUM its place among the words from 0.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/buf.h"
+#include "pop3/view.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONF_FILE_OCTETS_MAX (1024 * 1024)
+#define CONF_LINE_OCTETS_MAX 4096
+#define CONF_NAME_OCTETS_MAX 64
+#define CONF_LISTENERS_MAX   64
+#define CONF_LIST_MAX	     16
+#define CONF_ERRORS_MAX	     100 /* reported; more are counted */
+#define CONF_NEVER	     UINT64_MAX
+
+enum conf_plaintext {
+	CONF_PLAINTEXT_NEVER,
+	CONF_PLAINTEXT_LOOPBACK,
+	CONF_PLAINTEXT_ALWAYS
+};
+enum conf_tls { CONF_TLS_NO, CONF_TLS_IMPLICIT };
+enum conf_log { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
+/* log_level: value + 1 is enum log_level of ipc/log.h */
+
+struct conf_list {
+	size_t n;
+	const char *at[CONF_LIST_MAX];
+};
+
+struct conf_address {
+	uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d; zero where `any` */
+	bool v4;
+	bool any; /* "*": both families */
+	uint16_t port;
+};
+
+#define CONF_FIELD_BOOL(name)	  bool name;
+#define CONF_FIELD_NUMBER(name)	  uint64_t name; /* 0: empty */
+#define CONF_FIELD_DURATION(name) uint64_t name##_ms;
+#define CONF_FIELD_TEXT(name)	  const char *name; /* never NULL */
+#define CONF_FIELD_PATH(name)	  const char *name;
+#define CONF_FIELD_LIST(name)	  struct conf_list name;
+#define CONF_FIELD_ENUM(name)	  uint8_t name;
+
+/* A row's field, in the struct of its section only. */
+#define CONF_ONLY_GLOBAL(...) __VA_ARGS__
+#define CONF_ONLY_LISTENER(...)
+
+enum conf_option {
+#define OPTION(section, type, name, ...) CONF_##section##_##name,
+#include "conf/options.def"
+#undef OPTION
+	CONF_OPTIONS
+};
+
+#undef CONF_ONLY_GLOBAL
+#undef CONF_ONLY_LISTENER
+#define CONF_ONLY_GLOBAL(...)
+#define CONF_ONLY_LISTENER(...) __VA_ARGS__
+
+struct conf_listener {
+#define OPTION(section, type, name, ...) CONF_ONLY_##section(CONF_FIELD_##type(name))
+#include "conf/options.def"
+#undef OPTION
+	const char *name;
+	struct conf_address at; /* of `address` */
+	uint32_t line;		/* of its section; 0: a default listener */
+	struct view texts[CONF_OPTIONS];
+	uint32_t lines[CONF_OPTIONS]; /* where an option was set; 0: it was not */
+};
+
+#undef CONF_ONLY_GLOBAL
+#undef CONF_ONLY_LISTENER
+#define CONF_ONLY_GLOBAL(...) __VA_ARGS__
+#define CONF_ONLY_LISTENER(...)
+
+/* Its texts point into itself: not to be copied. */
+struct conf {
+#define OPTION(section, type, name, ...) CONF_ONLY_##section(CONF_FIELD_##type(name))
+#include "conf/options.def"
+#undef OPTION
+	size_t mail_groups_n;
+	uint32_t mail_group_ids[CONF_LIST_MAX]; /* of mail_groups */
+	bool has_metrics;
+	struct conf_address metrics_at;
+	/* At least one: without a section, pop3 on *:110 and pop3s on *:995. */
+	size_t listeners_n;
+	struct conf_listener listeners[CONF_LISTENERS_MAX];
+	struct view texts[CONF_OPTIONS]; /* in force, as conf_get gives them */
+	uint32_t lines[CONF_OPTIONS];
+	size_t pool_n;
+	char pool[48 * 1024]; /* the texts; as large as all limits together */
+};
+
+enum conf_section { CONF_SECTION_GLOBAL, CONF_SECTION_LISTENER };
+enum conf_type {
+	CONF_TYPE_BOOL,
+	CONF_TYPE_NUMBER,
+	CONF_TYPE_DURATION,
+	CONF_TYPE_TEXT,
+	CONF_TYPE_PATH,
+	CONF_TYPE_LIST,
+	CONF_TYPE_ENUM
+};
+
+struct conf_row {
+	const char *name;
+	enum conf_section section;
+	enum conf_type type;
+	const char *def; /* as in a file; "" none */
+	uint64_t min, max;
+	const char *words; /* or NULL */
+	const char *help;
+	size_t offset; /* of the field in struct conf or struct conf_listener */
+};
+extern const struct conf_row conf_rows[CONF_OPTIONS];
+
+/* Told each error as one line without its newline. Embed it in what keeps your state. */
+struct conf_sink {
+	void (*error)(struct conf_sink *s, const char *line);
+};
+
+/* What some defaults are made of. */
+struct conf_facts {
+	uint32_t processors;
+	const char *hostname;
+};
+
+/*
+ * Reads a whole configuration into *conf. The number of errors, each told to the sink (up
+ * to CONF_ERRORS_MAX); *conf is good only if that is 0. Pure.
+ */
+[[nodiscard]] size_t conf_load(struct view text, const char *file,
+	const struct conf_facts *facts, struct conf_sink *sink, struct conf *conf);
+/* The same from a file; one that cannot be read is an error too. "" reads nothing:
+ * defaults. */
+[[nodiscard]] size_t conf_load_file(
+	const char *path, struct conf_sink *sink, struct conf *conf);
+
+/* Zeroed, or NULL without memory. */
+struct conf *conf_new(void);
+void conf_free(struct conf **c);
+
+/* The row of that name, or NULL. */
+const struct conf_row *conf_row_find(enum conf_section section, struct view name);
+/* The most similar name of that section, or NULL if none is near. */
+const char *conf_suggest(enum conf_section section, struct view name);
+/* The text of a global option in force; p is NULL for a name that no row has. Lives with
+ * conf. */
+struct view conf_get(const struct conf *c, const char *name);
+struct view conf_listener_get(const struct conf_listener *l, const char *name);
+
+/* Absolute, not / itself, no empty part, no `.` or `..`, no slash at the end. */
+[[nodiscard]] bool conf_path_is_normal(struct view path);
+/* "ADDRESS:PORT", "[V6]:PORT" or "*:PORT". */
+[[nodiscard]] bool conf_address_read(struct view text, struct conf_address *ret);
+
+#endif

@@ -1,0 +1,251 @@
+#include "base/ascii.h"
+#include "base/check.h"
+#include "base/num.h"
+#include "conf/conf_reader.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct view
+view_of(const char *s)
+{
+	return (struct view){(const uint8_t *)s, strlen(s)};
+}
+
+static void
+set_default(struct conf_reader *r, enum conf_option i, const char *text,
+	struct conf_listener *l)
+{
+	/* A default that its own row refuses would be a mistake of ours. */
+	bool fine = conf_value_set(r, &conf_rows[i], view_of(text), l);
+
+	CHECK(fine || r->errors > 0);
+}
+
+static void
+default_listener(
+	struct conf_reader *r, const char *name, const char *address, const char *tls)
+{
+	struct conf_listener *l = &r->conf->listeners[r->conf->listeners_n++];
+
+	l->name = name;
+	set_default(r, CONF_LISTENER_address, address, l);
+	set_default(r, CONF_LISTENER_tls, tls, l);
+	set_default(r, CONF_LISTENER_plaintext, "", l);
+}
+
+static void
+listener_defaults(struct conf_reader *r, struct conf_listener *l)
+{
+	for (enum conf_option i = 0; i < CONF_OPTIONS; i++)
+		if (conf_rows[i].section == CONF_SECTION_LISTENER && !l->texts[i].p)
+			set_default(r, i, conf_rows[i].def, l);
+	if (l->texts[CONF_LISTENER_plaintext].n == 0) {
+		l->plaintext = r->conf->plaintext;
+		l->texts[CONF_LISTENER_plaintext] = r->conf->texts[CONF_GLOBAL_plaintext];
+	}
+}
+
+/* Empty, whether by default or by the file: what is made of the facts. */
+static void
+fill_empty(struct conf_reader *r, enum conf_option i, const char *text)
+{
+	if (r->conf->texts[i].n == 0)
+		set_default(r, i, text, NULL);
+}
+
+void
+conf_defaults(struct conf_reader *r, const struct conf_facts *facts)
+{
+	struct conf *c = r->conf;
+	char text[128];
+	uint32_t fronts = facts->processors < 2 ? 2 : facts->processors;
+
+	for (enum conf_option i = 0; i < CONF_OPTIONS; i++)
+		if (conf_rows[i].section == CONF_SECTION_GLOBAL && !c->texts[i].p)
+			set_default(r, i, conf_rows[i].def, NULL);
+	snprintf(text, sizeof(text), "%u", fronts > 32 ? 32 : fronts);
+	fill_empty(r, CONF_GLOBAL_fronts, text);
+	snprintf(text, sizeof(text), "%s/control", c->run_dir);
+	fill_empty(r, CONF_GLOBAL_control_socket, text);
+	fill_empty(r, CONF_GLOBAL_hostname,
+		facts->hostname[0] ? facts->hostname : "localhost");
+	if (c->listeners_n == 0) {
+		default_listener(r, "pop3", "*:110", "no");
+		default_listener(r, "pop3s", "*:995", "implicit");
+	}
+	for (size_t i = 0; i < c->listeners_n; i++)
+		listener_defaults(r, &c->listeners[i]);
+}
+
+static void
+check_maildrop(struct conf_reader *r)
+{
+	const char *m = r->conf->maildrop;
+	uint32_t line = r->conf->lines[CONF_GLOBAL_maildrop];
+	struct view kind = VIEW("maildir:");
+
+	if (strncmp(m, (const char *)kind.p, kind.n) != 0) {
+		conf_report(r, line, "maildrop = %.80s: must begin with maildir:", m);
+		return;
+	}
+	const char *path = m + kind.n;
+	if (path[0] != '/' && !(path[0] == '~' && (path[1] == '/' || path[1] == '\0')))
+		conf_report(
+			r, line, "maildrop = %.80s: the path must begin with / or ~/", m);
+	for (const char *p = path; (p = strchr(p, '%')) != NULL; p += 2) {
+		if (p[1] && strchr("und%", p[1]))
+			continue;
+		conf_report(r, line,
+			"maildrop = %.80s: only %%u, %%n, %%d and %%%% may stand there",
+			m);
+		return;
+	}
+}
+
+static void
+check_owners(struct conf_reader *r)
+{
+	struct conf *c = r->conf;
+	const struct conf_list *groups = &c->mail_groups;
+	uint64_t gid;
+
+	if (c->mail_uid_min > c->mail_uid_max)
+		conf_report(r,
+			c->lines[CONF_GLOBAL_mail_uid_min]
+				? c->lines[CONF_GLOBAL_mail_uid_min]
+				: c->lines[CONF_GLOBAL_mail_uid_max],
+			"mail_uid_min is above mail_uid_max, exchange them");
+	if (c->mail_uid > 0 &&
+		(c->mail_uid < c->mail_uid_min || c->mail_uid > c->mail_uid_max))
+		conf_report(r, c->lines[CONF_GLOBAL_mail_uid],
+			"mail_uid is not within mail_uid_min and mail_uid_max, change "
+			"one of them");
+	if (c->mail_gid > 0 &&
+		(c->mail_gid < c->mail_uid_min || c->mail_gid > c->mail_uid_max))
+		conf_report(r, c->lines[CONF_GLOBAL_mail_gid],
+			"mail_gid is not within mail_uid_min and mail_uid_max, change "
+			"one of them");
+	for (size_t i = 0; i < groups->n; i++) {
+		/* Group 0 owns much of a system; a process that parses mail is never in
+		 * it. */
+		if (!num_decimal(view_of(groups->at[i]), 4294967293, &gid) || gid == 0)
+			conf_report(r, c->lines[CONF_GLOBAL_mail_groups],
+				"mail_groups: %.40s: must be a number from 1 to "
+				"4294967293",
+				groups->at[i]);
+		else
+			c->mail_group_ids[c->mail_groups_n++] = (uint32_t)gid;
+	}
+}
+
+static void
+check_roots(struct conf_reader *r)
+{
+	const struct conf_list *roots = &r->conf->mail_roots;
+	uint32_t line = r->conf->lines[CONF_GLOBAL_mail_roots];
+
+	for (size_t i = 0; i < roots->n; i++) {
+		if (!conf_path_is_normal(view_of(roots->at[i])))
+			conf_report(r, line,
+				"mail_roots: %.80s: must be an absolute path below / "
+				"without "
+				"`.`, `..`, `//` or a slash at its end",
+				roots->at[i]);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(roots->at[i], roots->at[j]) == 0)
+				conf_report(r, line,
+					"mail_roots: %.80s is there twice, remove one",
+					roots->at[i]);
+	}
+}
+
+static void
+check_service_uids(struct conf_reader *r)
+{
+	struct conf *c = r->conf;
+	uint64_t first = c->service_uids, last = first + 63;
+
+	if (first == 0 || first > 4294967200)
+		return;
+	if (c->mail_uid >= first && c->mail_uid <= last)
+		conf_report(r, c->lines[CONF_GLOBAL_mail_uid],
+			"mail_uid lies among the 64 numbers from service_uids on, change "
+			"one of them");
+}
+
+static bool
+same_address(const struct conf_address *a, const struct conf_address *b)
+{
+	if (a->port != b->port || a->port == 0)
+		return false;
+	return a->any || b->any || memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
+static void
+check_listener(struct conf_reader *r, struct conf_listener *l)
+{
+	struct conf *c = r->conf;
+	bool has_tls = c->tls_certificate[0] != '\0' && c->tls_key[0] != '\0';
+
+	if (l->texts[CONF_LISTENER_address].n == 0) {
+		if (l->lines[CONF_LISTENER_address] == 0)
+			conf_report(r, l->line,
+				"listener %s needs `address = ADDRESS:PORT`", l->name);
+		return;
+	}
+	if (!conf_address_read(l->texts[CONF_LISTENER_address], &l->at)) {
+		conf_report(r, l->lines[CONF_LISTENER_address],
+			"address = %.64s: must be 192.0.2.1:110, [2001:db8::1]:110 or "
+			"*:110",
+			l->address);
+		return;
+	}
+	for (struct conf_listener *o = c->listeners; o < l; o++)
+		if (o->texts[CONF_LISTENER_address].n > 0 && same_address(&o->at, &l->at))
+			conf_report(r, l->lines[CONF_LISTENER_address],
+				"listeners %s and %s have the same address, change one",
+				o->name, l->name);
+	if (has_tls)
+		return;
+	if (l->tls == CONF_TLS_IMPLICIT)
+		conf_report(r, l->line,
+			"listener %s speaks TLS: set tls_certificate and tls_key",
+			l->name);
+	else if (l->plaintext == CONF_PLAINTEXT_NEVER)
+		conf_report(r, l->line,
+			"nobody could log in on listener %s: set tls_certificate and "
+			"tls_key, or "
+			"allow plaintext",
+			l->name);
+}
+
+void
+conf_check(struct conf_reader *r)
+{
+	struct conf *c = r->conf;
+
+	check_maildrop(r);
+	check_owners(r);
+	check_roots(r);
+	check_service_uids(r);
+	if ((c->tls_certificate[0] == '\0') != (c->tls_key[0] == '\0'))
+		conf_report(r,
+			c->lines[CONF_GLOBAL_tls_certificate]
+				? c->lines[CONF_GLOBAL_tls_certificate]
+				: c->lines[CONF_GLOBAL_tls_key],
+			"tls_certificate and tls_key belong together, set the other one "
+			"too");
+	if (c->metrics[0] != '\0') {
+		c->has_metrics =
+			conf_address_read(c->texts[CONF_GLOBAL_metrics], &c->metrics_at);
+		c->has_metrics &= !c->metrics_at.any;
+		if (!c->has_metrics)
+			conf_report(r, c->lines[CONF_GLOBAL_metrics],
+				"metrics = %.64s: must be one address and a port, as "
+				"127.0.0.1:9110",
+				c->metrics);
+	}
+	for (size_t i = 0; i < c->listeners_n; i++)
+		check_listener(r, &c->listeners[i]);
+}
