@@ -1,0 +1,276 @@
+#include "base/check.h"
+#include "conf/conf.h"
+#include "ipc/permit.h"
+#include "monitor/core.h"
+
+#include <string.h>
+
+/* ---- a session is granted once ---- */
+
+void
+core_window_clear(struct core *c, uint32_t front)
+{
+	CHECK(core_is_front(front));
+	c->windows[front - CORE_FRONT] = (struct core_window){0};
+}
+
+/*
+ * Marks the session as granted; false if it was, or if it is so old that this is not
+ * known any more. Numbers of a front rise, but grants come in any order.
+ */
+static bool
+window_mark(struct core_window *w, uint64_t number)
+{
+	uint64_t session = number >> SESSION_COUNT_BIT;
+
+	if (session >= w->top) {
+		uint64_t fresh = session + 1 - w->top;
+		if (fresh >= CORE_WINDOW)
+			memset(w->bits, 0, sizeof(w->bits));
+		for (uint64_t s = w->top; fresh < CORE_WINDOW && s <= session; s++)
+			w->bits[s % CORE_WINDOW / 64] &= ~(UINT64_C(1) << (s % 64));
+		w->top = session + 1;
+	} else if (w->top - session > CORE_WINDOW) {
+		return false;
+	}
+	uint64_t *word = &w->bits[session % CORE_WINDOW / 64];
+	uint64_t bit = UINT64_C(1) << (session % 64);
+	if (*word & bit)
+		return false;
+	*word |= bit;
+	return true;
+}
+
+/* ---- who and where ---- */
+
+static bool
+in_service_block(const struct core_limits *l, uint32_t id)
+{
+	return l->service_uids > 0 && id >= l->service_uids &&
+		id - l->service_uids < CORE_SERVICE_UIDS;
+}
+
+static const char *
+owner_fault(const struct core_limits *l, uint32_t uid, uint32_t gid)
+{
+	if (uid == 0 || gid == 0)
+		return "the owner of mail may not be root";
+	if (!l->privileged)
+		return uid == l->caller_uid
+			? NULL
+			: "without root only mail of the caller is served";
+	if (uid < l->uid_min || uid > l->uid_max)
+		return "uid is not within mail_uid_min and mail_uid_max";
+	if (gid < l->uid_min || gid > l->uid_max)
+		return "gid is not within mail_uid_min and mail_uid_max";
+	if (in_service_block(l, uid) || in_service_block(l, gid))
+		return "the owner is one of service_uids";
+	return NULL;
+}
+
+/* The longest root above the path, and what follows it; CORE_ROOTS if there is none. */
+static uint32_t
+root_of(const struct core_limits *l, struct view path, struct view *ret_below)
+{
+	uint32_t best = CORE_ROOTS;
+	size_t best_n = 0;
+
+	for (uint32_t i = 0; i < l->roots_n; i++) {
+		size_t n = strlen(l->roots[i].path);
+		if (!l->roots[i].there || n <= best_n || path.n < n ||
+			memcmp(path.p, l->roots[i].path, n) != 0)
+			continue;
+		if (path.n > n && path.p[n] != '/')
+			continue;
+		best = i;
+		best_n = n;
+		*ret_below = path.n == n ? VIEW(".")
+					 : (struct view){path.p + n + 1, path.n - n - 1};
+	}
+	return best;
+}
+
+static const char *
+grant_fault(const struct core *c, const struct msg_grant *g, uint32_t *ret_root,
+	struct view *ret_below)
+{
+	const char *fault = owner_fault(&c->limits, g->uid, g->gid);
+
+	if (fault)
+		return fault;
+	if (g->store != STORE_MAILDIR)
+		return "there is no such store";
+	if (g->rights == 0 || (g->rights & ~(RIGHT_READ | RIGHT_DELETE)) != 0 ||
+		g->tls > 1 || g->address.n != 16 || g->user.n == 0)
+		return "the permit is malformed";
+	if (!conf_path_is_normal(g->maildrop) || memchr(g->maildrop.p, 0, g->maildrop.n))
+		return "the maildrop is not an absolute path in normal form";
+	*ret_root = root_of(&c->limits, g->maildrop, ret_below);
+	return *ret_root == CORE_ROOTS ? "the maildrop is below none of mail_roots"
+				       : NULL;
+}
+
+/* ---- which keeper ---- */
+
+static uint64_t
+hash_octets(struct view v)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < v.n; i++)
+		h = (h ^ v.p[i]) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+static uint32_t *
+bucket_of(struct core *c, const struct core_process *key)
+{
+	uint64_t h = ((uint64_t)key->uid << 32 | key->gid) * UINT64_C(0x9e3779b97f4a7c15);
+
+	h ^= ((uint64_t)key->root << 32 | key->shard) * UINT64_C(0xc2b2ae3d27d4eb4f);
+	return &c->buckets[(h >> 40) % CORE_BUCKETS];
+}
+
+static bool
+serves(const struct core_process *p, const struct core_process *key)
+{
+	return p->state != CORE_ENDING && !p->one_session && p->uid == key->uid &&
+		p->gid == key->gid && p->root == key->root && p->shard == key->shard &&
+		p->generation == key->generation;
+}
+
+/* Starts are limited: a burst, then a rate. */
+static bool
+may_start(struct core *c, uint64_t now)
+{
+	uint64_t more = (now - c->starts_at_ms) * CORE_STARTS_PER_S;
+	uint64_t most = (uint64_t)CORE_STARTS_BURST * 1000;
+
+	c->starts_at_ms = now;
+	c->starts_left = more >= most - c->starts_left ? most : c->starts_left + more;
+	if (c->starts_left < 1000)
+		return false;
+	c->starts_left -= 1000;
+	return true;
+}
+
+static uint32_t
+new_keeper(struct core *c, const struct core_process *key, uint64_t now)
+{
+	uint32_t slot = c->keeper_free;
+
+	CHECK(c->keepers < CORE_KEEPERS);
+	if (slot > 0)
+		c->keeper_free = c->at[slot].next;
+	else
+		slot = CORE_KEEPER + c->keeper_top++;
+	CHECK(slot < CORE_SLOTS);
+	uint32_t *bucket = bucket_of(c, key);
+	c->at[slot] = *key;
+	c->at[slot].incarnation = ++c->incarnations;
+	c->at[slot].replaces = CORE_NONE;
+	c->at[slot].state = CORE_STARTING;
+	c->at[slot].due_ms = now + CORE_READY_MS;
+	c->at[slot].next = *bucket;
+	*bucket = slot;
+	c->keepers++;
+	c->keepers_due++;
+	return slot;
+}
+
+void
+core_keeper_free(struct core *c, uint32_t slot)
+{
+	uint32_t *at = bucket_of(c, &c->at[slot]);
+
+	CHECK(c->keepers > 0);
+	while (*at != slot) {
+		CHECK(*at != 0);
+		at = &c->at[*at].next;
+	}
+	*at = c->at[slot].next;
+	c->at[slot].next = c->keeper_free;
+	c->keeper_free = slot;
+	c->keepers--;
+}
+
+static void
+refuse(struct core_decision *d, enum refusal code, const char *why)
+{
+	d->verdict = CORE_GRANT_REFUSE;
+	d->code = (uint8_t)code;
+	d->why = why;
+}
+
+static void
+choose_keeper(struct core *c, const struct msg_grant *g, uint32_t root, uint64_t now,
+	struct core_decision *d)
+{
+	uint64_t shard = hash_octets(g->maildrop) % c->limits.keepers_per_owner;
+	struct core_process key = {.uid = g->uid,
+		.gid = g->gid,
+		.root = root,
+		.shard = (uint32_t)shard,
+		.generation = c->generation,
+		.one_session = c->limits.keeper_per_session};
+
+	d->verdict = CORE_GRANT_ATTACH;
+	for (uint32_t s = *bucket_of(c, &key); s != 0 && !key.one_session;
+		s = c->at[s].next) {
+		if (serves(&c->at[s], &key)) {
+			d->keeper = s;
+			return;
+		}
+	}
+	if (c->keepers >= c->limits.keepers_max || c->keepers >= CORE_KEEPERS) {
+		refuse(d, REFUSAL_BUSY, "there are keepers_max keepers already");
+		return;
+	}
+	if (!may_start(c, now)) {
+		refuse(d, REFUSAL_BUSY, "too many keepers were started in a short time");
+		return;
+	}
+	d->keeper = new_keeper(c, &key, now);
+	d->start = true;
+}
+
+static uint32_t
+front_of(const struct core *c, uint64_t incarnation)
+{
+	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
+		if (c->at[s].incarnation == incarnation && core_lives(c, s) &&
+			(c->at[s].state == CORE_READY || c->at[s].state == CORE_DRAINING))
+			return s;
+	return CORE_NONE;
+}
+
+struct core_decision
+core_grant(struct core *c, const struct msg_grant *g, uint64_t now)
+{
+	struct core_decision d = {.keeper = CORE_NONE, .front = front_of(c, g->front)};
+	uint32_t root = CORE_ROOTS;
+
+	if (d.front == CORE_NONE || c->mode == CORE_MODE_END) {
+		d.verdict = CORE_GRANT_DEAD;
+		d.why = "the front has ended";
+		return d;
+	}
+	if (!window_mark(&c->windows[d.front - CORE_FRONT], g->session)) {
+		d.verdict = CORE_GRANT_TWICE;
+		d.why = "the session was granted before";
+		return d;
+	}
+	const char *fault = grant_fault(c, g, &root, &d.below);
+	if (fault)
+		refuse(&d, REFUSAL_PERMANENT, fault);
+	else
+		choose_keeper(c, g, root, now, &d);
+	return d;
+}
+
+void
+core_attached(struct core *c, uint32_t slot)
+{
+	CHECK(slot >= CORE_KEEPER);
+	c->at[slot].attached++;
+}

@@ -1,0 +1,124 @@
+#include "base/check.h"
+#include "ipc/permit.h"
+#include "monitor/monitor.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "stat/stat.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void
+report_grant(struct monitor *m, const struct msg_grant *g, enum log_level level,
+	const char *event, const char *why)
+{
+	struct log_record r;
+
+	log_begin(&r, level, event);
+	log_text(&r, "user", g->user);
+	log_number(&r, "session", g->session);
+	log_number(&r, "uid", g->uid);
+	log_number(&r, "gid", g->gid);
+	log_text(&r, "maildrop", g->maildrop);
+	log_str(&r, "reason", why);
+	report(m, &r);
+}
+
+static void
+refuse(struct monitor *m, uint32_t front, uint64_t session, uint8_t code)
+{
+	uint8_t storage[64];
+	struct buf out = buf_over(storage, sizeof(storage));
+	struct msg_session_refused refused = {.session = session, .code = code};
+
+	msg_session_refused_put(&refused, &out);
+	CHECK(!out.full);
+	(void)child_send(
+		m, front, buf_view(&out), NULL, 0); /* a front that is gone needs none */
+}
+
+static int
+send_attach(struct monitor *m, const struct msg_grant *g, const struct core_decision *d,
+	int fd)
+{
+	uint8_t storage[4096];
+	struct buf out = buf_over(storage, sizeof(storage));
+	struct msg_attach a = {.session = g->session,
+		.rights = g->rights,
+		.store = g->store,
+		.tls = g->tls,
+		.address = g->address,
+		.port = g->port,
+		.user = g->user,
+		.maildrop = d->below};
+
+	msg_attach_put(&a, &out);
+	CHECK(!out.full);
+	int keeper = m->children[d->keeper].source.fd;
+	/* A queue that is full is load, not a fault: this session is refused, others go
+	 * on. */
+	return keeper < 0 ? -EPIPE : channel_send(keeper, buf_view(&out), &fd, 1);
+}
+
+static int
+attach(struct monitor *m, const struct msg_grant *g, const struct core_decision *d)
+{
+	uint8_t storage[64];
+	struct buf out = buf_over(storage, sizeof(storage));
+	struct msg_session_attached attached = {.session = g->session};
+	int pair[2];
+
+	if (d->start)
+		child_start(m, d->keeper);
+	if (!core_lives(m->core, d->keeper))
+		return -EAGAIN;
+	int rc = channel_pair(pair);
+	if (rc < 0)
+		return rc;
+	AUTO_FD for_keeper = pair[0], for_front = pair[1];
+	rc = send_attach(m, g, d, for_keeper);
+	if (rc < 0)
+		return rc;
+	core_attached(m->core, d->keeper);
+	msg_session_attached_put(&attached, &out);
+	CHECK(!out.full);
+	/* Should this fail, the front is being ended and the keeper sees the other end
+	 * close. */
+	(void)child_send(m, d->front, buf_view(&out), &for_front, 1);
+	return 0;
+}
+
+void
+grant_received(struct monitor *m, const struct msg_grant *g)
+{
+	struct core_decision d = core_grant(m->core, g, clock_ms());
+	int rc;
+
+	switch (d.verdict) {
+	case CORE_GRANT_DEAD:
+		stat_add(STAT_GRANTS_DROPPED, 1);
+		report_grant(m, g, LOG_LEVEL_INFO, "grant_dropped", d.why);
+		return;
+	case CORE_GRANT_TWICE:
+		stat_add(STAT_GRANTS_DROPPED, 1);
+		report_grant(m, g, LOG_LEVEL_WARNING, "grant_dropped", d.why);
+		return;
+	case CORE_GRANT_REFUSE:
+		stat_add(STAT_GRANTS_REFUSED, 1);
+		report_grant(m, g, LOG_LEVEL_WARNING, "grant_refused", d.why);
+		refuse(m, d.front, g->session, d.code);
+		return;
+	case CORE_GRANT_ATTACH:
+		rc = attach(m, g, &d);
+		if (rc == 0) {
+			stat_add(STAT_GRANTS, 1);
+			return;
+		}
+		stat_add(STAT_GRANTS_REFUSED, 1);
+		report_grant(
+			m, g, LOG_LEVEL_WARNING, "grant_refused", strerrordesc_np(-rc));
+		refuse(m, d.front, g->session, REFUSAL_TEMPORARY);
+		return;
+	}
+	UNREACHABLE();
+}

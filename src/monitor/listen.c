@@ -1,0 +1,325 @@
+#include "base/check.h"
+#include "monitor/monitor.h"
+#include "os/fd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_storage storage;
+};
+
+static socklen_t
+to_kernel(const struct conf_address *a, union address *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	if (a->v4) {
+		ret->v4.sin_family = AF_INET;
+		ret->v4.sin_port = htons(a->port);
+		memcpy(&ret->v4.sin_addr, a->ip + 12, 4);
+		return sizeof(ret->v4);
+	}
+	ret->v6.sin6_family = AF_INET6;
+	ret->v6.sin6_port = htons(a->port);
+	memcpy(&ret->v6.sin6_addr, a->ip, 16);
+	return sizeof(ret->v6);
+}
+
+static bool
+from_kernel(int fd, struct conf_address *ret)
+{
+	union address a;
+	socklen_t n = sizeof(a);
+
+	memset(&a, 0, sizeof(a));
+	*ret = (struct conf_address){0};
+	if (getsockname(fd, &a.any, &n) < 0)
+		return false;
+	if (a.any.sa_family == AF_INET) {
+		ret->v4 = true;
+		ret->ip[10] = ret->ip[11] = 0xff;
+		memcpy(ret->ip + 12, &a.v4.sin_addr, 4);
+		ret->port = ntohs(a.v4.sin_port);
+		return true;
+	}
+	memcpy(ret->ip, &a.v6.sin6_addr, 16);
+	ret->port = ntohs(a.v6.sin6_port);
+	return a.any.sa_family == AF_INET6;
+}
+
+static void
+address_text(const struct conf_address *a, char *text, size_t n)
+{
+	char ip[INET6_ADDRSTRLEN] = "";
+
+	(void)inet_ntop(
+		a->v4 ? AF_INET : AF_INET6, a->ip + (a->v4 ? 12 : 0), ip, sizeof(ip));
+	(void)snprintf(text, n, a->v4 ? "%s:%u" : "[%s]:%u", ip, a->port);
+}
+
+void
+listen_name(int fd, char *text, size_t n)
+{
+	struct conf_address a;
+
+	if (from_kernel(fd, &a))
+		address_text(&a, text, n);
+	else
+		(void)snprintf(text, n, "unknown");
+}
+
+int
+listen_address(const struct conf_address *a, int *ret_fd)
+{
+	union address to;
+	socklen_t n = to_kernel(a, &to);
+	int one = 1;
+	AUTO_FD fd =
+		socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+		return -errno;
+	if (!a->v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+		return -errno;
+	if (bind(fd, &to.any, n) < 0 || listen(fd, BACKLOG) < 0)
+		return -errno;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int
+listen_control(const char *path)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	struct stat st;
+	size_t n = strlen(path);
+
+	if (n >= sizeof(to.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(to.sun_path, path, n + 1);
+	/* Left by a monitor that was killed; a living one holds the lock of run_dir. */
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)unlink(path);
+	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	mode_t old = umask(0177);
+	int rc = bind(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+	(void)umask(old);
+	if (rc == 0 && listen(fd, 64) < 0)
+		rc = -errno;
+	return rc < 0 ? rc : fd_take(&fd);
+}
+
+/* ---- the set of sockets, made to fit a configuration ---- */
+
+struct plan {
+	struct listen_socket at[LISTEN_SOCKETS_MAX];
+	size_t n;
+	bool reused[LISTEN_SOCKETS_MAX]; /* of m->sockets */
+	bool given_used[LISTEN_SOCKETS_MAX];
+};
+
+static bool
+same(const struct conf_address *a, const struct conf_address *b)
+{
+	return a->v4 == b->v4 && a->port == b->port && memcmp(a->ip, b->ip, 16) == 0;
+}
+
+static struct listen_socket *
+plan_add(struct plan *p, const struct conf_listener *l, const struct conf_address *at,
+	int fd)
+{
+	CHECK(p->n < LISTEN_SOCKETS_MAX);
+	struct listen_socket *s = &p->at[p->n++];
+
+	*s = (struct listen_socket){
+		.fd = fd, .at = *at, .tls = l->tls, .plaintext = l->plaintext};
+	(void)snprintf(s->name, sizeof(s->name), "%s", l->name);
+	return s;
+}
+
+/* An open socket of ours with that address: kept, so that no connection is lost. */
+static bool
+keep_socket(struct monitor *m, struct plan *p, const struct conf_listener *l,
+	const struct conf_address *at)
+{
+	for (size_t i = 0; i < m->sockets_n; i++) {
+		const struct listen_socket *old = &m->sockets[i];
+		if (p->reused[i] || old->given || !same(&old->at, at))
+			continue;
+		if (at->port == 0 && strcmp(old->name, l->name) != 0)
+			continue;
+		p->reused[i] = true;
+		plan_add(p, l, at, old->fd)->number = old->number;
+		return true;
+	}
+	return false;
+}
+
+static bool
+open_socket(struct monitor *m, struct plan *p, const struct conf_listener *l,
+	struct conf_address at, bool optional)
+{
+	char text[80];
+	int fd = -1;
+
+	at.any = false;
+	if (keep_socket(m, p, l, &at))
+		return true;
+	int rc = listen_address(&at, &fd);
+	if (rc == 0) {
+		plan_add(p, l, &at, fd);
+		return true;
+	}
+	if (optional && (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL))
+		return true;
+	address_text(&at, text, sizeof(text));
+	report_text(m, LOG_LEVEL_ERROR, "listener %s: %s: %s%s", l->name, text,
+		strerrordesc_np(-rc),
+		rc == -EADDRINUSE	? ", another program has that port"
+			: rc == -EACCES ? ", ports below 1024 need root"
+					: "");
+	return false;
+}
+
+/* Both families; a port that the kernel picks is the same for both. */
+static bool
+open_any(struct monitor *m, struct plan *p, const struct conf_listener *l)
+{
+	struct conf_address v4 = {.v4 = true, .port = l->at.port},
+			    v6 = {.port = l->at.port};
+	size_t before = p->n;
+	struct conf_address bound;
+
+	v4.ip[10] = v4.ip[11] = 0xff;
+	if (!open_socket(m, p, l, v4, true))
+		return false;
+	if (v6.port == 0 && p->n > before && from_kernel(p->at[before].fd, &bound))
+		v6.port = bound.port;
+	if (!open_socket(m, p, l, v6, true))
+		return false;
+	if (p->n == before)
+		report_text(m, LOG_LEVEL_ERROR,
+			"listener %s: neither IPv4 nor IPv6 is there", l->name);
+	return p->n > before;
+}
+
+static bool
+fits(const struct conf_listener *l, const struct conf_address *bound)
+{
+	static const uint8_t any4[16] = {[10] = 0xff, [11] = 0xff};
+	static const uint8_t any6[16];
+
+	if (l->at.any)
+		return bound->port == l->at.port &&
+			memcmp(bound->ip, bound->v4 ? any4 : any6, 16) == 0;
+	return same(&l->at, bound);
+}
+
+/* Sockets of the service manager: by name, else by address. */
+static bool
+take_given(struct monitor *m, struct plan *p, const struct conf_listener *l)
+{
+	bool took = false;
+	struct conf_address bound;
+
+	for (size_t i = 0; i < m->given_n && p->n < LISTEN_SOCKETS_MAX; i++) {
+		if (p->given_used[i] || !from_kernel(m->given[i], &bound))
+			continue;
+		if (strcmp(m->given_names[i], l->name) != 0 && !fits(l, &bound))
+			continue;
+		p->given_used[i] = took = true;
+		struct listen_socket *s = plan_add(p, l, &bound, m->given[i]);
+		s->given = true;
+		for (size_t j = 0; j < m->sockets_n; j++)
+			if (m->sockets[j].fd == s->fd) {
+				s->number = m->sockets[j].number;
+				p->reused[j] = true;
+			}
+	}
+	return took;
+}
+
+static void
+close_new(struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->at[i].number == 0 && !p->at[i].given)
+			fd_close(&p->at[i].fd);
+}
+
+static void
+adopt(struct monitor *m, struct plan *p)
+{
+	for (size_t i = 0; i < m->sockets_n; i++)
+		if (!p->reused[i] && !m->sockets[i].given)
+			fd_close(&m->sockets[i].fd);
+	for (size_t i = 0; i < p->n; i++) {
+		m->sockets[i] = p->at[i];
+		if (m->sockets[i].number == 0)
+			m->sockets[i].number = ++m->sockets_made;
+		(void)fd_nonblock(m->sockets[i].fd); /* a given one may block */
+	}
+	m->sockets_n = p->n;
+}
+
+bool
+listen_apply(struct monitor *m, const struct conf *conf)
+{
+	struct plan p = {0};
+	bool good = true;
+
+	for (size_t i = 0; i < conf->listeners_n; i++) {
+		const struct conf_listener *l = &conf->listeners[i];
+		if (LISTEN_SOCKETS_MAX - p.n < 2 * (conf->listeners_n - i)) {
+			report_text(m, LOG_LEVEL_ERROR, "too many listening sockets");
+			good = false;
+			break;
+		}
+		if (take_given(m, &p, l))
+			continue;
+		good &= l->at.any ? open_any(m, &p, l)
+				  : open_socket(m, &p, l, l->at, false);
+	}
+	for (size_t i = 0; i < m->given_n && good && !m->serving; i++) {
+		if (p.given_used[i])
+			continue;
+		report_text(m, LOG_LEVEL_ERROR,
+			"the service manager's socket %s fits no listener: give it the "
+			"name of one "
+			"(FileDescriptorName=)",
+			m->given_names[i]);
+		good = false;
+	}
+	if (good)
+		adopt(m, &p);
+	else
+		close_new(&p);
+	return good;
+}
+
+void
+listen_close(struct monitor *m)
+{
+	for (size_t i = 0; i < m->sockets_n; i++)
+		fd_close(&m->sockets[i].fd);
+	for (size_t i = 0; i < m->given_n; i++)
+		m->given[i] = -1;
+	m->given_n = m->sockets_n = 0;
+}

@@ -1,0 +1,201 @@
+/*
+ * monitor.h: what the files of restanted share: the state, and who performs what.
+ */
+#ifndef MONITOR_MONITOR_H
+#define MONITOR_MONITOR_H
+
+#include "conf/conf.h"
+#include "ipc/channel.h"
+#include "ipc/log.h"
+#include "monitor/core.h"
+#include "os/loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LISTEN_SOCKETS_MAX (2 * CONF_LISTENERS_MAX)
+#define ORPHANS_MAX	   32
+#define TICKET_KEY_OCTETS  80
+#define TICKET_KEY_MS	   UINT64_C(86400000)
+
+enum program {
+	PROGRAM_LOG,
+	PROGRAM_CONTROL,
+	PROGRAM_AUTH,
+	PROGRAM_FRONT,
+	PROGRAM_KEEPER,
+	PROGRAMS
+};
+extern const char *const program_names[PROGRAMS];
+enum program program_of(uint32_t slot);
+
+/* The monitor's side of one process; its slot is its place in monitor.children. */
+struct child {
+	struct source source; /* its channel; fd -1: none */
+	struct monitor *m;
+	int log_end; /* log's end of its log channel, kept for the next restante-log */
+	int stat_fd; /* its page of counters */
+	int32_t pid; /* as log and control know it */
+	uint64_t users_sent_ms;
+	bool log_told, control_told;
+	bool backlog; /* log and control: there is something that did not fit its channel
+		       */
+	bool was_there; /* the slot had a process before */
+};
+
+/* The last words of a process that ended while no restante-log could hear them. */
+struct orphan {
+	int log_end;
+	int32_t pid;
+	enum program program;
+};
+
+/* One listening socket; a listener on `*` has two. */
+struct listen_socket {
+	int fd;
+	uint32_t number; /* never used twice */
+	char name[CONF_NAME_OCTETS_MAX + 1];
+	struct conf_address at; /* as configured, but for `any`: one of both families */
+	bool given;		/* by socket activation */
+	uint8_t tls, plaintext;
+};
+
+/* One configuration with what it names, opened. */
+struct settings {
+	struct conf *conf;
+	int roots[CONF_LIST_MAX]; /* O_PATH; -1: not there */
+	int certificate, key;	  /* sealed; -1: none */
+};
+
+struct monitor {
+	const char *conf_path;
+	struct loop *loop;
+	struct core *core;
+	struct child *children; /* CORE_SLOTS */
+	struct settings settings;
+	int programs[PROGRAMS];
+	int dev_null, empty_dir, run_lock;
+	int control_fd, metrics_fd, log_out, signal_fd;
+	int peers[CORE_FRONTS], peers_read[CORE_FRONTS];
+	uint8_t peers_key[16];
+	struct orphan orphans[ORPHANS_MAX];
+	size_t orphans_n;
+	struct listen_socket sockets[LISTEN_SOCKETS_MAX];
+	size_t sockets_n;
+	uint32_t sockets_made;
+	uint32_t tls_generation;
+	uint8_t ticket_keys[TICKET_KEY_OCTETS];
+	uint64_t ticket_keys_until_ms;
+	bool privileged;
+	uint32_t uid, gid;
+	uint32_t front_sessions; /* of the start: fronts of one and of many do not mix */
+	struct child self;	 /* its own log channel and counters */
+	struct source signals;
+	struct timer tick, users, watchdog;
+	uint64_t watchdog_ms;
+	char notify[108];	       /* NOTIFY_SOCKET; empty: none */
+	int given[LISTEN_SOCKETS_MAX]; /* by socket activation, not yet used */
+	char given_names[LISTEN_SOCKETS_MAX][CONF_NAME_OCTETS_MAX + 1];
+	size_t given_n;
+	bool log_up, serving, reloading;
+	bool finished;
+	int status;
+};
+
+/* report.c: log lines; to stderr while restante-log is not there. */
+void report(struct monitor *m, struct log_record *r);
+[[gnu::format(printf, 3, 4)]] void report_text(
+	struct monitor *m, enum log_level level, const char *fmt, ...);
+
+/* environment.c: what the caller hands over in variables; then there are none. */
+void environment_take(struct monitor *m);
+/* Tells the service manager; nothing without one. */
+void notify_send(struct monitor *m, const char *state);
+
+/* privileges.c */
+void privileges_learn(struct monitor *m);
+/* Everything is open: keep only what starting children needs. 0 or -errno. */
+[[nodiscard]] int privileges_drop(struct monitor *m);
+/* In a child that starts as root, between fork and exec: even less. */
+[[nodiscard]] int privileges_bound_child(void);
+
+/* settings.c: errors are reported; false where there was one. */
+[[nodiscard]] bool settings_load(
+	struct monitor *m, const char *path, struct settings *ret);
+void settings_done(struct settings *s);
+struct core_limits settings_limits(const struct monitor *m, const struct settings *s);
+
+/* assets.c: what is opened once. False after an error was reported. */
+[[nodiscard]] bool assets_open(struct monitor *m);
+void assets_close(struct monitor *m);
+/* Where log lines go in the end, for restante-log; the descriptor is kept. */
+int assets_log_out(struct monitor *m);
+[[nodiscard]] int stat_page_new(void);
+/* Read-only, from a memfd; or -errno. */
+[[nodiscard]] int memfd_read_only(int fd);
+
+/* listen.c: makes the sockets fit the configuration. False: nothing was changed. */
+[[nodiscard]] bool listen_apply(struct monitor *m, const struct conf *conf);
+void listen_close(struct monitor *m);
+[[nodiscard]] int listen_control(const char *path);
+[[nodiscard]] int listen_address(const struct conf_address *a, int *ret_fd);
+/* "127.0.0.1:110", as the socket is bound. */
+void listen_name(int fd, char *text, size_t n);
+
+/* spawn.c */
+struct spawn_plan {
+	int exe;
+	const char *name;
+	int fds[3]; /* become FD_MONITOR, FD_LOG, FD_STAT */
+	int dev_null;
+	bool become; /* uid, gid, groups before exec; else the caller's, or root */
+	bool bound;  /* starts as root: few capabilities */
+	uint32_t uid, gid;
+	const uint32_t *groups;
+	size_t groups_n;
+};
+[[nodiscard]] int spawn(const struct spawn_plan *plan, int32_t *ret_pid);
+/* What failed between fork and exec, or NULL if the status does not say that. */
+const char *spawn_failure(int exit_status);
+
+/* children.c: lives of processes. */
+void child_start(struct monitor *m, uint32_t slot);
+void child_close(struct monitor *m, uint32_t slot);
+void child_died(struct monitor *m, uint32_t slot, int code, int status);
+/* Ends it for a fault of its own. */
+void child_fault(struct monitor *m, uint32_t slot, const char *what);
+/* 0 or -errno; a child that does not read its channel is ended. */
+int child_send(
+	struct monitor *m, uint32_t slot, struct view message, const int *fds, size_t n);
+
+/* setup.c: what each kind of process is told at its start and after a reload. */
+[[nodiscard]] int setup_child(struct monitor *m, uint32_t slot);
+void setup_front_options(struct monitor *m, uint32_t slot);
+void setup_front_listener(
+	struct monitor *m, uint32_t slot, const struct listen_socket *s);
+void setup_front_tls(struct monitor *m, uint32_t slot);
+void setup_users(struct monitor *m);
+void setup_front_auth(struct monitor *m, uint32_t slot);
+void setup_front_gone(struct monitor *m, uint32_t slot);
+
+/* announce.c: log and control hear of every process, again when they are replaced. */
+void announce_child(struct monitor *m, uint32_t slot);
+/* All that the process of slot (log or control) does not know yet. */
+void announce_all(struct monitor *m, uint32_t target);
+/* The process of slot has ended: takes its log_end and its stat_fd. */
+void announce_gone(struct monitor *m, uint32_t slot);
+
+/* grant.c */
+void grant_received(struct monitor *m, const struct msg_grant *g);
+/* messages.c: a message of a child. */
+void message_received(struct monitor *m, uint32_t slot, struct view message);
+/* act.c: performs what the core has decided, and sets the timer. */
+void monitor_act(struct monitor *m);
+void monitor_drain(struct monitor *m);
+/* reload.c */
+void monitor_reload(struct monitor *m);
+/* end.c: processes that have ended; and the end of all, in order. */
+void monitor_reap(struct monitor *m);
+void monitor_end(struct monitor *m);
+
+#endif

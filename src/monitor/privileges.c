@@ -1,0 +1,108 @@
+#include "base/check.h"
+#include "monitor/monitor.h"
+
+#include <errno.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* What the monitor goes on with: start children, open files again, listen again. */
+static const cap_value_t kept[] = {
+	CAP_SETUID,
+	CAP_SETGID,
+	CAP_SETPCAP,
+	CAP_SYS_CHROOT,
+	CAP_KILL,
+	CAP_DAC_READ_SEARCH,
+	CAP_NET_BIND_SERVICE,
+};
+/* What a child that starts as root needs to shut itself in. */
+static const cap_value_t for_children[] = {
+	CAP_SETUID,
+	CAP_SETGID,
+	CAP_SETPCAP,
+	CAP_SYS_CHROOT,
+};
+
+static bool
+has(cap_value_t cap)
+{
+	cap_t caps = cap_get_proc();
+	cap_flag_value_t value = CAP_CLEAR;
+
+	if (!caps)
+		return false;
+	(void)cap_get_flag(caps, cap, CAP_EFFECTIVE, &value); /* stays clear on failure */
+	(void)cap_free(caps);
+	return value == CAP_SET;
+}
+
+void
+privileges_learn(struct monitor *m)
+{
+	m->uid = geteuid();
+	m->gid = getegid();
+	m->privileged = m->uid == 0 && has(CAP_SETUID) && has(CAP_SETGID);
+}
+
+static bool
+listed(const cap_value_t *list, size_t n, cap_value_t cap)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == cap)
+			return true;
+	return false;
+}
+
+static int
+bound(const cap_value_t *list, size_t n)
+{
+	for (cap_value_t cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		if (listed(list, n, cap) || cap_get_bound(cap) <= 0)
+			continue;
+		if (cap_drop_bound(cap) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int
+privileges_bound_child(void)
+{
+	return has(CAP_SETPCAP) ? bound(for_children, ARRAY_SIZE(for_children)) : 0;
+}
+
+static int
+keep_only(void)
+{
+	cap_t caps = cap_init();
+	int rc = 0;
+
+	if (!caps)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(kept) && rc == 0; i++) {
+		/* In a container some were never there. */
+		if (!has(kept[i]))
+			continue;
+		if (cap_set_flag(caps, CAP_PERMITTED, 1, &kept[i], CAP_SET) < 0 ||
+			cap_set_flag(caps, CAP_EFFECTIVE, 1, &kept[i], CAP_SET) < 0)
+			rc = -errno;
+	}
+	if (rc == 0 && cap_set_proc(caps) < 0)
+		rc = -errno;
+	(void)cap_free(caps);
+	return rc;
+}
+
+int
+privileges_drop(struct monitor *m)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	if (!m->privileged)
+		return 0;
+	int rc = has(CAP_SETPCAP) ? bound(kept, ARRAY_SIZE(kept)) : 0;
+	return rc < 0 ? rc : keep_only();
+}

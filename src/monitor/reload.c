@@ -1,0 +1,176 @@
+#include "base/ascii.h"
+#include "base/check.h"
+#include "monitor/monitor.h"
+#include "os/clock.h"
+#include "stat/stat.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What a running office cannot change: said, not silently ignored. */
+static void
+report_fixed(struct monitor *m, const struct conf *old, const struct conf *new)
+{
+	static const char *const fixed[] = {
+		"service_uids",
+		"run_dir",
+		"control_socket",
+		"metrics",
+		"front_sessions",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
+		if (!view_equal(conf_get(old, fixed[i]), conf_get(new, fixed[i])))
+			report_text(m, LOG_LEVEL_WARNING,
+				"%s takes effect when restanted is restarted", fixed[i]);
+	}
+}
+
+static const struct listen_socket *
+socket_of(const struct listen_socket *sockets, size_t n, uint32_t number)
+{
+	for (size_t i = 0; i < n; i++)
+		if (sockets[i].number == number)
+			return &sockets[i];
+	return NULL;
+}
+
+static void
+tell_listener_gone(struct monitor *m, uint32_t slot, uint32_t number)
+{
+	uint8_t storage[16];
+	struct buf out = buf_over(storage, sizeof(storage));
+	struct msg_front_listener_gone gone = {.listener = number};
+
+	msg_front_listener_gone_put(&gone, &out);
+	(void)child_send(
+		m, slot, buf_view(&out), NULL, 0); /* has ended one that is stuck */
+}
+
+/* What it had before the reload, so that it hears of changes only. */
+struct before {
+	struct listen_socket sockets[LISTEN_SOCKETS_MAX];
+	size_t sockets_n;
+};
+
+static void
+tell_listeners(struct monitor *m, uint32_t slot, const struct before *b)
+{
+	for (size_t i = 0; i < b->sockets_n; i++)
+		if (!socket_of(m->sockets, m->sockets_n, b->sockets[i].number))
+			tell_listener_gone(m, slot, b->sockets[i].number);
+	for (size_t i = 0; i < m->sockets_n; i++) {
+		const struct listen_socket *now = &m->sockets[i];
+		const struct listen_socket *old =
+			socket_of(b->sockets, b->sockets_n, now->number);
+		if (old && old->tls == now->tls && old->plaintext == now->plaintext &&
+			strcmp(old->name, now->name) == 0)
+			continue;
+		/* Changed: it is another listener from now on, on the same socket. */
+		if (old)
+			tell_listener_gone(m, slot, now->number);
+		setup_front_listener(m, slot, now);
+	}
+}
+
+static void
+tell_front(struct monitor *m, uint32_t slot, const struct before *b)
+{
+	uint8_t state = m->core->at[slot].state;
+
+	if (state == CORE_DRAINING || state == CORE_ENDING)
+		return;
+	setup_front_options(m, slot);
+	/* The certificate first: a new listener may be the first that needs it. */
+	setup_front_tls(m, slot);
+	tell_listeners(m, slot, b);
+}
+
+static bool
+differs(const struct conf *a, const struct conf *b, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!view_equal(conf_get(a, names[i]), conf_get(b, names[i])))
+			return true;
+	return false;
+}
+
+/*
+ * auth and log take their options at their start. What waits in their channels is not
+ * lost for log; for auth it is asked again by the fronts.
+ */
+static void
+replace_changed(struct monitor *m, const struct conf *old)
+{
+	static const char *const of_log[] = {"log", "log_level"};
+	static const char *const of_auth[] = {"maildrop", "mail_uid", "mail_gid",
+		"users_file", "auth_threads", "auth_queue", "auth_cache",
+		"log_unknown_names"};
+	const struct conf *now = m->settings.conf;
+
+	if (differs(old, now, of_log, ARRAY_SIZE(of_log)))
+		core_replace(m->core, CORE_LOG, clock_ms());
+	if (differs(old, now, of_auth, ARRAY_SIZE(of_auth)))
+		core_replace(m->core, CORE_AUTH, clock_ms());
+	else if (core_lives(m->core, CORE_AUTH))
+		setup_users(m);
+}
+
+/* front_sessions and what is fixed stay as they were: processes were made for them. */
+static struct core_limits
+limits_after(const struct monitor *m, const struct settings *s)
+{
+	struct core_limits l = settings_limits(m, s);
+
+	l.service_uids = m->core->limits.service_uids;
+	l.one_shot = m->core->limits.one_shot;
+	return l;
+}
+
+static bool
+reload(struct monitor *m)
+{
+	struct settings fresh, old = m->settings;
+	struct before b = {.sockets_n = m->sockets_n};
+
+	memcpy(b.sockets, m->sockets, sizeof(b.sockets));
+	if (!settings_load(m, m->conf_path, &fresh))
+		return false;
+	if (!listen_apply(m, fresh.conf)) {
+		settings_done(&fresh);
+		return false;
+	}
+	report_fixed(m, old.conf, fresh.conf);
+	m->settings = fresh;
+	m->tls_generation++;
+	struct core_limits limits = limits_after(m, &fresh);
+	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
+		if (core_lives(m->core, s))
+			tell_front(m, s, &b);
+	/* Those that this starts get everything as it is now. */
+	core_reload(m->core, &limits, clock_ms());
+	replace_changed(m, old.conf);
+	settings_done(&old);
+	return true;
+}
+
+void
+monitor_reload(struct monitor *m)
+{
+	char state[96];
+
+	if (m->core->mode != CORE_MODE_SERVE)
+		return;
+	(void)snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)clock_ms() * 1000);
+	notify_send(m, state);
+	if (reload(m)) {
+		stat_add(STAT_RELOADS, 1);
+		report_text(m, LOG_LEVEL_INFO,
+			"the configuration was read again and is in force");
+	} else {
+		report_text(m, LOG_LEVEL_ERROR,
+			"the configuration has errors; the one before stays in force");
+	}
+	notify_send(m, "READY=1\nSTATUS=serving");
+}
