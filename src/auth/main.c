@@ -1,5 +1,289 @@
+/* restante-auth: says who a session is, to the monitor alone. */
+#include "auth/auth.h"
+#include "base/check.h"
+#include "os/fd.h"
+#include "os/sandbox.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+int
+monitor_send(struct auth *a, struct view message)
+{
+	if (!a->out_first) {
+		int r = channel_send(FD_MONITOR, message, NULL, 0);
+		if (r != -EAGAIN)
+			return r;
+	}
+	struct outgoing *o =
+		a->out_n < GRANTS_UNSENT_MAX ? malloc(sizeof(*o) + message.n) : NULL;
+	if (!o)
+		return -ENOBUFS;
+	o->next = NULL;
+	o->n = message.n;
+	memcpy(o->octets, message.p, message.n);
+	if (a->out_last)
+		a->out_last->next = o;
+	else
+		a->out_first = o;
+	a->out_last = o;
+	a->out_n++;
+	return loop_change(a->loop, &a->monitor, EPOLLIN | EPOLLOUT);
+}
+
+static void
+monitor_flush(struct auth *a)
+{
+	struct outgoing *o;
+
+	while ((o = a->out_first)) {
+		/* Another error is the end of the channel, which reading finds out. */
+		if (channel_send(FD_MONITOR, (struct view){o->octets, o->n}, NULL, 0) ==
+			-EAGAIN)
+			return;
+		a->out_first = o->next;
+		a->out_n--;
+		free(o);
+	}
+	a->out_last = NULL;
+	(void)!loop_change(a->loop, &a->monitor, EPOLLIN);
+}
+
+static void
+fault(const char *what, uint16_t number)
+{
+	struct log_record r;
+
+	stat_add(STAT_PROTOCOL_FAULTS, 1);
+	log_begin(&r, LOG_LEVEL_ERROR, "protocol_fault");
+	log_str(&r, "peer", "monitor");
+	log_str(&r, "message", message_name(number));
+	log_str(&r, "what", what);
+	auth_log(&r);
+}
+
+static int
+only_descriptor(struct received *r)
+{
+	return r->nfds > 0 ? received_take(r, 0) : -1;
+}
+
+static void
+got_front(struct auth *a, const struct msg_auth_front *m, struct received *r)
+{
+	int fd = only_descriptor(r);
+
+	if (m->gone || fd < 0) {
+		if (fd >= 0)
+			(void)close(fd);
+		front_gone(a, m->front);
+		return;
+	}
+	if (front_add(a, m->front, fd) < 0)
+		fault("no room for another front; its channel is closed", MSG_AUTH_FRONT);
+}
+
+static void
+got_message(struct auth *a, struct received *r)
+{
+	struct view payload;
+	struct msg_auth_users users;
+	struct msg_auth_front front;
+	uint16_t number = message_number(r->message, &payload);
+
+	if (r->truncated)
+		fault("descriptors were lost", number);
+	else if (number == MSG_AUTH_USERS && msg_auth_users_get(&users, payload))
+		users_arrived(a,
+			users.error > 0 && users.error < 4096 ? -(int)users.error : 0,
+			only_descriptor(r));
+	else if (number == MSG_AUTH_FRONT && msg_auth_front_get(&front, payload))
+		got_front(a, &front, r);
+	else
+		fault("malformed, or not for auth", number);
+	received_done(r);
+}
+
+static void
+monitor_ready(struct source *s, uint32_t events)
+{
+	struct auth *a =
+		(struct auth *)(void *)((char *)s - offsetof(struct auth, monitor));
+
+	if (events & EPOLLOUT)
+		monitor_flush(a);
+	for (int i = 0; i < MESSAGES_A_TURN; i++) {
+		int r = channel_recv(FD_MONITOR, a->received, 1);
+		if (r == -EAGAIN)
+			return;
+		if (r < 0) {
+			/* The monitor is gone, or wants us to be. */
+			loop_stop(a->loop);
+			return;
+		}
+		got_message(a, a->received);
+	}
+}
+
+/* The first message, which must be AUTH_SETUP. */
+static int
+receive_setup(struct received *r, struct msg_auth_setup *ret)
+{
+	struct pollfd p = {.fd = FD_MONITOR, .events = POLLIN};
+	struct view payload;
+	int got;
+
+	while ((got = channel_recv(FD_MONITOR, r, 1)) == -EAGAIN)
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			return -errno;
+	if (got < 0)
+		return got;
+	if (r->truncated || message_number(r->message, &payload) != MSG_AUTH_SETUP ||
+		!msg_auth_setup_get(ret, payload))
+		return -EPROTO;
+	return 0;
+}
+
+static int
+take_options(struct auth *a, const struct msg_auth_setup *m)
+{
+	uint8_t keys[sizeof(a->cache_key) + sizeof(a->users_key)];
+
+	if (getrandom(keys, sizeof(keys), 0) != (ssize_t)sizeof(keys))
+		return -EIO;
+	memcpy(a->cache_key, keys, sizeof(a->cache_key));
+	memcpy(a->users_key, keys + sizeof(a->cache_key), sizeof(a->users_key));
+	explicit_bzero(keys, sizeof(keys));
+	memcpy(a->maildrop, m->maildrop.p, m->maildrop.n);
+	a->options = (struct users_options){
+		.maildrop = {a->maildrop, m->maildrop.n},
+		.uid = m->mail_uid,
+		.gid = m->mail_gid,
+	};
+	memcpy(a->users_name, m->users_name.p, m->users_name.n);
+	a->users_name_n = m->users_name.n;
+	a->log_unknown_names = m->log_unknown_names != 0;
+	a->cache->life_ms = (uint64_t)m->cache_s * 1000;
+	a->core = (struct core){.cache_key = a->cache_key, .cache = a->cache};
+	queue_init(&a->held, m->queue_max > 0 ? m->queue_max : 1);
+	return 0;
+}
+
+static int
+add_sources(struct auth *a)
+{
+	a->monitor = (struct source){.fd = FD_MONITOR, .ready = monitor_ready};
+	a->hashed = (struct source){.fd = pool_fd(a->pool), .ready = login_hashed};
+	a->loaded = (struct source){.ready = users_loaded};
+	a->watch_timer = (struct timer){.fire = users_timeout};
+	a->loaded.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (a->loaded.fd < 0)
+		return -errno;
+	int r = loop_add(a->loop, &a->monitor, EPOLLIN);
+	if (r == 0)
+		r = loop_add(a->loop, &a->hashed, EPOLLIN);
+	return r == 0 ? loop_add(a->loop, &a->loaded, EPOLLIN) : r;
+}
+
+/* All that must be there before the cage is shut. The reason where it fails. */
+static const char *
+prepare(struct auth *a, const struct msg_auth_setup *m)
+{
+	a->users_fd = -1;
+	a->next_users_fd = -1;
+	a->cache = calloc(1, sizeof(*a->cache));
+	a->loop = loop_new();
+	a->pool = pool_new(m->threads, m->queue_max);
+	if (!a->cache || !a->loop || !a->pool)
+		return "no memory or descriptors";
+	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
+		!scheme_warm_up() || mac_number(a->users_key, VIEW("warm")) == 0)
+		return "libcrypto or libcrypt does not work";
+	if (take_options(a, m) < 0)
+		return "no random octets";
+	return add_sources(a) < 0 ? "no event loop" : NULL;
+}
+
+static int
+enter_cage(const struct msg_auth_setup *m, int empty_dir, const char **ret_step)
+{
+	struct sandbox_plan plan = {
+		.profile = SANDBOX_AUTH,
+		.uid = m->uid,
+		.gid = m->uid,
+		.empty_dir = empty_dir,
+		.fsize_max = 0, /* it writes no file, not even in memory */
+		.required = SANDBOX_NO_NEW_PRIVS | SANDBOX_SECCOMP |
+			(m->uid ? SANDBOX_USER | SANDBOX_CHROOT : 0),
+	};
+	uint8_t octets[16];
+	struct buf b = buf_over(octets, sizeof(octets));
+	struct msg_ready ready = {0};
+
+	int r = sandbox_enter(&plan, &ready.cage, ret_step);
+	if (r < 0)
+		return r;
+	msg_ready_put(&ready, &b);
+	*ret_step = "ready";
+	return channel_send(FD_MONITOR, buf_view(&b), NULL, 0);
+}
+
+static int
+fail(const char *what, int error)
+{
+	struct log_record r;
+
+	log_begin(&r, LOG_LEVEL_ERROR, "start_failed");
+	log_str(&r, "what", what);
+	if (error < 0)
+		log_error(&r, "error", error);
+	auth_log(&r);
+	return EX_OSERR;
+}
+
 int
 main(void)
 {
-	return 70;
+	static struct auth
+		auth; /* too large for a stack; everything gets it as an argument */
+	struct auth *a = &auth;
+	struct msg_auth_setup setup;
+	const char *step = "";
+
+	sandbox_first();
+	int r = stat_open(FD_STAT);
+	if (r < 0)
+		return fail("counters", r);
+	a->received = calloc(1, sizeof(*a->received));
+	if (!a->received)
+		return fail("no memory", 0);
+	r = receive_setup(a->received, &setup);
+	if (r < 0)
+		return r == -EPIPE ? EX_OK : fail("set-up", r);
+	const char *why = prepare(a, &setup);
+	if (why)
+		return fail(why, 0);
+	int empty_dir = only_descriptor(a->received);
+	r = enter_cage(&setup, empty_dir, &step);
+	fd_close(&empty_dir);
+	if (r < 0)
+		return fail(step, r);
+	/* Threads are made inside: they are born with the filter. */
+	r = pool_start(a->pool);
+	if (r < 0)
+		return fail("threads", r);
+	r = loop_run(a->loop);
+	if (r < 0)
+		return fail("event loop", r);
+	users_end(a);
+	/* Threads may hash for seconds; nobody waits for their answers now. */
+	_exit(EX_OK);
 }

@@ -1,0 +1,61 @@
+/*
+ * users.h: the users file in memory: one buffer with the file as it was, and a hash table
+ * of where each name stands. A line is read anew at each look-up, so nothing else needs
+ * to be kept of it.
+ */
+#ifndef AUTH_USERS_H
+#define AUTH_USERS_H
+
+#include "auth/users_line.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define USERS_OCTETS_MAX  ((size_t)256 << 20)
+#define USERS_COUNT_MAX	  5000000
+#define USERS_REPORTS_MAX 100
+#define USERS_CLASSES_MAX 64
+
+/* A line that is wrong; the views borrow from the users. */
+struct users_report {
+	uint32_t line;
+	enum users_fault fault;
+	struct view name, about;
+};
+
+struct users;
+
+/*
+ * Takes the malloc'ed octets (wiped and freed by users_free, and on failure). key makes
+ * the table's order and the dummies unpredictable. NULL where there is no memory.
+ * Templates in options are copied.
+ */
+struct users *users_new(uint8_t *take_octets, size_t n,
+	const struct users_options *options, const uint8_t key[32]);
+/*
+ * Reads the descriptor, which stays the caller's: 0, -EFBIG over USERS_OCTETS_MAX,
+ * -EINVAL where it is no plain file, or what pread said.
+ */
+[[nodiscard]] int users_load(int fd, const struct users_options *options,
+	const uint8_t key[32], struct users **ret);
+void users_free(struct users **u);
+
+/*
+ * The user of exactly this name, byte for byte. USERS_OK: may log in with the right
+ * password. False where no line has the name; else *ret_fault says why the user cannot
+ * log in.
+ */
+bool users_find(const struct users *u, struct view name, struct user *ret,
+	enum users_fault *ret_fault);
+/*
+ * What to check a password against for a name that cannot log in: always the same for the
+ * same name, among the schemes and costs in use, each as often as it is in use.
+ */
+const struct stored *users_dummy(const struct users *u, struct view name);
+
+size_t users_count(const struct users *u);
+/* The first USERS_REPORTS_MAX lines that are wrong, and how many there are in all. */
+const struct users_report *users_reports(
+	const struct users *u, size_t *ret_n, size_t *ret_all);
+
+#endif

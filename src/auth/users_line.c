@@ -1,0 +1,230 @@
+#include "auth/users_line.h"
+#include "base/ascii.h"
+#include "base/check.h"
+#include "base/num.h"
+
+#include <string.h>
+
+/* The largest uid is not one: (uid_t)-1 means "leave it" to many calls. */
+#define ID_MAX 4294967294U
+
+enum field { NAME, PASSWORD, UID, GID, GECOS, HOME, SHELL, EXTRA, FIELDS };
+
+struct fields {
+	struct view of[FIELDS];
+	struct view mail; /* userdb_mail */
+};
+
+static const struct {
+	const char *key;
+	int field; /* FIELDS: mail */
+} extras[] = {
+	{"userdb_mail", FIELDS},
+	{"userdb_uid", UID},
+	{"userdb_gid", GID},
+	{"userdb_home", HOME},
+};
+
+static bool
+is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
+}
+
+bool
+users_line_is_empty(struct view line)
+{
+	return ascii_trim_end(line).n == 0 || line.p[0] == '#';
+}
+
+static enum users_fault
+check_octets(struct view line)
+{
+	if (line.n > USERS_LINE_MAX)
+		return USERS_LONG;
+	for (size_t i = 0; i < line.n; i++) {
+		uint8_t c = line.p[i];
+		if (c == '\r' && i + 1 == line.n)
+			return USERS_CRLF;
+		if ((c < 0x20 && c != '\t') || c == 0x7F)
+			return USERS_CONTROL;
+	}
+	return USERS_OK;
+}
+
+static void
+split(struct view line, struct fields *ret)
+{
+	for (size_t i = 0; i < FIELDS; i++) {
+		const uint8_t *colon = i == EXTRA ? NULL : memchr(line.p, ':', line.n);
+		size_t n = colon ? (size_t)(colon - line.p) : line.n;
+		ret->of[i] = (struct view){line.p, n};
+		line.p += colon ? n + 1 : n;
+		line.n -= colon ? n + 1 : n;
+	}
+	ret->mail = (struct view){line.p, 0};
+}
+
+/* Only what looks like a key is shown: a colon in a password moves the fields about. */
+static bool
+is_key(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = ascii_lower(p[i]);
+		if (!(c >= 'a' && c <= 'z') && c != '_' && c != '-')
+			return false;
+	}
+	return true;
+}
+
+/* A key=value that we know goes where it belongs; anything else is a fault. */
+static bool
+put_extra(struct view word, struct fields *f, struct view *ret_key)
+{
+	const uint8_t *equal = memchr(word.p, '=', word.n);
+	size_t n = equal ? (size_t)(equal - word.p) : word.n;
+
+	*ret_key = (struct view){word.p, is_key(word.p, n) ? n : 0};
+	for (size_t i = 0; equal && i < ARRAY_SIZE(extras); i++) {
+		const char *key = extras[i].key;
+		if (strlen(key) != n || memcmp(key, word.p, n) != 0)
+			continue;
+		struct view value = {equal + 1, word.n - n - 1};
+		if (extras[i].field == FIELDS)
+			f->mail = value;
+		else
+			f->of[extras[i].field] = value;
+		return true;
+	}
+	return false;
+}
+
+static enum users_fault
+read_extras(struct fields *f, struct view *ret_about)
+{
+	struct view rest = f->of[EXTRA];
+
+	for (;;) {
+		while (rest.n > 0 && is_blank(rest.p[0])) {
+			rest.p++;
+			rest.n--;
+		}
+		if (rest.n == 0)
+			return USERS_OK;
+		struct view word = {rest.p, 0};
+		while (word.n < rest.n && !is_blank(rest.p[word.n]))
+			word.n++;
+		if (!put_extra(word, f, ret_about))
+			return USERS_EXTRA_UNKNOWN;
+		rest.p += word.n;
+		rest.n -= word.n;
+	}
+}
+
+static enum users_fault
+read_password(struct view field, struct user *ret, struct view *ret_about)
+{
+	if (field.n == 0)
+		return USERS_NO_PASSWORD;
+	switch (scheme_read(field, &ret->stored, ret_about)) {
+	case SCHEME_OK: return USERS_OK;
+	case SCHEME_EMPTY: return USERS_NO_PASSWORD;
+	case SCHEME_LOCKED: return USERS_LOCKED;
+	case SCHEME_UNKNOWN: return USERS_SCHEME_UNKNOWN;
+	case SCHEME_BAD: return USERS_HASH_BAD;
+	case SCHEME_COSTLY: return USERS_HASH_COSTLY;
+	}
+	UNREACHABLE();
+}
+
+static bool
+read_id(struct view field, uint32_t standard, uint32_t *ret, bool *ret_missing)
+{
+	uint64_t n = standard;
+
+	*ret_missing = field.n == 0 && standard == 0;
+	if (*ret_missing || (field.n > 0 && !num_decimal(field, ID_MAX, &n)) || n == 0)
+		return false;
+	*ret = (uint32_t)n;
+	return true;
+}
+
+static enum users_fault
+read_ids(const struct fields *f, const struct users_options *options, struct user *ret,
+	struct view *ret_about)
+{
+	bool missing;
+
+	/* The text is not shown: a colon in a password would bring its end here. */
+	*ret_about = (struct view){f->of[UID].p, 0};
+	if (!read_id(f->of[UID], options->uid, &ret->uid, &missing))
+		return missing ? USERS_UID_MISSING : USERS_UID_BAD;
+	if (!read_id(f->of[GID], options->gid, &ret->gid, &missing))
+		return missing ? USERS_GID_MISSING : USERS_GID_BAD;
+	return USERS_OK;
+}
+
+static enum users_fault
+read_maildrop(const struct fields *f, const struct users_options *options,
+	struct user *ret, struct view *ret_about)
+{
+	struct view template = f->mail.n > 0 ? f->mail : options->maildrop;
+	struct maildrop_of of = {.name = ret->name, .home = f->of[HOME]};
+	struct buf out = buf_over(ret->maildrop_octets, sizeof(ret->maildrop_octets));
+
+	*ret_about = template;
+	enum maildrop_fault fault = maildrop_expand(template, &of, &out);
+	ret->maildrop_n = out.n;
+	switch (fault) {
+	case MAILDROP_OK: return USERS_OK;
+	case MAILDROP_FORM: return USERS_MAIL_FORM;
+	case MAILDROP_VARIABLE: return USERS_MAIL_VARIABLE;
+	case MAILDROP_EMPTY: return USERS_MAIL_EMPTY;
+	case MAILDROP_NAME: return USERS_MAIL_NAME;
+	case MAILDROP_HOME: return USERS_MAIL_HOME;
+	case MAILDROP_RELATIVE: return USERS_MAIL_RELATIVE;
+	case MAILDROP_DOTS: return USERS_MAIL_DOTS;
+	case MAILDROP_LONG: return USERS_MAIL_LONG;
+	}
+	UNREACHABLE();
+}
+
+enum users_fault
+users_line_read(struct view line, const struct users_options *options, struct user *ret,
+	struct view *ret_about)
+{
+	struct fields f;
+
+	*ret_about = (struct view){line.p, 0};
+	split(line, &f);
+	ret->name = f.of[NAME];
+	if (ret->name.n > MAILDROP_NAME_MAX || check_octets(ret->name) != USERS_OK)
+		ret->name.n = 0;
+	enum users_fault fault = check_octets(line);
+	if (fault != USERS_OK)
+		return fault;
+	if (f.of[NAME].n == 0)
+		return USERS_NO_NAME;
+	if (f.of[NAME].n > MAILDROP_NAME_MAX)
+		return USERS_NAME_LONG;
+	fault = read_extras(&f, ret_about);
+	if (fault == USERS_OK)
+		fault = read_password(f.of[PASSWORD], ret, ret_about);
+	if (fault == USERS_OK)
+		fault = read_ids(&f, options, ret, ret_about);
+	if (fault == USERS_OK)
+		fault = read_maildrop(&f, options, ret, ret_about);
+	return fault;
+}
+
+const char *
+users_fault_text(enum users_fault fault)
+{
+	static const char *const texts[] = {"no fault",
+#define FAULT(NAME, text) text,
+		USERS_FAULTS(FAULT)
+#undef FAULT
+	};
+	CHECK((size_t)fault < ARRAY_SIZE(texts));
+	return texts[fault];
+}
