@@ -1,6 +1,6 @@
 /*
- * session.h: one POP3 session of the server as a value (RFC 1939 s.3 to s.6). Pure: octets,
- * answers of other processes and the time go in; octets and wants come out.
+ * session.h: one POP3 session of the server as a value (RFC 1939 s.3 to s.6). Pure:
+ * octets, answers of other processes and the time go in; octets and wants come out.
  *
  * The caller (front/main.c, or a test that plays all the outside) does this:
  *
@@ -27,15 +27,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Room that session_run asks for in `out`: never more. `out` must be able to have it. */
+#define SESSION_ROOM POP3_PUT_MAX
+/* Where a password or SASL response lies between WANT_LOGIN and session_login_sent. */
+#define SESSION_SCRATCH POP3_SASL_MAX
+/* What a cut line in `in` may grow to: no more needs to be offered. */
+#define SESSION_INPUT_MAX POP3_LINE_SASL_MAX
+
 /* What session_run needs before it can go on. */
 enum session_want {
-	SESSION_WANT_INPUT,  /* more octets from the client; all of `in` was taken or is a cut line */
+	SESSION_WANT_INPUT,  /* more octets; all of `in` was taken or is a cut line */
 	SESSION_WANT_OUTPUT, /* out has no room: flush it, call again */
 	SESSION_WANT_DELAY,  /* nothing before session_delay_until(); then call again */
 	SESSION_WANT_TLS,    /* flush, start TLS, throw `in` away; session_tls_started */
-	SESSION_WANT_LOGIN,  /* ask auth session_login(); session_refused or session_attached */
-	SESSION_WANT_SLICE,  /* ask the keeper for session_msgno(); session_slice or session_no_slice */
-	SESSION_WANT_BODY,   /* send the message (session_body) and its terminator; session_body_sent */
+	SESSION_WANT_LOGIN,  /* ask auth session_login(); _refused or _attached */
+	SESSION_WANT_SLICE,  /* ask for session_msgno(); session_slice or _no_slice */
+	SESSION_WANT_BODY,   /* send session_body() and its end; session_body_sent */
 	SESSION_WANT_COMMIT, /* send the verdict session_marks(); session_committed */
 	SESSION_WANT_CLOSE,  /* flush, close; session_reason says why */
 };
@@ -43,33 +50,37 @@ enum session_want {
 /* Options and facts that do not change during a session. Borrowed, must outlive it. */
 struct session_options {
 	struct pop3_server_options wire; /* what CAPA announces, greeting, limits */
+	uint8_t *scratch; /* SESSION_SCRATCH octets; sessions of a thread may share it */
 	uint32_t idle_timeout_s, login_timeout_s;
 	uint32_t max_login_failures, login_failure_delay_ms;
-	bool growing_penalty; /* each failure doubles the delay, up to 16 s; never for loopback */
+	bool growing_penalty; /* failures double the delay to 16 s; not for loopback */
 };
 
 /* What is true of this connection (claims of the front: threats, the front claims). */
 struct session_peer {
 	bool loopback;
-	bool tls;           /* implicit TLS; STLS sets it later */
+	bool tls;	    /* implicit TLS; STLS sets it later */
 	bool tls_available; /* a certificate is there, so STLS is offered while not tls */
-	bool plaintext;     /* this peer may log in without TLS */
+	bool plaintext;	    /* this peer may log in without TLS */
 };
 
 enum session_reason {
-	SESSION_QUIT,          /* QUIT was answered */
+	SESSION_QUIT, /* QUIT was answered */
 	SESSION_BAD_COMMANDS,
 	SESSION_LOGIN_FAILURES,
-	SESSION_TIMEOUT,       /* silent (wire point 31) */
-	SESSION_INJECTION,     /* octets after STLS (wire point 15) */
+	SESSION_TIMEOUT,   /* silent (wire point 31) */
+	SESSION_INJECTION, /* octets after STLS (wire point 15) */
 	SESSION_LOST_KEEPER,
-	SESSION_FILE_CHANGED,  /* cut without terminator (wire point 57) */
-	SESSION_PEER,          /* the client closed or reset */
-	SESSION_YIELDED,       /* a newer login of the user took over */
+	SESSION_FILE_CHANGED, /* cut without terminator (wire point 57) */
+	SESSION_PEER,	      /* the client closed or reset */
+	SESSION_YIELDED,      /* a newer login of the user took over */
 	SESSION_DRAINED,
 };
 
-/* What auth is asked. The views live until the login is answered. */
+/*
+ * What auth is asked. The views lie in the session and in the scratch: take them before
+ * any session that shares the scratch runs again, then call session_login_sent.
+ */
 struct session_login {
 	enum mechanism mechanism;
 	struct view name;     /* empty for SASL */
@@ -79,9 +90,9 @@ struct session_login {
 /* What SESSION_WANT_BODY is to send. */
 struct session_body {
 	uint32_t msgno;
-	bool top;       /* TOP: only the header and `lines` lines of the body */
+	bool top; /* TOP: only the header and `lines` lines of the body */
 	uint64_t lines;
-	uint64_t wire;  /* RETR: the octets announced; anything else sent means the file changed */
+	uint64_t wire; /* RETR: octets announced; if others are sent, the file changed */
 };
 
 /* Counts for the log line at logout and the counters. */
@@ -98,8 +109,8 @@ void session_init(struct session *s, const struct session_options *o,
 /* Wipes what was secret. The marks (below) are the caller's to free. */
 void session_done(struct session *s);
 
-enum session_want session_run(struct session *s, uint64_t now_ms, struct view *in,
-	struct buf *out);
+enum session_want session_run(
+	struct session *s, uint64_t now_ms, struct view *in, struct buf *out);
 
 /* The moment at which session_expire is due, given what the session is doing. */
 uint64_t session_deadline(const struct session *s);
@@ -107,19 +118,25 @@ uint64_t session_deadline(const struct session *s);
 void session_expire(struct session *s, uint64_t now_ms);
 /* Any progress of a body that is being sent, so that it does not time out. */
 void session_progress(struct session *s, uint64_t now_ms);
-/* Close for a reason of the caller's; an answer to a waiting command is given first where one is due. */
+/* Close for a reason of the caller's; a command that waits is answered first. */
 void session_end(struct session *s, enum session_reason why);
 
-/* ---- answers of the outside ------------------------------------------------- */
+/*
+ * ---- answers of the outside -------------------------------------------------
+ * Each belongs to the want that asked for it. After session_end or session_expire an
+ * answer is late and changes nothing (what it brought is the caller's to close).
+ */
 
 void session_tls_started(struct session *s, uint64_t now_ms);
 struct session_login session_login(const struct session *s);
-/* code: enum refusal. holder and since for REFUSAL_IN_USE (16 octets or empty; 0 unknown). */
+/* The question was taken: wipes the scratch. */
+void session_login_sent(struct session *s);
+/* code: enum refusal. For IN_USE, holder (16 octets or none) and since (0: unknown). */
 void session_refused(struct session *s, uint8_t code, struct view holder, uint64_t since,
 	uint64_t now_ms, uint64_t now_unix_s);
 /*
- * The maildrop is open. The snapshot is borrowed until session_done. marks: (count + 7) / 8
- * zeroed octets of the caller's.
+ * The maildrop is open. The snapshot is borrowed until session_done. marks: (count + 7) /
+ * 8 zeroed octets of the caller's.
  */
 void session_attached(struct session *s, const struct snapshot *snap, uint8_t rights,
 	uint8_t *marks, uint64_t now_ms);
@@ -131,10 +148,15 @@ void session_no_slice(struct session *s, bool gone);
 struct session_body session_body(const struct session *s);
 /* The body and its terminator were written behind `out`'s octets, in order. */
 void session_body_sent(struct session *s, uint64_t now_ms);
-/* Marks as in message VERDICT; *ret_count how many are set (0: there is nothing to commit). */
+/*
+ * Marks as in message VERDICT; *ret_count how many are set. WANT_COMMIT comes with none
+ * set too: the keeper's answer then says that the lock is free, so that a client which
+ * comes back at once after QUIT does not meet its own session.
+ */
 struct view session_marks(const struct session *s, uint32_t *ret_count);
 /* outcome: enum verdict_outcome. */
-void session_committed(struct session *s, uint8_t outcome, uint32_t removed, uint32_t remain);
+void session_committed(
+	struct session *s, uint8_t outcome, uint32_t removed, uint32_t remain);
 
 uint64_t session_delay_until(const struct session *s);
 enum session_reason session_reason(const struct session *s);

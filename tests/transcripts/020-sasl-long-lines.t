@@ -1,0 +1,26 @@
+# Wire point 20: AUTH lines and responses up to 12 KiB are read whole; what is in them is wrong.
+user kermit secret
+
+greeting
+C: AUTH PLAIN \*3000{QUFB}
+S: -ERR [AUTH] name or password is wrong
+C: AUTH PLAIN
+S: +\s
+C: \*3000{QUFB}
+S: -ERR [AUTH] name or password is wrong
+C: CAPA
+S~ +OK*
+S: TOP
+S: UIDL
+S: RESP-CODES
+S: AUTH-RESP-CODE
+S: PIPELINING
+S: USER
+S: SASL PLAIN
+S: STLS
+S: EXPIRE NEVER
+S~ IMPLEMENTATION *
+S: .
+C: QUIT
+S~ +OK*
+close
