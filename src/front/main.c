@@ -1,5 +1,151 @@
+/* restante-front: POP3 to the network. The checklist of its start; then the loop. */
+#include "front/front.h"
+
+#include "base/check.h"
+#include "os/fd.h"
+#include "os/sandbox.h"
+#include "stat/stat.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum status {
+	STATUS_SOFTWARE = 70, /* sysexits(3) */
+	STATUS_OS = 71,
+	STATUS_PROTOCOL = 76,
+};
+
+void
+front_end(struct front *f, int status)
+{
+	/* Once there is no monitor, what others still have to say does not count. */
+	if (!f->has_ended)
+		f->status = status;
+	f->has_ended = true;
+	loop_stop(f->loop);
+}
+
+static int
+fail(const char *what, int err, int status)
+{
+	report_error("start_failed", what, err);
+	return status;
+}
+
+/* Places for sessions, and what is left over of the descriptors for slices ahead. */
+static int
+divide_descriptors(struct front *f)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return -errno;
+	lim.rlim_cur = lim.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &lim) < 0 || getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return -errno;
+	uint64_t n = lim.rlim_cur < UINT32_MAX ? lim.rlim_cur : UINT32_MAX;
+	if (n < FRONT_DESCRIPTORS_KEPT + FRONT_DESCRIPTORS_EACH)
+		return -EMFILE;
+	uint64_t places = (n - FRONT_DESCRIPTORS_KEPT) / FRONT_DESCRIPTORS_EACH;
+	if (f->sessions_max > places) {
+		report_error("limit",
+			"fewer sessions than configured: raise the limit of "
+			"open files (LimitNOFILE)",
+			0);
+		f->sessions_max = (uint32_t)places;
+	}
+	f->ahead_max = (uint32_t)(n - FRONT_DESCRIPTORS_KEPT) -
+		f->sessions_max * FRONT_DESCRIPTORS_EACH;
+	return 0;
+}
+
+static int
+make_places(struct front *f)
+{
+	f->conns = calloc(f->sessions_max, sizeof(struct conn *));
+	f->vacant = calloc(f->sessions_max, sizeof(uint32_t));
+	if (!f->conns || !f->vacant)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < f->sessions_max; i++)
+		f->vacant[i] = f->sessions_max - 1 - i;
+	f->vacant_n = f->sessions_max;
+	return 0;
+}
+
+static int
+enter_cage(struct front *f, uint32_t *ret_parts)
+{
+	const char *step = "cage";
+	struct sandbox_plan plan = {.profile = SANDBOX_FRONT,
+		.uid = f->uid,
+		.gid = f->uid,
+		.empty_dir = f->empty_dir,
+		.fsize_max = 0};
+	int r = sandbox_enter(&plan, ret_parts, &step);
+
+	if (r < 0)
+		report_error("cage_failed", step, r);
+	fd_close(&f->empty_dir);
+	return r;
+}
+
+static int
+start(struct front *f)
+{
+	uint32_t cage;
+	int r;
+
+	r = monitor_read_setup(f);
+	if (r == -EPIPE)
+		return 0;
+	if (r < 0)
+		return fail("set-up from the monitor", r, STATUS_PROTOCOL);
+	r = stat_open(FD_STAT);
+	if (r < 0)
+		return fail("counters", r, STATUS_OS);
+	r = tls_warm_up();
+	if (r < 0)
+		return fail("TLS library", r, STATUS_SOFTWARE);
+	r = divide_descriptors(f);
+	if (r == 0)
+		r = make_places(f);
+	if (r < 0)
+		return fail("places for sessions", r, STATUS_OS);
+	r = peers_open(&f->peers, NULL, 0, (struct view){NULL, 0});
+	if (r < 0)
+		return fail("table of addresses", r, STATUS_OS);
+	r = enter_cage(f, &cage);
+	if (r < 0)
+		return STATUS_OS;
+	r = monitor_start(f);
+	if (r < 0)
+		return fail("channel to the monitor", r, STATUS_OS);
+	report_start(f, cage);
+	monitor_send_ready(f, cage);
+	return -1;
+}
+
 int
 main(void)
 {
-	return 70;
+	sandbox_first();
+	struct front *f = calloc(1, sizeof(*f));
+	if (!f)
+		return STATUS_OS;
+	f->monitor.source.fd = FD_MONITOR;
+	f->auth.source.fd = f->empty_dir = -1;
+	f->dot = dot_best();
+	f->loop = loop_new();
+	if (!f->loop)
+		return fail("event loop", -ENOMEM, STATUS_OS);
+	accept_pause_init(f);
+	int status = start(f);
+	if (status >= 0)
+		return status;
+	while (!f->has_ended)
+		if (loop_run(f->loop) < 0)
+			return fail("event loop", -EIO, STATUS_OS);
+	return f->status;
 }

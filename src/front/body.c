@@ -1,0 +1,77 @@
+#include "front/body.h"
+
+#include "base/check.h"
+
+void
+body_retr(struct body *b, uint64_t length, uint64_t wire)
+{
+	*b = (struct body){.length = length, .wire_left = wire};
+}
+
+void
+body_top(struct body *b, uint64_t length, uint64_t lines)
+{
+	*b = (struct body){.length = length, .is_top = true};
+	dot_top_init(&b->top, lines);
+}
+
+size_t
+body_wants(const struct body *b, size_t max)
+{
+	uint64_t left = b->length - b->offset;
+
+	return left < max ? (size_t)left : max;
+}
+
+/* False where more octets come than were announced. */
+static bool
+account(struct body *b, uint64_t octets)
+{
+	if (b->is_top)
+		return true;
+	if (octets > b->wire_left)
+		return false;
+	b->wire_left -= octets;
+	return true;
+}
+
+static void
+finish(struct body *b, struct buf *out)
+{
+	uint8_t end[DOT_FINISH_MAX];
+
+	if (b->is_top && dot_top_lacks_blank(&b->top)) {
+		/* A message that is headers only still gets its blank line (RFC 1939
+		 * s.7). */
+		buf_put(out, end, dot_finish(&b->encoded, false, end));
+		buf_put_view(out, VIEW("\r\n"));
+		b->encoded.at = DOT_LINE_START;
+	}
+	buf_put(out, end, dot_finish(&b->encoded, true, end));
+	CHECK(!out->full);
+	b->ended = true;
+}
+
+enum body_result
+body_feed(struct body *b, const struct dot_kernel *k, struct view in, struct buf *out)
+{
+	size_t taken = in.n;
+
+	CHECK(!b->ended);
+	CHECK(in.n <= b->length - b->offset);
+	CHECK(in.n > 0 || b->length == 0);
+	CHECK(buf_room(out) >= BODY_ROOM(in.n));
+	if (b->is_top)
+		taken = dot_top_take(&b->top, in.p, in.n);
+	else if (!account(b, k->count(&b->counted, in.p, in.n)))
+		return BODY_CHANGED;
+	out->n += k->encode(&b->encoded, in.p, taken, out->p + out->n);
+	b->offset += in.n;
+	if (b->offset < b->length && !(b->is_top && b->top.done))
+		return BODY_MORE;
+	if (!account(b, b->is_top ? 0 : dot_finish_count(&b->counted)) ||
+		b->wire_left > 0)
+		return BODY_CHANGED;
+	finish(b, out);
+	return BODY_DONE;
+}

@@ -1,0 +1,361 @@
+/* What the monitor hands over, at start and later: messages 0x1_ of messages.def. */
+#include "front/conn.h"
+
+#include "base/check.h"
+#include "os/fd.h"
+#include "os/sealed.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
+#define PEM_OCTETS_MAX	    1048576U
+#define TICKET_KEY_OCTETS   80U
+#define DRAIN_LAST_WORDS_MS 5000U
+
+/* ---- things ------------------------------------------------------------- */
+
+static bool
+on_listener(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_front_listener m;
+
+	if (!msg_front_listener_get(&m, payload) || r->nfds != 1)
+		return false;
+	if (f->is_draining)
+		return true;
+	return accept_add(f, received_take(r, 0), &m) == 0;
+}
+
+static bool
+on_listener_gone(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_front_listener_gone m;
+
+	(void)r;
+	if (!msg_front_listener_gone_get(&m, payload))
+		return false;
+	accept_gone(f, m.listener);
+	return true;
+}
+
+static struct view
+map_pem(int fd)
+{
+	struct view v;
+
+	if (sealed_map(fd, PEM_OCTETS_MAX, &v.p, &v.n) < 0)
+		return (struct view){NULL, 0};
+	return v;
+}
+
+static void
+unmap(struct view v)
+{
+	if (v.p)
+		(void)munmap((void *)(uintptr_t)v.p, v.n);
+}
+
+/* New connections get the new one; those that stand keep theirs (os/tls.h counts). */
+static bool
+on_tls(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_front_tls m;
+	char why[256] = "not two sealed files";
+
+	if (!msg_front_tls_get(&m, payload) || r->nfds != 2)
+		return false;
+	if (m.ticket_keys.n != 0 && m.ticket_keys.n != TICKET_KEY_OCTETS)
+		return false;
+	struct view cert = map_pem(r->fds[0]);
+	struct view key = map_pem(r->fds[1]);
+	struct tls_context *tls = NULL;
+	if (cert.p && key.p)
+		tls = tls_context_new(cert, key, m.ticket_keys.n ? m.ticket_keys.p : NULL,
+			why, sizeof(why));
+	unmap(cert);
+	unmap(key);
+	if (!tls) {
+		report_error("certificate_refused", why, 0);
+		return true;
+	}
+	tls_context_unref(&f->tls);
+	f->tls = tls;
+	return true;
+}
+
+static bool
+on_auth(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_front_auth m;
+
+	if (!msg_front_auth_get(&m, payload) || r->nfds != 1)
+		return false;
+	auth_start(f, received_take(r, 0));
+	return true;
+}
+
+static bool
+on_peers(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_front_peers m;
+
+	if (!msg_front_peers_get(&m, payload) || m.count != r->nfds || r->nfds == 0)
+		return false;
+	return peers_open(&f->peers, r->fds, r->nfds, m.key) == 0;
+}
+
+/* ---- sessions ----------------------------------------------------------- */
+
+static bool
+on_attached(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_session_attached m;
+
+	if (!msg_session_attached_get(&m, payload) || r->nfds != 1)
+		return false;
+	struct conn *c = conn_find(f, m.session);
+	/* Gone meanwhile: the channel closes, and the keeper frees the lock. */
+	if (!c || c->at != CONN_LOGIN)
+		return true;
+	if (keeper_attach(c, received_take(r, 0)) == 0)
+		return true;
+	c->at = CONN_SNAPSHOT;
+	keeper_lost(c);
+	conn_go_on(c);
+	return true;
+}
+
+static bool
+on_refused(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_session_refused m;
+
+	(void)r;
+	if (!msg_session_refused_get(&m, payload))
+		return false;
+	struct conn *c = conn_find(f, m.session);
+	if (c && c->at == CONN_LOGIN)
+		auth_refused(c, m.code);
+	return true;
+}
+
+static bool
+on_all_full(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_fronts_full m;
+
+	(void)r;
+	if (!msg_fronts_full_get(&m, payload))
+		return false;
+	f->all_full = m.full;
+	accept_update(f);
+	return true;
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+static void
+drain_all(struct front *f, bool all)
+{
+	for (uint32_t i = 0; i < f->sessions_max; i++)
+		if (f->conns[i])
+			conn_drain(f->conns[i], all);
+	if (f->conns_n == 0)
+		front_end(f, 0);
+}
+
+static void
+drain_fire(struct timer *t, uint64_t now_ms)
+{
+	struct front *f = CONTAINER_OF(t, struct front, drain);
+
+	if (f->drain_is_over) {
+		front_end(f, 0);
+		return;
+	}
+	f->drain_is_over = true;
+	if (loop_timer_set(f->loop, t, now_ms + DRAIN_LAST_WORDS_MS) < 0)
+		front_end(f, 0);
+	drain_all(f, true);
+}
+
+static bool
+on_drain(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_front_drain m;
+
+	(void)r;
+	if (!msg_front_drain_get(&m, payload))
+		return false;
+	f->is_draining = true;
+	accept_close_all(f);
+	f->drain.fire = drain_fire;
+	uint64_t at = loop_now_ms(f->loop) + m.deadline_s * UINT64_C(1000);
+	if (loop_timer_set(f->loop, &f->drain, at) < 0)
+		return false;
+	drain_all(f, false);
+	return true;
+}
+
+/* ---- set-up ------------------------------------------------------------- */
+
+static bool
+copy_text(char *to, size_t room, struct view v)
+{
+	if (v.n >= room || memchr(v.p, 0, v.n))
+		return false;
+	memcpy(to, v.p, v.n);
+	to[v.n] = 0;
+	return true;
+}
+
+static bool
+on_setup(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_front_setup m;
+
+	if (f->is_set_up || !msg_front_setup_get(&m, payload) || r->nfds > 1)
+		return false;
+	if (m.sessions_max < 1 || m.sessions_max > FRONT_SESSIONS_MAX)
+		return false;
+	if (!copy_text(f->hostname, sizeof(f->hostname), m.hostname) ||
+		!copy_text(
+			f->implementation, sizeof(f->implementation), m.implementation))
+		return false;
+	f->incarnation = m.incarnation;
+	f->index = m.index;
+	f->uid = m.uid;
+	f->sessions_max = m.sessions_max;
+	if (r->nfds == 1)
+		f->empty_dir = received_take(r, 0);
+	f->is_set_up = true;
+	return true;
+}
+
+typedef bool message_fn(struct front *f, struct view payload, struct received *r);
+
+static const struct {
+	uint16_t number;
+	message_fn *fn;
+} messages[] = {
+	{MSG_FRONT_SETUP, on_setup},
+	{MSG_FRONT_OPTIONS, options_take},
+	{MSG_FRONT_LISTENER, on_listener},
+	{MSG_FRONT_LISTENER_GONE, on_listener_gone},
+	{MSG_FRONT_TLS, on_tls},
+	{MSG_FRONT_AUTH, on_auth},
+	{MSG_FRONT_PEERS, on_peers},
+	{MSG_FRONT_DRAIN, on_drain},
+	{MSG_SESSION_ATTACHED, on_attached},
+	{MSG_SESSION_REFUSED, on_refused},
+	{MSG_FRONTS_FULL, on_all_full},
+};
+
+static bool
+dispatch(struct front *f, uint16_t number, struct view payload, struct received *r)
+{
+	if (r->truncated || r->nfds > message_fds_max(number))
+		return false;
+	/* The set-up is first, and once. */
+	if (f->is_set_up == (number == MSG_FRONT_SETUP))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
+		if (messages[i].number == number)
+			return messages[i].fn(f, payload, r);
+	return false;
+}
+
+/* One message. 0, -EAGAIN, -EPIPE, or -EPROTO where it is none of ours. */
+static int
+read_message(struct front *f)
+{
+	struct received *r = &f->rx;
+	struct view payload;
+	int e = channel_recv(f->monitor.source.fd, r, MESSAGE_FDS_MAX);
+
+	if (e < 0)
+		return e;
+	uint16_t number = message_number(r->message, &payload);
+	bool lost = r->truncated && number == MSG_SESSION_ATTACHED;
+	bool ok = lost || dispatch(f, number, payload, r);
+	received_done(r);
+	if (ok)
+		return 0;
+	report_fault("monitor", number, "malformed or not allowed now");
+	return -EPROTO;
+}
+
+int
+monitor_read_setup(struct front *f)
+{
+	struct pollfd p = {.fd = f->monitor.source.fd, .events = POLLIN};
+
+	for (;;) {
+		int r = read_message(f);
+		if (r != -EAGAIN)
+			return r;
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+static void
+monitor_ready(struct source *s, uint32_t events)
+{
+	struct front *f = CONTAINER_OF(s, struct front, monitor.source);
+
+	if (events & EPOLLOUT)
+		monitor_tell_full(f);
+	int r = read_message(f);
+	/* Without the monitor there is nothing to be done and nobody to do it for. */
+	if (r == -EPIPE)
+		front_end(f, 0);
+	else if (r < 0 && r != -EAGAIN)
+		front_end(f, 76);
+}
+
+int
+monitor_start(struct front *f)
+{
+	int r;
+
+	f->monitor.source.ready = monitor_ready;
+	r = loop_add(f->loop, &f->monitor.source, EPOLLIN);
+	/* All that was sent with the set-up counts before the first connection. */
+	while (r == 0)
+		r = read_message(f);
+	return r == -EAGAIN ? 0 : r;
+}
+
+/* ---- to the monitor ----------------------------------------------------- */
+
+void
+monitor_send_ready(struct front *f, uint32_t cage)
+{
+	struct buf out = buf_over(f->msg, sizeof(f->msg));
+
+	msg_ready_put(&(struct msg_ready){.cage = cage}, &out);
+	if (channel_send(f->monitor.source.fd, buf_view(&out), NULL, 0) < 0)
+		front_end(f, 71);
+}
+
+void
+monitor_tell_full(struct front *f)
+{
+	struct buf out = buf_over(f->msg, sizeof(f->msg));
+	int r = 0;
+
+	if (f->told_full != f->is_full) {
+		msg_front_full_put(&(struct msg_front_full){.full = f->is_full}, &out);
+		r = channel_send(f->monitor.source.fd, buf_view(&out), NULL, 0);
+	}
+	if (r == 0)
+		f->told_full = f->is_full;
+	uint32_t events = r == -EAGAIN ? EPOLLIN | EPOLLOUT : EPOLLIN;
+	if (loop_change(f->loop, &f->monitor.source, events) < 0)
+		front_end(f, 71);
+}

@@ -1,0 +1,249 @@
+/*
+ * A message from its slice to the output, a block in each step. Nothing here waits for a
+ * disk: what is not in memory comes from the keeper in sealed pieces.
+ */
+#include "front/transfer.h"
+
+#include "base/check.h"
+#include "os/fd.h"
+#include "os/sealed.h"
+#include "stat/stat.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* ---- pieces from the keeper --------------------------------------------- */
+
+int
+pump_send_fetch(struct conn *c)
+{
+	struct front *f = c->front;
+	struct transfer *t = c->transfer;
+	struct buf out = buf_over(f->msg, sizeof(f->msg));
+	struct msg_fetch m = {.msgno = t->fetch_msgno,
+		.offset = t->fetch_offset,
+		.length = t->fetch_length};
+
+	msg_fetch_put(&m, &out);
+	int r = channel_send(c->keeper.fd, buf_view(&out), NULL, 0);
+	if (r == 0)
+		c->fetch_unsent = false;
+	return r;
+}
+
+/* Asks for what begins at this octet of the message; one question at a time. */
+static int
+fetch(struct conn *c, uint64_t offset)
+{
+	struct transfer *t = c->transfer;
+	uint64_t left = t->body.length - offset;
+	uint32_t most = t->body.is_top ? TRANSFER_PIECE_TOP : TRANSFER_PIECE;
+
+	if (t->is_fetching)
+		return 0;
+	t->is_fetching = true;
+	t->is_fetch_stale = false;
+	t->fetch_tries = 0;
+	t->fetch_msgno = t->now.slice.msgno;
+	t->fetch_offset = offset;
+	t->fetch_length = left < most ? (uint32_t)left : most;
+	c->fetch_unsent = true;
+	stat_add(STAT_FETCHES, 1);
+	return keeper_push(c);
+}
+
+static bool
+covers(const struct piece *p, uint64_t offset)
+{
+	return p->fd >= 0 && offset >= p->offset && offset - p->offset < p->length;
+}
+
+static void
+cut(struct conn *c)
+{
+	session_end(&c->session, SESSION_FILE_CHANGED);
+	c->at = CONN_RUN;
+}
+
+bool
+pump_fetched(struct conn *c, struct view payload, struct received *r)
+{
+	struct transfer *t = c->transfer;
+	struct msg_fetched m;
+	uint64_t size;
+
+	if (!t || !t->is_fetching || c->fetch_unsent || !msg_fetched_get(&m, payload))
+		return false;
+	if (m.msgno != t->fetch_msgno || m.offset != t->fetch_offset ||
+		m.length != t->fetch_length)
+		return false;
+	t->is_fetching = false;
+	if (t->is_fetch_stale || c->at != CONN_BODY)
+		return true;
+	if (m.error) {
+		cut(c);
+		return r->nfds == 0;
+	}
+	if (r->nfds != 1 || sealed_check(r->fds[0], &size) < 0 || size != m.length)
+		return false;
+	fd_close(&t->piece_next.fd);
+	t->piece_next = (struct piece){received_take(r, 0), m.offset, m.length};
+	return true;
+}
+
+/* Also without its descriptor the message says which question it answers. */
+bool
+pump_fetched_lost(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+
+	if (!t || !t->is_fetching || c->fetch_unsent)
+		return false;
+	if (t->is_fetch_stale) {
+		t->is_fetching = false;
+		return true;
+	}
+	if (++t->fetch_tries > TRANSFER_TRIES) {
+		cut(c);
+		return true;
+	}
+	c->fetch_unsent = true;
+	return keeper_push(c) == 0;
+}
+
+void
+pump_end(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+
+	fd_close(&t->piece.fd);
+	fd_close(&t->piece_next.fd);
+	if (t->is_fetching && c->fetch_unsent)
+		t->is_fetching = c->fetch_unsent = false;
+	t->is_fetch_stale = t->is_fetching;
+}
+
+/* ---- reading ------------------------------------------------------------ */
+
+static ssize_t
+read_at(int fd, uint8_t *p, size_t n, uint64_t offset, int flags)
+{
+	struct iovec iov = {p, n};
+
+	for (;;) {
+		ssize_t got = preadv2(fd, &iov, 1, (off_t)offset, flags);
+		if (got >= 0)
+			return got;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
+static ssize_t
+read_piece(struct conn *c, size_t n)
+{
+	struct transfer *t = c->transfer;
+	const struct piece *p = &t->piece;
+	uint64_t within = t->body.offset - p->offset, end = p->offset + p->length;
+	bool ahead = t->now.slice.kind == SLICE_PIECES && !t->body.is_top;
+
+	if (ahead && t->piece_next.fd < 0 && end < t->body.length && fetch(c, end) < 0)
+		return -EPIPE;
+	if (n > p->length - within)
+		n = (size_t)(p->length - within);
+	return read_at(p->fd, c->front->block, n, within, 0);
+}
+
+/*
+ * Octets from body.offset on into front->block: how many; 0 where the file ends too
+ * early. -EAGAIN: the keeper was asked. -EPIPE: it is gone.
+ */
+static ssize_t
+read_block(struct conn *c, size_t n)
+{
+	struct transfer *t = c->transfer;
+	const struct slice *s = &t->now.slice;
+	uint64_t at = t->body.offset;
+
+	if (!covers(&t->piece, at) && covers(&t->piece_next, at)) {
+		fd_close(&t->piece.fd);
+		t->piece = t->piece_next;
+		t->piece_next.fd = -1;
+	}
+	if (covers(&t->piece, at))
+		return read_piece(c, n);
+	if (s->kind == SLICE_SEALED)
+		return read_at(t->now.fd, c->front->block, n, s->offset + at, 0);
+	if (s->kind == SLICE_FILE && !t->no_nowait) {
+		ssize_t got = read_at(
+			t->now.fd, c->front->block, n, s->offset + at, RWF_NOWAIT);
+		if (got != -EAGAIN && got != -EOPNOTSUPP)
+			return got;
+		t->no_nowait = got == -EOPNOTSUPP;
+	}
+	int r = fetch(c, at);
+	return r < 0 ? -EPIPE : -EAGAIN;
+}
+
+/* ---- sending ------------------------------------------------------------ */
+
+enum step
+pump_begin(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+	struct session_body b = session_body(&c->session);
+
+	CHECK(t);
+	CHECK(t->has_now);
+	CHECK(t->now.slice.msgno == b.msgno);
+	if (b.top)
+		body_top(&t->body, t->now.slice.length, b.lines);
+	else
+		body_retr(&t->body, t->now.slice.length, b.wire);
+	t->no_nowait = false;
+	return STEP_GO;
+}
+
+static void
+note_seen(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+
+	if (!c->options->mark_seen || t->body.is_top)
+		return;
+	if (t->seen_n == TRANSFER_SEEN_MAX)
+		transfer_send_seen(c);
+	t->seen[t->seen_n++] = t->now.slice.msgno;
+}
+
+enum step
+pump_step(struct conn *c, struct turn *t)
+{
+	struct front *f = c->front;
+	struct body *b = &c->transfer->body;
+	size_t n = body_wants(b, FRONT_BLOCK_OCTETS);
+	ssize_t got = n > 0 ? read_block(c, n) : 0;
+
+	if (got == -EAGAIN)
+		return STEP_WAIT;
+	if (got == -EPIPE) {
+		keeper_lost(c);
+		c->at = CONN_RUN;
+		return STEP_GO;
+	}
+	if (got < 0 || (got == 0 && n > 0)) {
+		cut(c);
+		return STEP_GO;
+	}
+	switch (body_feed(b, f->dot, (struct view){f->block, (size_t)got}, &t->out)) {
+	case BODY_MORE: return STEP_GO;
+	case BODY_CHANGED: cut(c); return STEP_GO;
+	case BODY_DONE: break;
+	}
+	note_seen(c);
+	transfer_now_done(c);
+	session_body_sent(&c->session, loop_now_ms(f->loop));
+	c->at = CONN_RUN;
+	return STEP_GO;
+}

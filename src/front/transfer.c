@@ -1,0 +1,380 @@
+#include "front/transfer.h"
+
+#include "base/check.h"
+#include "os/fd.h"
+#include "os/sealed.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- the front's budget ------------------------------------------------- */
+
+static void
+unlist(struct transfer *t)
+{
+	struct front *f = t->conn->front;
+
+	if (!t->is_listed)
+		return;
+	*(t->older ? &t->older->newer : &f->ahead_oldest) = t->newer;
+	*(t->newer ? &t->newer->older : &f->ahead_newest) = t->older;
+	t->older = t->newer = NULL;
+	t->is_listed = false;
+}
+
+static void
+list_newest(struct transfer *t)
+{
+	struct front *f = t->conn->front;
+
+	unlist(t);
+	t->older = f->ahead_newest;
+	*(t->older ? &t->older->newer : &f->ahead_oldest) = t;
+	f->ahead_newest = t;
+	t->is_listed = true;
+}
+
+static void
+budget_back(struct front *f, uint32_t n)
+{
+	CHECK(f->ahead_n >= n);
+	f->ahead_n -= n;
+}
+
+static void
+drop_held(struct transfer *t)
+{
+	for (size_t i = 0; i < t->held_n; i++) {
+		if (t->held[i].fd < 0)
+			continue;
+		fd_close(&t->held[i].fd);
+		budget_back(t->conn->front, 1);
+	}
+	t->held_n = 0;
+	unlist(t);
+}
+
+/* How many of n descriptors the budget has room for, after the longest unused went. */
+static uint32_t
+budget_room(struct front *f, uint32_t n)
+{
+	while (f->ahead_n + n > f->ahead_max && f->ahead_oldest)
+		drop_held(f->ahead_oldest);
+	uint32_t room = f->ahead_max > f->ahead_n ? f->ahead_max - f->ahead_n : 0;
+	return n < room ? n : room;
+}
+
+/* ---- asking ------------------------------------------------------------- */
+
+static bool
+is_asking(const struct transfer *t)
+{
+	return t->asked_at < t->asked_n;
+}
+
+int
+transfer_send_want(struct conn *c)
+{
+	struct front *f = c->front;
+	struct transfer *t = c->transfer;
+	uint8_t numbers[4 * SLICES_BATCH_MAX];
+	struct buf list = buf_over(numbers, sizeof(numbers));
+	struct buf out = buf_over(f->msg, sizeof(f->msg));
+
+	CHECK(t);
+	for (size_t i = 0; i < t->asked_n; i++)
+		buf_put_u32(&list, t->asked[i]);
+	msg_want_put(&(struct msg_want){.msgnos = buf_view(&list)}, &out);
+	CHECK(!out.full);
+	int r = channel_send(c->keeper.fd, buf_view(&out), NULL, 0);
+	if (r == 0)
+		c->want_unsent = false;
+	return r;
+}
+
+static int
+ask(struct conn *c, uint32_t first, uint32_t n)
+{
+	struct transfer *t = c->transfer;
+
+	CHECK(!is_asking(t));
+	CHECK(n >= 1);
+	CHECK(n + t->held_n <= SLICES_BATCH_MAX);
+	for (uint32_t i = 0; i < n; i++)
+		t->asked[i] = first + i;
+	t->asked_n = (uint8_t)n;
+	t->asked_at = 0;
+	c->front->ahead_n += n;
+	c->want_unsent = true;
+	return keeper_push(c);
+}
+
+/* How many messages to ask for from `first` on. */
+static uint32_t
+window(const struct conn *c, uint32_t first)
+{
+	uint32_t left = c->check.snapshot.count - first + 1;
+	uint32_t n = c->in_sequence < TRANSFER_SEQUENCE ? 1 : c->window;
+	uint32_t room = SLICES_BATCH_MAX - c->transfer->held_n;
+
+	n = n < left ? n : left;
+	return n < room ? n : room;
+}
+
+/* The next ones, before the client asks for them. */
+static void
+ask_ahead(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+	uint32_t last = t->now.slice.msgno;
+
+	if (c->in_sequence < TRANSFER_SEQUENCE || is_asking(t) ||
+		t->held_n > c->window / 4)
+		return;
+	if (t->held_n > 0)
+		last = t->held[t->held_n - 1].slice.msgno;
+	if (last >= c->check.snapshot.count)
+		return;
+	uint32_t room = c->front->ahead_max - c->front->ahead_n;
+	uint32_t n = window(c, last + 1);
+	if (c->front->ahead_n < c->front->ahead_max && n > 0)
+		(void)ask(c, last + 1,
+			n < room ? n : room); /* an end shows on the channel */
+}
+
+/* ---- using -------------------------------------------------------------- */
+
+static void
+use(struct conn *c, size_t idx)
+{
+	struct transfer *t = c->transfer;
+
+	CHECK(!t->has_now);
+	t->now = t->held[idx];
+	/* What lies before it was skipped by the client and is not waited for again. */
+	for (size_t i = 0; i < idx; i++) {
+		if (t->held[i].fd >= 0)
+			budget_back(c->front, 1);
+		fd_close(&t->held[i].fd);
+	}
+	t->held_n = (uint8_t)(t->held_n - idx - 1);
+	for (size_t i = 0; i < t->held_n; i++)
+		t->held[i] = t->held[i + idx + 1];
+	if (t->held_n > 0)
+		list_newest(t);
+	else
+		unlist(t);
+	if (t->now.fd >= 0)
+		budget_back(c->front, 1);
+	t->has_now = t->now.slice.kind <= SLICE_PIECES;
+	if (t->has_now)
+		session_slice(&c->session, t->now.slice.wire);
+	else
+		session_no_slice(&c->session, t->now.slice.kind == SLICE_GONE);
+	c->at = CONN_RUN;
+	ask_ahead(c);
+}
+
+/* The slice that the session waits for: used if it is here, asked for if nothing is. */
+static enum step
+look(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+	uint32_t msgno = session_msgno(&c->session);
+
+	for (size_t i = 0; i < t->held_n; i++) {
+		if (t->held[i].slice.msgno != msgno)
+			continue;
+		use(c, i);
+		return STEP_GO;
+	}
+	if (is_asking(t))
+		return STEP_WAIT;
+	drop_held(t);
+	uint32_t n = window(c, msgno);
+	uint32_t room = n > 1 ? budget_room(c->front, n) : 1;
+	if (ask(c, msgno, room > 1 ? room : 1) == 0)
+		return STEP_WAIT;
+	keeper_lost(c);
+	c->at = CONN_RUN;
+	return STEP_GO;
+}
+
+enum step
+transfer_want(struct conn *c)
+{
+	uint32_t msgno = session_msgno(&c->session);
+
+	if (!c->transfer) {
+		struct transfer *t = calloc(1, sizeof(*t));
+		if (!t) {
+			session_no_slice(&c->session, false);
+			c->at = CONN_RUN;
+			return STEP_GO;
+		}
+		t->conn = c;
+		t->now.fd = t->piece.fd = t->piece_next.fd = -1;
+		c->transfer = t;
+	}
+	if (msgno == c->last_msgno + 1 && c->in_sequence < TRANSFER_SEQUENCE)
+		c->in_sequence++;
+	else if (msgno != c->last_msgno && msgno != c->last_msgno + 1)
+		c->in_sequence = 0;
+	c->last_msgno = msgno;
+	c->transfer->tries = 0;
+	return look(c);
+}
+
+/* ---- arriving ----------------------------------------------------------- */
+
+static bool
+is_plausible(const struct slice *s)
+{
+	/* An octet travels as one or two; a missing line end adds two. */
+	if (s->length > INT64_MAX / 4 || s->offset > INT64_MAX / 4)
+		return false;
+	return s->wire >= s->length && s->wire <= 2 * s->length + 2;
+}
+
+static bool
+is_sound(const struct slice *s, int fd)
+{
+	uint64_t size;
+
+	if (!is_plausible(s))
+		return false;
+	if (s->kind == SLICE_FILE)
+		return slice_file_check(fd, s->offset, s->length) == 0;
+	return sealed_check(fd, &size) == 0 && s->offset + s->length <= size;
+}
+
+/* A row of the answer; descriptors come in the order of the rows that have one. */
+static bool
+take_row(struct conn *c, const struct slice *s, struct received *r, size_t *fd_idx)
+{
+	struct transfer *t = c->transfer;
+	bool has_fd = s->kind == SLICE_FILE || s->kind == SLICE_SEALED;
+	int fd = -1;
+
+	if (!is_asking(t) || s->msgno != t->asked[t->asked_at])
+		return false;
+	if (s->kind == SLICE_PIECES && !is_plausible(s))
+		return false;
+	if (has_fd) {
+		if (*fd_idx >= r->nfds || !is_sound(s, r->fds[*fd_idx]))
+			return false;
+		fd = received_take(r, (*fd_idx)++);
+	} else {
+		budget_back(c->front, 1);
+	}
+	CHECK(t->held_n < SLICES_BATCH_MAX);
+	t->asked_at++;
+	t->held[t->held_n++] = (struct held){*s, fd};
+	return true;
+}
+
+bool
+transfer_slices(struct conn *c, struct view payload, struct received *r)
+{
+	struct msg_slices m;
+	struct slice s;
+	size_t fd_idx = 0;
+
+	if (!c->transfer || c->want_unsent || !msg_slices_get(&m, payload) ||
+		m.rows.n == 0)
+		return false;
+	struct cursor rows = cursor_over(m.rows);
+	while (slice_get(&s, &rows))
+		if (!take_row(c, &s, r, &fd_idx))
+			return false;
+	if (rows.bad || fd_idx != r->nfds)
+		return false;
+	list_newest(c->transfer);
+	if (c->at == CONN_SLICE)
+		(void)look(c);
+	return true;
+}
+
+bool
+transfer_slices_lost(struct conn *c, struct view payload)
+{
+	struct transfer *t = c->transfer;
+	struct msg_slices m;
+	struct slice s;
+
+	if (!t || c->want_unsent || !msg_slices_get(&m, payload) || m.rows.n == 0)
+		return false;
+	struct cursor rows = cursor_over(m.rows);
+	while (slice_get(&s, &rows)) {
+		if (!is_asking(t) || s.msgno != t->asked[t->asked_at])
+			return false;
+		t->asked_at++;
+		budget_back(c->front, 1);
+	}
+	if (rows.bad)
+		return false;
+	c->window = c->window > 1 ? c->window / 2 : 1;
+	drop_held(t);
+	if (c->at != CONN_SLICE)
+		return true;
+	if (++t->tries <= TRANSFER_TRIES) {
+		(void)look(c);
+		return true;
+	}
+	session_no_slice(&c->session, false);
+	c->at = CONN_RUN;
+	return true;
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+void
+transfer_send_seen(struct conn *c)
+{
+	struct front *f = c->front;
+	struct transfer *t = c->transfer;
+
+	for (size_t i = 0; i < t->seen_n && c->keeper.fd >= 0; i++) {
+		struct buf out = buf_over(f->msg, sizeof(f->msg));
+		msg_seen_put(&(struct msg_seen){.msgno = t->seen[i]}, &out);
+		/* A keeper that is so far behind loses a flag, nothing more. */
+		(void)channel_send(c->keeper.fd, buf_view(&out), NULL, 0);
+	}
+	t->seen_n = 0;
+}
+
+void
+transfer_now_done(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+
+	pump_end(c);
+	fd_close(&t->now.fd);
+	t->has_now = false;
+}
+
+void
+transfer_idle(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+
+	if (t->has_now || t->held_n > 0 || is_asking(t) || t->is_fetching ||
+		t->seen_n > 0)
+		return;
+	transfer_free(c);
+}
+
+void
+transfer_free(struct conn *c)
+{
+	struct transfer *t = c->transfer;
+
+	if (!t)
+		return;
+	transfer_now_done(c);
+	drop_held(t);
+	budget_back(c->front, (uint32_t)(t->asked_n - t->asked_at));
+	c->want_unsent = c->fetch_unsent = false;
+	free(t);
+	c->transfer = NULL;
+}
