@@ -1,15 +1,16 @@
 /*
  * store.h: what a store of mail offers to a keeper. Maildir is the first; mbox and others
- * come with the same contract. Blocking code, called on the keeper's threads; a maildrop is
- * used by one thread at a time. Includes base, wire (dot), os.
+ * come with the same contract. Blocking code, called on the keeper's threads; a maildrop
+ * is used by one thread at a time, and so are its tables. Includes base, wire (dot), os,
+ * stat.
  *
  * Results are 0 or -errno unless said otherwise.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
-#include "base/buf.h"
 #include "pop3/view.h"
+#include "store/session_lock.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,12 +18,12 @@
 
 /* What a store knows of one message; rows are in POP order, number = index + 1. */
 struct store_message {
-	uint64_t wire;      /* octets as RETR sends them */
+	uint64_t wire;	    /* octets as RETR sends them */
 	uint64_t stored;    /* octets in the file */
-	bool wire_believed; /* from a name (,W=), not counted by us */
-	bool as_is;         /* travels as it is stored; known only where counted */
+	bool wire_believed; /* from a name (,W=) or an old index, not counted by us */
+	bool as_is;	    /* travels as it is stored; known only where counted */
 	bool seen;
-	struct view uidl;   /* lives as long as the table */
+	struct view uidl; /* lives as long as the table */
 };
 
 /* One version of a maildrop's table; counted, never changed once made. */
@@ -30,14 +31,17 @@ struct store_table {
 	uint32_t count;
 	uint64_t octets;
 	const struct store_message *messages;
-	uint64_t generation; /* another table of this maildrop has another number */
+	uint64_t generation; /* tables of one store with one number show the same to a
+				client */
 };
 
 /* An opened message. */
 struct store_slice {
-	int fd; /* O_RDONLY, an open of its own, never a locked description; the caller's */
+	int fd; /* O_RDONLY, an open of its own, never a locked description; the caller's
+		 */
 	uint64_t offset, length;
-	uint64_t wire; /* counted now if it was believed or the file is not as it was */
+	uint64_t wire;	 /* counted now if it was believed or the file is not as it was */
+	uint64_t device; /* of the file system that it lies on */
 	bool as_is;
 };
 
@@ -46,21 +50,34 @@ struct store_removed {
 	uint32_t remain;  /* marked and still there */
 };
 
-struct store; /* one maildrop, open */
+struct store; /* one maildrop */
 
 /* A kind of store: its row. */
 struct store_ops {
 	const char *name; /* "maildir" */
 	/*
-	 * root and path: below the root (openat2, no links). A maildrop that does not exist
-	 * is an empty one ("login before the first mail"). *ret on success; the store keeps
-	 * its own copy of path and dups what it needs of root.
+	 * root and path: below the root (openat2, no links). Touches nothing yet. root is
+	 * borrowed until close; the store keeps its own copy of path.
 	 */
 	int (*open)(int root, const char *path, struct store **ret);
 	void (*close)(struct store **s);
 	/*
-	 * Brings the table up to date: unchanged directories cost their two statx. *ret is
-	 * borrowed until the next refresh, retain or close; retain keeps it.
+	 * Resolves the path anew (a maildrop may have been replaced) and takes the
+	 * session lock. A maildrop that does not exist is an empty one ("login before the
+	 * first mail") and needs no lock. -EBUSY: *ret_other tells who.
+	 */
+	int (*lock)(struct store *s, const struct lock_holder *me,
+		struct lock_holder *ret_other);
+	/* False once the lock's file or the maildrop was removed or replaced by others.
+	 */
+	bool (*lock_is_held)(struct store *s);
+	/* Saves what was learnt by reading messages (silently fails), releases, closes.
+	 */
+	void (*unlock)(struct store *s);
+	/*
+	 * Brings the table up to date; between lock and unlock. Unchanged directories
+	 * cost their two statx. *ret is borrowed until the next refresh or close; retain
+	 * keeps it.
 	 */
 	int (*refresh)(struct store *s, const struct store_table **ret);
 	const struct store_table *(*retain)(const struct store_table *t);
@@ -71,11 +88,16 @@ struct store_ops {
 	/* Sets Seen. A message that is gone is no error. */
 	int (*seen)(struct store *s, const struct store_table *t, uint32_t idx);
 	/*
-	 * Removes the marked messages (bit idx) and makes that durable. 0: *ret says how many
-	 * (remain > 0: partial); -errno: whether they are gone is unknown (a sync failed).
+	 * Removes the marked messages (bit idx) and makes that durable. 0: *ret says how
+	 * many (remain > 0: partial); -errno: whether they are gone is unknown (a sync
+	 * failed).
 	 */
 	int (*remove)(struct store *s, const struct store_table *t, struct view marks,
 		struct store_removed *ret);
+	/* Saves all that a cache is for; outside lock and unlock. Failure is silent. */
+	void (*flush)(struct store *s);
+	/* Octets that the store holds in memory. */
+	size_t (*memory)(const struct store *s);
 };
 
 extern const struct store_ops store_maildir;

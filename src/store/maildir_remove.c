@@ -1,0 +1,219 @@
+/* The verdict on a Maildir: unlink what is marked wherever it is, sync once, tell the
+ * truth. */
+#include "base/check.h"
+#include "os/fd.h"
+#include "store/maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define REMOVE_ATTEMPTS 4 /* others moved it again each time */
+
+enum removal_state {
+	REMOVAL_NONE = 0, /* not marked */
+	REMOVAL_MARKED,
+	REMOVAL_GONE,
+	REMOVAL_STAYS, /* could not be removed */
+};
+
+struct removal {
+	struct store *s;
+	struct maildir_table *t;
+	uint8_t *state; /* of each row */
+	bool sync[MAILDIR_DIRS];
+	uint32_t missing; /* marked and not where their row says */
+};
+
+static void
+set_gone(struct removal *w, struct maildir_row *r)
+{
+	if (w->t == w->s->table && (r->flags & ROW_UNSAVED)) {
+		CHECK(w->s->unsaved > 0);
+		w->s->unsaved--;
+	}
+	r->flags = (uint8_t)(r->flags & ~ROW_UNSAVED);
+	r->flags |= ROW_REMOVED;
+}
+
+/* 0, -ENOENT where it is elsewhere, or why it cannot be removed. */
+static int
+unlink_row(struct removal *w, const struct maildir_row *r)
+{
+	const char *name = maildir_row_name(w->t, r);
+	struct maildir_file file;
+
+	if (r->dir == MAILDIR_DIRS)
+		return -ENOENT;
+	int e = maildir_open_sub(w->s, (enum maildir_dir)r->dir);
+	if (e < 0)
+		return e;
+	if (r->flags & ROW_SHARED) {
+		/* Another message has this name too; only the marked one goes. */
+		e = maildir_stat(w->s->sub[r->dir], name, &file);
+		if (e < 0 || file.ino != r->ino)
+			return e < 0 ? e : -ENOENT;
+	}
+	if (unlinkat(w->s->sub[r->dir], name, 0) < 0)
+		return -errno;
+	w->sync[r->dir] = true;
+	return 0;
+}
+
+static void
+unlink_marked(struct removal *w)
+{
+	w->missing = 0;
+	for (uint32_t i = 0; i < w->t->pub.count; i++) {
+		if (w->state[i] != REMOVAL_MARKED)
+			continue;
+		int e = unlink_row(w, &w->t->rows[i]);
+		if (e == 0) {
+			w->state[i] = REMOVAL_GONE;
+			set_gone(w, &w->t->rows[i]);
+		} else if (e == -ENOENT) {
+			w->missing++;
+		} else {
+			w->state[i] = REMOVAL_STAYS;
+		}
+	}
+}
+
+/* What is in neither directory was removed by others: the client gets what it wanted. */
+static void
+settle_missing(struct removal *w)
+{
+	for (uint32_t i = 0; i < w->t->pub.count; i++) {
+		if (w->state[i] != REMOVAL_MARKED || w->t->rows[i].dir != MAILDIR_DIRS)
+			continue;
+		w->state[i] = REMOVAL_GONE;
+		set_gone(w, &w->t->rows[i]);
+		/* The others may not have synced; what we promise has to last. */
+		w->sync[MAILDIR_NEW] = w->sync[MAILDIR_CUR] = true;
+		w->missing--;
+	}
+}
+
+/* The row, among those marked, whose file this entry is under another name. */
+static int64_t
+linked_row(const struct removal *w, const struct maildir_entry *e)
+{
+	for (uint32_t i = 0; i < w->t->pub.count; i++) {
+		const struct maildir_row *r = &w->t->rows[i];
+		if (w->state[i] == REMOVAL_GONE && (r->flags & ROW_LINKED) &&
+			r->ino == e->ino)
+			return i;
+	}
+	return -1;
+}
+
+static void
+unlink_link(
+	struct removal *w, const struct maildir_scan *scan, const struct maildir_entry *e)
+{
+	const char *name = scan->names.p + e->name_at;
+	int dir = w->s->sub[e->dir];
+	struct maildir_file file;
+	int64_t idx = linked_row(w, e);
+
+	if (idx < 0 || maildir_stat(dir, name, &file) < 0 || file.ino != e->ino)
+		return;
+	if (unlinkat(dir, name, 0) == 0)
+		w->sync[e->dir] = true;
+	else if (errno != ENOENT)
+		w->state[idx] = REMOVAL_STAYS;
+}
+
+/* A message with two names would be there again under the other. */
+static int
+unlink_links(struct removal *w)
+{
+	struct maildir_scan scan;
+	bool any = false;
+
+	for (uint32_t i = 0; i < w->t->pub.count && !any; i++)
+		any = w->state[i] == REMOVAL_GONE && (w->t->rows[i].flags & ROW_LINKED);
+	if (!any)
+		return 0;
+	int r = maildir_scan_read(w->s, &scan);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < scan.n; i++)
+		unlink_link(w, &scan, &scan.entries[i]);
+	maildir_scan_done(&scan);
+	return 0;
+}
+
+static int
+sync_dirs(struct removal *w)
+{
+	for (int d = 0; d < MAILDIR_DIRS; d++) {
+		if (!w->sync[d])
+			continue;
+		int e = maildir_open_sub(w->s, (enum maildir_dir)d);
+		if (e == -ENOENT)
+			continue;
+		if (e < 0)
+			return e;
+		/* EINVAL: a file system that cannot sync directories has no more to give.
+		 */
+		if (fsync(w->s->sub[d]) < 0 && errno != EINVAL)
+			return -errno;
+	}
+	return 0;
+}
+
+static uint32_t
+mark_rows(struct removal *w, struct view marks)
+{
+	uint32_t marked = 0;
+
+	for (uint32_t i = 0; i < w->t->pub.count && i / 8 < marks.n; i++) {
+		if (!(marks.p[i / 8] >> (i % 8) & 1))
+			continue;
+		w->state[i] = REMOVAL_MARKED;
+		marked++;
+	}
+	return marked;
+}
+
+static uint32_t
+count_gone(const struct removal *w)
+{
+	uint32_t gone = 0;
+
+	for (uint32_t i = 0; i < w->t->pub.count; i++)
+		gone += w->state[i] == REMOVAL_GONE;
+	return gone;
+}
+
+int
+maildir_remove(struct store *s, const struct store_table *pub, struct view marks,
+	struct store_removed *ret)
+{
+	struct removal w = {.s = s, .t = (struct maildir_table *)(uintptr_t)pub};
+	AUTO_FREE uint8_t *state = calloc((size_t)pub->count + 1, 1);
+
+	if (!state)
+		return -ENOMEM;
+	w.state = state;
+	uint32_t marked = mark_rows(&w, marks);
+	unlink_marked(&w);
+	for (int i = 0; i < REMOVE_ATTEMPTS && w.missing > 0; i++) {
+		if (maildir_find_all(s, w.t) < 0)
+			break;
+		settle_missing(&w);
+		if (w.missing > 0)
+			unlink_marked(&w);
+	}
+	int links = unlink_links(&w);
+	int r = sync_dirs(&w);
+	if (r == 0)
+		r = links;
+	if (r < 0)
+		return r;
+	ret->removed = count_gone(&w);
+	ret->remain = marked - ret->removed;
+	return 0;
+}
