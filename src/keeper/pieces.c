@@ -1,0 +1,255 @@
+/* Messages and tables as descriptors that a front may hold. */
+#include "base/check.h"
+#include "ipc/slice.h"
+#include "ipc/snapshot.h"
+#include "keeper/keeper.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/sealed.h"
+#include "stat/stat.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define BATCH_MS 10 /* then what is ready goes; the rest follows */
+
+struct buf
+keeper_out_begin(struct session *s)
+{
+	CHECK(s->out.n == 0);
+	s->out.nfds = 0;
+	s->out.borrowed = false;
+	s->out.since_ms = 0;
+	return buf_over(s->out.octets, sizeof(s->out.octets));
+}
+
+void
+keeper_out_end(struct session *s, const struct buf *b)
+{
+	CHECK(!b->full);
+	s->out.n = b->n;
+}
+
+void
+keeper_out_fd(struct session *s, int take_fd)
+{
+	CHECK(s->out.nfds < SLICES_BATCH_MAX);
+	s->out.fds[s->out.nfds++] = take_fd;
+}
+
+void
+keeper_out_drop(struct session *s)
+{
+	for (size_t i = 0; i < s->out.nfds && !s->out.borrowed; i++)
+		fd_close(&s->out.fds[i]);
+	s->out.n = 0;
+	s->out.nfds = 0;
+	s->out.borrowed = false;
+}
+
+/* A sealed memfd with these octets of the file; -errno, -EIO if it has become shorter. */
+static int
+seal_piece(int file, uint64_t offset, size_t n)
+{
+	uint8_t *map;
+	/* A memory file without octets cannot be mapped; one octet more harms nobody. */
+	size_t size = n > 0 ? n : 1;
+	AUTO_FD fd = sealed_begin("restante-piece", size, &map);
+
+	if (fd < 0)
+		return fd_take(&fd);
+	int e = fd_pread_all(file, map, n, offset);
+	if (e < 0) {
+		(void)munmap(map, size);
+		return e;
+	}
+	e = sealed_finish(fd, map, size);
+	return e < 0 ? e : fd_take(&fd);
+}
+
+static struct open_file *
+file_known(struct session *s, uint32_t msgno)
+{
+	for (uint32_t i = 0; i < KEEPER_FILES_OPEN; i++) {
+		if (s->files[i].msgno != msgno || s->files[i].fd < 0)
+			continue;
+		s->files[i].used = ++s->files_used;
+		return &s->files[i];
+	}
+	return NULL;
+}
+
+/* In place of the one that was not used for longest. */
+static struct open_file *
+file_keep(struct session *s, uint32_t msgno, int take_fd, uint64_t length)
+{
+	struct open_file *f = &s->files[0];
+
+	for (uint32_t i = 1; i < KEEPER_FILES_OPEN; i++)
+		if (s->files[i].used < f->used)
+			f = &s->files[i];
+	fd_close(&f->fd);
+	*f = (struct open_file){msgno, take_fd, length, ++s->files_used};
+	return f;
+}
+
+/* What the front gets of an open message: the file itself only where it can never wait
+ * for it. */
+static uint8_t
+hand_over(struct session *s, uint32_t msgno, struct store_slice *from)
+{
+	AUTO_FD file = from->fd;
+	struct drop *d = s->drop;
+
+	from->fd = -1;
+	if (d->nowait_device != from->device &&
+		slice_file_check(file, from->offset, from->length) == 0)
+		d->nowait_device = from->device;
+	if (d->nowait_device == from->device) {
+		keeper_out_fd(s, fd_take(&file));
+		return SLICE_FILE;
+	}
+	if (from->length > KEEPER_PIECE_MAX) {
+		(void)file_keep(s, msgno, fd_take(&file), from->length);
+		return SLICE_PIECES;
+	}
+	int fd = seal_piece(file, from->offset, (size_t)from->length);
+	if (fd < 0)
+		return SLICE_UNREADABLE;
+	keeper_out_fd(s, fd);
+	return SLICE_SEALED;
+}
+
+static void
+slice_build(struct session *s, uint32_t msgno, struct buf *rows)
+{
+	struct slice row = {.msgno = msgno, .kind = SLICE_UNREADABLE};
+	struct store_slice got = {.fd = -1};
+	int e = s->drop->ops->slice(s->drop->store, s->table, msgno - 1, &got);
+
+	if (e == -ENOENT)
+		row.kind = SLICE_GONE;
+	if (e == 0) {
+		row.kind = hand_over(s, msgno, &got);
+		/* A sealed piece begins where the message does. */
+		row.offset = row.kind == SLICE_FILE ? got.offset : 0;
+		row.length = got.length;
+		row.wire = got.wire;
+		row.as_is = got.as_is;
+	}
+	if (row.kind == SLICE_UNREADABLE)
+		row = (struct slice){.msgno = msgno, .kind = SLICE_UNREADABLE};
+	slice_put(&row, rows);
+}
+
+void
+keeper_slices_build(struct session *s)
+{
+	uint8_t storage[SLICES_BATCH_MAX * SLICE_ROW_OCTETS];
+	struct buf rows = buf_over(storage, sizeof(storage));
+	struct buf b = keeper_out_begin(s);
+	uint64_t until = clock_ms() + BATCH_MS;
+
+	do {
+		slice_build(s, s->wants.msgno[s->wants.at++], &rows);
+	} while (s->wants.at < s->wants.n && clock_ms() < until);
+	CHECK(!rows.full);
+	struct msg_slices m = {.rows = buf_view(&rows)};
+	msg_slices_put(&m, &b);
+	keeper_out_end(s, &b);
+}
+
+static int
+fetch_piece(struct session *s, const struct msg_fetch *m)
+{
+	struct open_file *f = file_known(s, m->msgno);
+
+	if (!f) {
+		struct store_slice got;
+		int e = s->drop->ops->slice(s->drop->store, s->table, m->msgno - 1, &got);
+		if (e < 0)
+			return e;
+		/* A store with an offset of its own (mbox) would keep it here too. */
+		CHECK(got.offset == 0);
+		f = file_keep(s, m->msgno, got.fd, got.length);
+	}
+	if (m->offset + m->length > f->length)
+		return -EIO;
+	return seal_piece(f->fd, m->offset, m->length);
+}
+
+void
+keeper_fetch(struct session *s, const struct msg_fetch *m)
+{
+	struct msg_fetched answer = {
+		.msgno = m->msgno, .offset = m->offset, .length = m->length};
+	struct buf b = keeper_out_begin(s);
+	int fd = fetch_piece(s, m);
+
+	answer.error = fd < 0;
+	msg_fetched_put(&answer, &b);
+	keeper_out_end(s, &b);
+	if (fd >= 0)
+		keeper_out_fd(s, fd);
+}
+
+static size_t
+snapshot_octets(const struct store_table *t)
+{
+	size_t n = SNAPSHOT_HEADER + (size_t)t->count * SNAPSHOT_ROW;
+
+	for (uint32_t i = 0; i < t->count; i++)
+		n += t->messages[i].uidl.n;
+	return n;
+}
+
+static void
+snapshot_write(const struct store_table *t, struct buf *b)
+{
+	uint64_t strings = b->cap - SNAPSHOT_HEADER - (uint64_t)t->count * SNAPSHOT_ROW;
+	uint32_t at = 0;
+
+	buf_put_u64(b, SNAPSHOT_MAGIC);
+	buf_put_u32(b, SNAPSHOT_VERSION);
+	buf_put_u32(b, t->count);
+	buf_put_u64(b, t->octets);
+	buf_put_u64(b, strings);
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct store_message *m = &t->messages[i];
+		buf_put_u64(b, m->wire);
+		buf_put_u32(b, at);
+		buf_put_u16(b, (uint16_t)m->uidl.n);
+		buf_put_u16(b, m->seen ? SNAPSHOT_SEEN : 0);
+		at += (uint32_t)m->uidl.n;
+	}
+	for (uint32_t i = 0; i < t->count; i++)
+		buf_put_view(b, t->messages[i].uidl);
+	CHECK(!b->full);
+	CHECK(b->n == b->cap);
+}
+
+int
+keeper_snapshot(struct drop *d, const struct store_table *t)
+{
+	size_t n = snapshot_octets(t);
+	uint8_t *map;
+
+	if (d->snapshot >= 0 && d->snapshot_generation == t->generation) {
+		stat_add(STAT_SNAPSHOTS_REUSED, 1);
+		return 0;
+	}
+	AUTO_FD fd = sealed_begin("restante-snapshot", n, &map);
+	if (fd < 0)
+		return fd;
+	struct buf b = buf_over(map, n);
+	snapshot_write(t, &b);
+	int e = sealed_finish(fd, map, n);
+	if (e < 0)
+		return e;
+	fd_close(&d->snapshot);
+	d->snapshot = fd_take(&fd);
+	d->snapshot_generation = t->generation;
+	stat_add(STAT_SNAPSHOTS_BUILT, 1);
+	return 0;
+}

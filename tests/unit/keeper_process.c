@@ -1,0 +1,688 @@
+/*
+ * The real restante-keeper, in its cage, with this test in the place of the monitor and
+ * of every front.
+ */
+#include "store_help.h"
+
+#include "ipc/channel.h"
+#include "ipc/permit.h"
+#include "ipc/slice.h"
+#include "ipc/snapshot.h"
+#include "os/sealed.h"
+#include "stat/stat.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#define DEADLINE_MS 10000
+#define ALL_RIGHTS  (RIGHT_READ | RIGHT_DELETE)
+
+struct desk {
+	struct office *o;
+	pid_t keeper;
+	int monitor, log, stats;
+	uint64_t attached;
+};
+
+static struct received in;
+
+static const struct msg_keeper_setup usual = {.threads = 2, .idle_s = 3600};
+
+/* Opened before root is given up: the build tree may be root's alone. */
+static int program = -1;
+
+static int
+keeper_program(void)
+{
+	char path[PATH_MAX], keeper[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (n < 0)
+		return -1;
+	path[n] = '\0';
+	(void)snprintf(
+		keeper, sizeof(keeper), "%.4000s/../../restante-keeper", dirname(path));
+	int fd = open(keeper, O_PATH | O_CLOEXEC);
+	return fd;
+}
+
+static void
+send_to(int fd, const struct buf *b, int take_fd)
+{
+	assert_false(b->full);
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int e;
+	while ((e = channel_send(fd, buf_view(b), &take_fd, take_fd >= 0)) == -EAGAIN)
+		assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
+	assert_int_equal(e, 0);
+	if (take_fd >= 0)
+		(void)close(take_fd);
+}
+
+/* The number of the next message, 0 at the end of the channel. */
+static uint16_t
+receive(int fd, struct view *payload)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	received_done(&in);
+	assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
+	int e = channel_recv(fd, &in, MESSAGE_FDS_MAX);
+	if (e == -EPIPE)
+		return 0;
+	assert_int_equal(e, 0);
+	return message_number(in.message, payload);
+}
+
+static struct desk *
+desk_open(const struct msg_keeper_setup *setup)
+{
+	struct desk *d = calloc(1, sizeof(*d));
+	int monitor[2], log[2];
+	uint8_t storage[64];
+	struct buf b = buf_over(storage, sizeof(storage));
+	struct view payload;
+
+	assert_non_null(d);
+	d->o = office_open();
+	assert_int_equal(channel_pair(monitor), 0);
+	assert_int_equal(channel_pair(log), 0);
+	d->stats = memfd_create("stats", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(d->stats, sizeof(uint64_t) * STAT_COUNT), 0);
+	d->monitor = monitor[0];
+	d->log = log[0];
+	msg_keeper_setup_put(setup, &b);
+	send_to(d->monitor, &b, dup(d->o->root));
+	d->keeper = fork();
+	assert_true(d->keeper >= 0);
+	if (d->keeper == 0) {
+		char name[] = "restante-keeper";
+		char *const argv[] = {name, NULL};
+		int from[] = {monitor[1], log[1], d->stats, program};
+		for (int i = 0; i < 4; i++)
+			from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 20);
+		for (int i = 0; i < 3; i++)
+			(void)dup2(from[i], 3 + i);
+		(void)fexecve(from[3], argv, (char *const[]){NULL});
+		_exit(99);
+	}
+	(void)close(monitor[1]);
+	(void)close(log[1]);
+	assert_int_equal(receive(d->monitor, &payload), MSG_READY);
+	return d;
+}
+
+static void
+desk_close(struct desk *d)
+{
+	int status;
+
+	/* The end of the monitor's channel is the end of the keeper, with success. */
+	(void)close(d->monitor);
+	assert_int_equal(waitpid(d->keeper, &status, 0), d->keeper);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	received_done(&in);
+	(void)close(d->log);
+	(void)close(d->stats);
+	office_close(d->o);
+	free(d);
+}
+
+static uint64_t
+counter(const struct desk *d, enum stat_id id)
+{
+	uint64_t n;
+
+	assert_int_equal(
+		pread(d->stats, &n, sizeof(n), (off_t)(id * sizeof(n))), sizeof(n));
+	return n;
+}
+
+static int
+attach_as(struct desk *d, const char *path, const char *user, uint8_t rights)
+{
+	uint8_t storage[4096];
+	struct buf b = buf_over(storage, sizeof(storage));
+	int pair[2];
+	struct msg_attach m = {.session = ++d->attached,
+		.rights = rights,
+		.store = STORE_MAILDIR,
+		.address = VIEW("0123456789abcdef"),
+		.port = 1,
+		.user = {(const uint8_t *)user, strlen(user)},
+		.maildrop = {(const uint8_t *)path, strlen(path)}};
+
+	assert_int_equal(channel_pair(pair), 0);
+	msg_attach_put(&m, &b);
+	send_to(d->monitor, &b, pair[1]);
+	return pair[0];
+}
+
+static int
+attach(struct desk *d, uint8_t rights)
+{
+	return attach_as(d, "Maildir", "u", rights);
+}
+
+static uint8_t
+refusal(int fd)
+{
+	struct view payload;
+	struct msg_refused m;
+
+	assert_int_equal(receive(fd, &payload), MSG_REFUSED);
+	assert_true(msg_refused_get(&m, payload));
+	return m.code;
+}
+
+static uint32_t
+snapshot_count(int fd)
+{
+	struct view payload;
+	struct msg_snapshot m;
+	struct snapshot snap;
+	struct view map;
+
+	assert_int_equal(receive(fd, &payload), MSG_SNAPSHOT);
+	assert_true(msg_snapshot_get(&m, payload));
+	assert_int_equal(in.nfds, 1);
+	assert_int_equal(sealed_map(in.fds[0], 1 << 20, &map.p, &map.n), 0);
+	assert_true(snapshot_check(map, &snap));
+	assert_int_equal(snap.count, m.count);
+	assert_int_equal(snap.octets, m.octets);
+	assert_int_equal(munmap((void *)(uintptr_t)map.p, map.n), 0);
+	return m.count;
+}
+
+static void
+verdict(int fd, uint32_t first, uint8_t last, const char *octets, size_t n)
+{
+	uint8_t storage[64];
+	struct buf b = buf_over(storage, sizeof(storage));
+	struct msg_verdict m = {
+		.first = first, .last = last, .marks = {(const uint8_t *)octets, n}};
+
+	msg_verdict_put(&m, &b);
+	send_to(fd, &b, -1);
+}
+
+static struct msg_done
+done(int fd)
+{
+	struct view payload;
+	struct msg_done m;
+
+	assert_int_equal(receive(fd, &payload), MSG_DONE);
+	assert_true(msg_done_get(&m, payload));
+	assert_int_equal(receive(fd, &payload), 0);
+	return m;
+}
+
+static void
+want(int fd, const uint32_t *msgnos, size_t n)
+{
+	uint8_t storage[256], list[128];
+	struct buf b = buf_over(storage, sizeof(storage)),
+		   l = buf_over(list, sizeof(list));
+
+	for (size_t i = 0; i < n; i++)
+		buf_put_u32(&l, msgnos[i]);
+	struct msg_want m = {.msgnos = buf_view(&l)};
+	msg_want_put(&m, &b);
+	send_to(fd, &b, -1);
+}
+
+static void
+a_whole_session(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	struct view payload;
+	struct msg_slices slices;
+	struct slice row;
+	char text[16] = {0};
+	(void)state;
+
+	put(d->o, "new/1.a", "a\r\n");
+	put(d->o, "new/2.b", "bb\n");
+	put(d->o, "new/3.c", "c\n");
+	int fd = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(fd), 3);
+	assert_int_equal(unlinkat(d->o->top, "new/3.c", 0), 0);
+	want(fd, (uint32_t[]){2, 3, 1}, 3);
+	uint32_t expected[] = {2, 3, 1};
+	for (size_t got = 0; got < 3;) {
+		assert_int_equal(receive(fd, &payload), MSG_SLICES);
+		assert_true(msg_slices_get(&slices, payload));
+		struct cursor c = cursor_over(slices.rows);
+		for (size_t at = 0; slice_get(&row, &c); got++) {
+			assert_int_equal(row.msgno, expected[got]);
+			assert_int_equal(row.kind == SLICE_GONE, row.msgno == 3);
+			if (row.kind != SLICE_FILE && row.kind != SLICE_SEALED)
+				continue;
+			int file = received_take(&in, at++);
+			if (row.kind == SLICE_FILE)
+				assert_int_equal(
+					slice_file_check(file, 0, row.length), 0);
+			assert_int_equal(pread(file, text, sizeof(text), 0), 3);
+			assert_int_equal(write(file, "x", 1), -1);
+			assert_int_equal(row.wire, row.msgno == 1 ? 3 : 4);
+			assert_int_equal(row.as_is, row.msgno == 1);
+			(void)close(file);
+		}
+		assert_true(cursor_at_end(&c));
+	}
+	verdict(fd, 1, 1, "\x05", 1);
+	struct msg_done m = done(fd);
+	assert_int_equal(m.outcome, VERDICT_DONE);
+	assert_int_equal(m.removed, 2);
+	assert_false(there(d->o, "new/1.a"));
+	assert_true(there(d->o, "new/2.b"));
+	assert_int_equal(counter(d, STAT_DELETED), 2);
+	(void)close(fd);
+	desk_close(d);
+}
+
+static void
+pieces_come_sealed(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	uint8_t storage[64];
+	struct view payload;
+	struct msg_fetched got;
+	const uint8_t *map;
+	size_t n;
+	(void)state;
+
+	put(d->o, "new/1.a", "0123456789");
+	int fd = attach(d, RIGHT_READ);
+	assert_int_equal(snapshot_count(fd), 1);
+	for (uint64_t offset = 4; offset < 12; offset += 4) {
+		struct buf b = buf_over(storage, sizeof(storage));
+		struct msg_fetch m = {.msgno = 1, .offset = offset, .length = 3};
+		msg_fetch_put(&m, &b);
+		send_to(fd, &b, -1);
+		assert_int_equal(receive(fd, &payload), MSG_FETCHED);
+		assert_true(msg_fetched_get(&got, payload));
+		assert_int_equal(got.offset, offset);
+		assert_int_equal(got.error, offset == 8);
+		assert_int_equal(in.nfds, offset == 4);
+		if (got.error)
+			continue;
+		assert_int_equal(sealed_map(in.fds[0], 3, &map, &n), 0);
+		assert_memory_equal(map, "456", 3);
+		assert_int_equal(munmap((void *)(uintptr_t)map, n), 0);
+	}
+	(void)close(fd);
+	desk_close(d);
+}
+
+static void
+one_session_a_maildrop(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	struct view payload;
+	struct msg_refused m;
+	(void)state;
+
+	put(d->o, "new/1.a", "a\n");
+	int first = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(first), 1);
+	int second = attach(d, ALL_RIGHTS);
+	assert_int_equal(receive(second, &payload), MSG_REFUSED);
+	assert_true(msg_refused_get(&m, payload));
+	assert_int_equal(m.code, REFUSAL_IN_USE);
+	assert_memory_equal(m.holder.p, "0123456789abcdef", 16);
+	assert_true(m.since > 0);
+	assert_int_equal(receive(second, &payload), 0);
+	(void)close(second);
+	/* A front that closed is followed by the next login at once, every time. */
+	for (int i = 0; i < 300; i++) {
+		(void)close(first);
+		first = attach(d, ALL_RIGHTS);
+		assert_int_equal(snapshot_count(first), 1);
+	}
+	/* And after a verdict too. */
+	for (int i = 0; i < 100; i++) {
+		verdict(first, 1, 1, "", 0);
+		int next = -1;
+		assert_int_equal(receive(first, &payload), MSG_DONE);
+		next = attach(d, ALL_RIGHTS);
+		assert_int_equal(snapshot_count(next), 1);
+		(void)close(first);
+		first = next;
+	}
+	(void)close(first);
+	desk_close(d);
+}
+
+static void
+another_process_holds_it(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	struct lock_holder me = {.since = 77}, other;
+	struct view payload;
+	struct msg_refused m;
+	(void)state;
+
+	assert_int_equal(ops->lock(d->o->store, &me, &other), 0);
+	int fd = attach(d, ALL_RIGHTS);
+	assert_int_equal(receive(fd, &payload), MSG_REFUSED);
+	assert_true(msg_refused_get(&m, payload));
+	assert_int_equal(m.code, REFUSAL_IN_USE);
+	assert_int_equal(m.since, 77);
+	(void)close(fd);
+	/* One that is about to go is waited for a moment. */
+	fd = attach(d, ALL_RIGHTS);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	assert_int_equal(poll(&p, 1, 30), 0);
+	ops->unlock(d->o->store);
+	assert_int_equal(snapshot_count(fd), 0);
+	(void)close(fd);
+	desk_close(d);
+}
+
+static void
+an_unchanged_maildrop_has_one_snapshot(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	struct stat st;
+	ino_t seen = 0;
+	(void)state;
+
+	put(d->o, "new/1.a", "a\n");
+	age(d->o);
+	for (int i = 0; i < 3; i++) {
+		int fd = attach(d, RIGHT_READ);
+		assert_int_equal(snapshot_count(fd), 1);
+		assert_int_equal(fstat(in.fds[0], &st), 0);
+		assert_true(i == 0 || st.st_ino == seen);
+		seen = st.st_ino;
+		(void)close(fd);
+	}
+	assert_int_equal(counter(d, STAT_SNAPSHOTS_BUILT), 1);
+	assert_int_equal(counter(d, STAT_SNAPSHOTS_REUSED), 2);
+	assert_int_equal(counter(d, STAT_SCANS), 2);
+	desk_close(d);
+}
+
+static void
+verdicts_are_bounded(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	struct view payload;
+	(void)state;
+
+	put(d->o, "new/1.a", "a\n");
+	put(d->o, "new/2.b", "b\n");
+	/* A permit without the right to delete. */
+	int fd = attach(d, RIGHT_READ);
+	assert_int_equal(snapshot_count(fd), 2);
+	verdict(fd, 1, 1, "\x03", 1);
+	assert_int_equal(done(fd).outcome, VERDICT_DENIED);
+	(void)close(fd);
+	/* A verdict that is not finished deletes nothing. */
+	fd = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(fd), 2);
+	verdict(fd, 1, 0, "\x03", 1);
+	(void)close(fd);
+	/* A lock that was taken away. */
+	fd = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(fd), 2);
+	assert_int_equal(unlinkat(d->o->top, "restante-lock", 0), 0);
+	verdict(fd, 1, 1, "\x03", 1);
+	assert_int_equal(done(fd).outcome, VERDICT_LOST_LOCK);
+	(void)close(fd);
+	/* Numbers that do not exist. */
+	static const struct {
+		uint32_t first;
+		const char *marks;
+	} bad[] = {{0, "\x02"}, {1, "\x04"}, {2, "\x02"}, {UINT32_MAX, "\x01"}};
+	for (size_t i = 0; i < 4; i++) {
+		fd = attach(d, ALL_RIGHTS);
+		assert_int_equal(snapshot_count(fd), 2);
+		verdict(fd, bad[i].first, 1, bad[i].marks, 1);
+		assert_int_equal(receive(fd, &payload), 0);
+		(void)close(fd);
+	}
+	assert_int_equal(counter(d, STAT_PROTOCOL_FAULTS), 4);
+	assert_true(there(d->o, "new/1.a"));
+	assert_true(there(d->o, "new/2.b"));
+	desk_close(d);
+}
+
+static void
+a_fault_ends_that_session_only(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	struct view payload;
+	uint8_t storage[64];
+	(void)state;
+
+	put(d->o, "new/1.a", "a\n");
+	int other = attach_as(d, "Elsewhere", "v", ALL_RIGHTS);
+	assert_int_equal(snapshot_count(other), 0);
+	/* Every number without its fields. */
+	for (uint16_t number = 0; number < 0x60; number++) {
+		int fd = attach(d, ALL_RIGHTS);
+		assert_int_equal(snapshot_count(fd), 1);
+		struct buf b = buf_over(storage, sizeof(storage));
+		buf_put_u16(&b, number);
+		send_to(fd, &b, -1);
+		assert_int_equal(receive(fd, &payload), 0);
+		(void)close(fd);
+	}
+	/* Wants beyond the maildrop, none at all, and a piece beyond every limit. */
+	for (int i = 0; i < 4; i++) {
+		int fd = attach(d, ALL_RIGHTS);
+		struct msg_fetch m = {.msgno = 1, .length = 1048577};
+		struct buf b = buf_over(storage, sizeof(storage));
+		assert_int_equal(snapshot_count(fd), 1);
+		msg_fetch_put(&m, &b);
+		if (i < 3)
+			want(fd, (uint32_t[]){(uint32_t)i * 2}, i < 2);
+		else
+			send_to(fd, &b, -1);
+		assert_int_equal(receive(fd, &payload), 0);
+		(void)close(fd);
+	}
+	assert_int_equal(counter(d, STAT_PROTOCOL_FAULTS), 0x60 + 4);
+	verdict(other, 1, 1, "", 0);
+	assert_int_equal(done(other).outcome, VERDICT_DONE);
+	(void)close(other);
+	desk_close(d);
+}
+
+static void
+a_front_that_never_reads_holds_only_itself(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	uint8_t storage[256], list[128];
+	struct buf b = buf_over(storage, sizeof(storage)),
+		   l = buf_over(list, sizeof(list));
+	char path[32];
+	(void)state;
+
+	for (int i = 1; i <= 32; i++) {
+		(void)snprintf(path, sizeof(path), "new/%d.a", i);
+		put(d->o, path, "a\n");
+		buf_put_u32(&l, (uint32_t)i);
+	}
+	struct msg_want m = {.msgnos = buf_view(&l)};
+	msg_want_put(&m, &b);
+	int deaf = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(deaf), 32);
+	/* Until its own side is full: what it asked and does not take is bounded. */
+	int sent = 0;
+	while (channel_send(deaf, buf_view(&b), NULL, 0) == 0)
+		sent++;
+	assert_true(sent > 0);
+	int other = attach_as(d, "Elsewhere", "v", ALL_RIGHTS);
+	assert_int_equal(snapshot_count(other), 0);
+	(void)close(other);
+	/* It reads at last, and is served. */
+	struct view payload;
+	assert_int_equal(receive(deaf, &payload), MSG_SLICES);
+	(void)close(deaf);
+	desk_close(d);
+}
+
+static void
+an_idle_holder_yields(void **state)
+{
+	struct msg_keeper_setup setup = usual;
+	struct view payload;
+	struct msg_yield yield;
+	(void)state;
+
+	setup.lock_takeover_s = 30;
+	struct desk *d = desk_open(&setup);
+	int first = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(first), 0);
+	int second = attach(d, ALL_RIGHTS);
+	assert_int_equal(receive(first, &payload), MSG_YIELD);
+	assert_true(msg_yield_get(&yield, payload));
+	assert_int_equal(yield.idle_s, 30);
+	(void)close(first);
+	assert_int_equal(snapshot_count(second), 0);
+	/* One that does not go keeps the maildrop. */
+	int third = attach(d, ALL_RIGHTS);
+	assert_int_equal(receive(second, &payload), MSG_YIELD);
+	assert_int_equal(refusal(third), REFUSAL_IN_USE);
+	(void)close(third);
+	(void)close(second);
+	desk_close(d);
+}
+
+static void
+limits_of_a_user(void **state)
+{
+	struct msg_keeper_setup setup = usual;
+	(void)state;
+
+	setup.connections_per_user = 2;
+	setup.login_delay_s = 3600;
+	struct desk *d = desk_open(&setup);
+	int a = attach_as(d, "A", "u", ALL_RIGHTS);
+	assert_int_equal(snapshot_count(a), 0);
+	int b = attach_as(d, "B", "u", ALL_RIGHTS);
+	assert_int_equal(snapshot_count(b), 0);
+	int c = attach_as(d, "C", "u", ALL_RIGHTS);
+	assert_int_equal(refusal(c), REFUSAL_CONNECTIONS);
+	(void)close(c);
+	c = attach_as(d, "C", "v", ALL_RIGHTS);
+	assert_int_equal(snapshot_count(c), 0);
+	(void)close(c);
+	(void)close(b);
+	b = attach_as(d, "B", "w", ALL_RIGHTS);
+	assert_int_equal(refusal(b), REFUSAL_LOGIN_DELAY);
+	(void)close(b);
+	(void)close(a);
+	desk_close(d);
+}
+
+static void
+errors_are_refusals(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	(void)state;
+
+	assert_int_equal(symlinkat("/etc", d->o->root, "link"), 0);
+	int fd = attach_as(d, "link", "u", ALL_RIGHTS);
+	assert_int_equal(refusal(fd), REFUSAL_PERMANENT);
+	(void)close(fd);
+	fd = attach_as(d, "../../etc", "u", ALL_RIGHTS);
+	assert_int_equal(refusal(fd), REFUSAL_PERMANENT);
+	(void)close(fd);
+	desk_close(d);
+}
+
+static void
+an_idle_keeper_says_so(void **state)
+{
+	struct msg_keeper_setup setup = usual;
+	struct msg_keeper_idle m;
+	struct view payload;
+	(void)state;
+
+	setup.idle_s = 1;
+	struct desk *d = desk_open(&setup);
+	put(d->o, "new/1.a", "a\n");
+	int fd = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(fd), 1);
+	(void)close(fd);
+	assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_IDLE);
+	assert_true(msg_keeper_idle_get(&m, payload));
+	assert_int_equal(m.attached, 1);
+	assert_true(there(d->o, "restante-index"));
+	/* It can be used again, and says it again. */
+	fd = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(fd), 1);
+	(void)close(fd);
+	assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_IDLE);
+	assert_true(msg_keeper_idle_get(&m, payload));
+	assert_int_equal(m.attached, 2);
+	desk_close(d);
+}
+
+static void
+many_maildrops_at_once(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	static int fds[600];
+	struct view payload;
+	char path[32];
+	(void)state;
+
+	/* More than are kept at hand. */
+	for (int i = 0; i < 600; i++) {
+		(void)snprintf(path, sizeof(path), "box%d", i);
+		fds[i] = attach_as(d, path, path, ALL_RIGHTS);
+		assert_int_equal(snapshot_count(fds[i]), 0);
+	}
+	for (int i = 0; i < 600; i++)
+		(void)close(fds[i]);
+	/* And all at the same moment, each twice: one of the two is told to wait. */
+	for (int i = 0; i < 600; i++) {
+		(void)snprintf(path, sizeof(path), "box%d", i / 2);
+		fds[i] = attach_as(d, path, path, ALL_RIGHTS);
+	}
+	for (int i = 0; i < 600; i += 2) {
+		uint16_t a = receive(fds[i], &payload), b = receive(fds[i + 1], &payload);
+		assert_int_equal(a, MSG_SNAPSHOT);
+		assert_int_equal(b, MSG_REFUSED);
+		(void)close(fds[i]);
+		(void)close(fds[i + 1]);
+	}
+	desk_close(d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_whole_session),
+		cmocka_unit_test(pieces_come_sealed),
+		cmocka_unit_test(one_session_a_maildrop),
+		cmocka_unit_test(another_process_holds_it),
+		cmocka_unit_test(an_unchanged_maildrop_has_one_snapshot),
+		cmocka_unit_test(verdicts_are_bounded),
+		cmocka_unit_test(a_fault_ends_that_session_only),
+		cmocka_unit_test(a_front_that_never_reads_holds_only_itself),
+		cmocka_unit_test(an_idle_holder_yields),
+		cmocka_unit_test(limits_of_a_user),
+		cmocka_unit_test(errors_are_refusals),
+		cmocka_unit_test(an_idle_keeper_says_so),
+		cmocka_unit_test(many_maildrops_at_once),
+	};
+	program = keeper_program();
+	/* A keeper never runs as root, and these maildrops are its own. */
+	if (geteuid() == 0 &&
+		(setresgid(65534, 65534, 65534) < 0 ||
+			setresuid(65534, 65534, 65534) < 0))
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
