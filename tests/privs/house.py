@@ -1,0 +1,201 @@
+"""A server of the real programs, some of them replaced, started as root with its own files.
+
+Without the sandbox command, so that the tests say exactly which users, roots and options
+there are.
+"""
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("RESTANTE_BUILD", ROOT / "build"))
+PROGRAMS = ["restanted", "restante", "restante-ctl"] + [
+    f"restante-{p}" for p in ("front", "auth", "keeper", "log", "control")]
+SERVICE_UIDS = 64800
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def until(what, deadline=10.0, message="in time"):
+    """Calls what() until it gives something true; that."""
+    end = time.monotonic() + deadline
+    while True:
+        got = what()
+        if got:
+            return got
+        assert time.monotonic() < end, f"not {message}"
+        threading.Event().wait(0.01)
+
+
+class House:
+    def __init__(self, base, users, options=None, evil=None):
+        """users: name -> (password, uid, [messages]). evil: program -> its replacement."""
+        self.base = pathlib.Path(base)
+        self.mail = self.base / "mail"
+        self.bin = self.base / "bin"
+        self.lines, self.port = [], free_port()
+        os.chmod(self.base, 0o755)
+        for d in (self.mail, self.bin, self.base / "run"):
+            d.mkdir(mode=0o755)
+        for p in PROGRAMS:
+            shutil.copy2(BUILD / p, self.bin / p)
+        for p, by in (evil or {}).items():
+            os.rename(self.bin / p, self.bin / f"{p}.real")
+            shutil.copy2(BUILD / "tests" / "privs" / by, self.bin / p)
+        self.write_users(users)
+        self.conf = self.base / "restante.conf"
+        opts = {"users_file": self.base / "users", "maildrop": f"maildir:{self.mail}/%u",
+                "mail_roots": self.mail, "run_dir": self.base / "run", "fronts": 2,
+                "plaintext": "always", "service_uids": SERVICE_UIDS,
+                "login_failure_delay": "100ms", "growing_penalty": "no",
+                "mail_uid": 5000, "mail_gid": 5000, **(options or {})}
+        self.conf.write_text("".join(f"{k} = {v}\n" for k, v in opts.items()) +
+                             f"\n[listener pop3]\naddress = 127.0.0.1:{self.port}\n")
+
+    def write_users(self, users):
+        text = ""
+        for name, (password, uid, messages) in users.items():
+            box = self.mail / name
+            for d in ("tmp", "new", "cur"):
+                (box / d).mkdir(parents=True, exist_ok=True)
+            for i, m in enumerate(messages):
+                (box / "new" / f"{1700000000 + i}.M{i}.test").write_bytes(m)
+            for p in [box, *box.rglob("*")]:
+                os.chown(p, uid, uid)
+            text += f"{name}:{{PLAIN}}{password}:{uid}:{uid}::{box}::\n"
+        (self.base / "users").write_text(text)
+
+    def __enter__(self):
+        self.p = subprocess.Popen([self.bin / "restanted", "-c", self.conf], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        self.wait_for_line("serving")
+        return self
+
+    def _read(self):
+        for line in self.p.stderr:
+            self.lines.append(line.decode("latin-1").rstrip("\n"))
+
+    def __exit__(self, *exc):
+        if self.p.poll() is None:
+            self.p.send_signal(signal.SIGTERM)
+            try:
+                self.p.wait(15)
+            except subprocess.TimeoutExpired:
+                self.p.kill()
+                self.p.wait()
+        self.reader.join(5)
+        self.p.stderr.close()
+
+    def log(self):
+        return "\n".join(self.lines)
+
+    def wait_for_line(self, pattern, deadline=10.0, since=0):
+        def found():
+            for line in self.lines[since:]:
+                if re.search(pattern, line):
+                    return line
+            if self.p.poll() is not None:
+                raise AssertionError(f"restanted ended: {self.log()}")
+            return None
+        try:
+            return until(found, deadline, f"a line like {pattern!r}")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.log()}") from None
+
+    def children(self, program=None):
+        """pid -> program of the processes below the monitor."""
+        out = {}
+        for p in os.listdir("/proc"):
+            if not p.isdigit():
+                continue
+            try:
+                stat = pathlib.Path(f"/proc/{p}/stat").read_text()
+                name = os.path.basename(os.readlink(f"/proc/{p}/exe"))
+            except OSError:
+                continue
+            state, parent = stat.rsplit(")", 1)[1].split()[:2]
+            if int(parent) == self.p.pid and state != "Z":
+                if program in (None, name):
+                    out[int(p)] = name
+        return out
+
+    def connect(self, greeting=b"+OK", deadline=10.0):
+        """A connection to a front that greets like that (a real one, or an evil one)."""
+        end = time.monotonic() + deadline
+        while time.monotonic() < end:
+            c = Client(self.port)
+            if c.greeting.startswith(greeting):
+                return c
+            c.close()
+        raise AssertionError(f"no front greets with {greeting!r}\n{self.log()}")
+
+    def attack(self, line, deadline=15.0):
+        """What the evil front answers; '' when it was killed for it."""
+        c = self.connect(b"EVIL")
+        c.s.settimeout(deadline)
+        try:
+            c.s.sendall(line.encode() + b"\n")
+            return c.rest().decode()
+        finally:
+            c.close()
+
+
+class Client:
+    def __init__(self, port, address="127.0.0.1"):
+        self.s = socket.create_connection((address, port), 10)
+        self.f = self.s.makefile("rb")
+        self.greeting = self.f.readline()
+
+    def say(self, line):
+        self.s.sendall(line.encode("latin-1") + b"\r\n")
+        return self.f.readline()
+
+    def multi(self, line):
+        first = self.say(line)
+        assert first.startswith(b"+OK"), first
+        out = []
+        while True:
+            got = self.f.readline()
+            assert got, "closed in the middle"
+            if got == b".\r\n":
+                return out
+            out.append(got)
+
+    def login(self, name, password):
+        self.say(f"USER {name}")
+        return self.say(f"PASS {password}")
+
+    def rest(self):
+        try:
+            return self.f.read()
+        except OSError:
+            return b""
+
+    def close(self):
+        self.f.close()
+        self.s.close()
+
+
+def status(pid):
+    """/proc/PID/status as a dictionary."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def unused_block():
+    """The block of service uids belongs to no account here, as the manual asks."""
+    used = {p.pw_uid for p in pwd.getpwall()}
+    return not used & set(range(SERVICE_UIDS, SERVICE_UIDS + 64))

@@ -1,0 +1,344 @@
+"""Programs that were taken over, in the place of ours: what they can do, and that others do
+not notice. SECURITY.md says what a front, an auth and a keeper can do; this asserts it."""
+import errno
+import os
+import pathlib
+import time
+
+import pytest
+
+from house import House, status, until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
+MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
+USERS = {name: ("secret", uid, list(MAIL)) for name, uid in (
+    ("anna", 5000), ("bert", 5001), ("carl", 5002), ("dora", 5003), ("frozen", 5004))}
+
+
+def mail_of(house, name):
+    return sorted(p.name for d in ("new", "cur") for p in (house.mail / name / d).iterdir())
+
+
+def good_session(house, name="bert"):
+    """Another front, another user: served as if nothing were."""
+    start = time.monotonic()
+    c = house.connect()
+    assert c.login(name, "secret").startswith(b"+OK")
+    assert c.say("STAT").startswith(b"+OK 3 ")
+    assert b"body 0\r\n" in c.multi("RETR 1")
+    assert c.say("QUIT").startswith(b"+OK")
+    c.close()
+    return time.monotonic() - start
+
+
+# ---- a front --------------------------------------------------------------------
+
+@pytest.fixture
+def house(house_dir):
+    """A fresh one for each attack: a front that keeps dying comes back ever more slowly."""
+    with House(house_dir("front"), USERS,
+               evil={"restante-front": "evil-front"}) as h:
+        yield h
+        assert len(mail_of(h, "bert")) == 3
+        assert h.p.poll() is None
+
+
+def killed(house, attack):
+    """The attack ends the process that tried it, the monitor says so, another comes."""
+    before = len(house.lines)
+    said = house.attack(attack)
+    assert said == "", said
+    house.wait_for_line(r"event=process_ended child=restante-front .*signal=SYS", since=before)
+    good_session(house)
+
+
+@pytest.mark.parametrize("attack", [
+    "open_file", "open_up", "open_own_fd", "make_socket", "make_unix_pair", "connect_out",
+    "exec_shell", "fork_child", "kill_monitor", "trace_monitor", "become_root", "be_dumpable",
+    "leave_root", "code_pages", "mount_things", "write_memory"])
+def test_a_call_that_no_front_makes_ends_it(house, attack):
+    killed(house, attack)
+
+
+@pytest.mark.parametrize("attack", ["slice_truncate", "slice_chmod", "slice_flock", "slice_lock",
+                                    "slice_reopen"])
+def test_a_slice_cannot_be_locked_or_changed(house, attack):
+    assert house.attack("login_as anna secret") == "attached"
+    killed(house, attack)
+    assert mail_of(house, "anna")
+
+
+@pytest.mark.parametrize("attack,error", [("slice_write", errno.EBADF), ("slice_pwrite", errno.EBADF)])
+def test_a_slice_is_read_only(house, attack, error):
+    assert house.attack("login_as anna secret") == "attached"
+    said = house.attack(attack)
+    assert said in (f"errno={error}", ""), said
+    house.attack("quit_session")
+
+
+def test_tables_of_other_fronts_are_read_only(house):
+    assert "SUCCEEDED" not in house.attack("peers_write")
+
+
+def test_no_login_without_the_password(house):
+    assert house.attack("login_as bert wrong") == "refused"
+    assert house.attack("login_as nobody secret") == "refused"
+    assert house.attack("login_as ../bert secret") == "refused"
+
+
+def test_a_session_is_granted_once(house):
+    assert house.attack("login_again anna secret") in ("silence", "refused")
+    house.attack("quit_session")
+    good_session(house)
+
+
+@pytest.mark.parametrize("attack", ["grant_to_monitor", "grant_to_auth"])
+def test_a_front_cannot_grant(house, attack):
+    said = house.attack(f"{attack} {house.mail}/bert")
+    assert "SUCCEEDED" not in said
+    good_session(house)
+
+
+def test_a_session_channel_takes_no_permit(house):
+    assert house.attack("login_as anna secret") == "attached"
+    assert house.attack("attach_to_session bert") in ("end", "")
+    assert len(mail_of(house, "bert")) == 3
+    good_session(house)
+
+
+@pytest.mark.parametrize("attack", ["control_to_monitor", "users_ask_to_monitor", "idle_to_monitor"])
+def test_words_of_others_are_not_taken_from_a_front(house, attack):
+    house.attack(attack)
+    good_session(house)
+    assert house.p.poll() is None
+
+
+@pytest.mark.parametrize("who", ["monitor", "auth", "log"])
+def test_garbage(house, who):
+    house.attack(f"garbage {who}")
+    good_session(house)
+    assert house.p.poll() is None
+
+
+def test_garbage_to_a_keeper_ends_that_session_only(house):
+    assert house.attack("login_as anna secret") == "attached"
+    house.attack("garbage keeper")
+    assert len(mail_of(house, "anna")) == 3
+    good_session(house)
+
+
+@pytest.mark.parametrize("who", ["monitor", "auth", "log"])
+def test_descriptors_that_nobody_asked_for_are_not_kept(house, who):
+    program = {"monitor": None, "auth": "restante-auth", "log": "restante-log"}[who]
+
+    def count():
+        pid = house.p.pid if program is None else next(iter(house.children(program)))
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    good_session(house)
+    before = count()
+    house.attack(f"with_descriptors {who}")
+    good_session(house)
+    until(lambda: count() <= before + 4, 5, "back to as many descriptors as before")
+
+
+@pytest.mark.parametrize("attack", ["want_nothing_there", "fetch_beyond"])
+def test_what_is_not_there_is_not_given(house, attack):
+    assert house.attack("login_as anna secret") == "attached"
+    assert house.attack(attack) not in ("SLICES", "FETCHED")
+    house.attack("quit_session")
+    good_session(house)
+
+
+def test_one_that_never_reads_its_descriptors(house):
+    assert house.attack("login_as anna secret") == "attached"
+    keeper = {p for p in house.children("restante-keeper")
+              if status(p)["Uid"].split()[0] == "5000"}
+    assert keeper
+    said = house.attack("never_read")
+    assert said.startswith("sent=") and int(said[5:]) < 5000, said
+    for p in keeper:
+        assert len(os.listdir(f"/proc/{p}/fd")) < 200
+        assert int(status(p)["VmRSS"].split()[0]) < 64 * 1024
+    assert good_session(house) < 1
+    house.attack("quit_session")
+
+
+def test_a_verdict_reaches_only_what_is_logged_in(house):
+    assert house.attack("login_as carl secret") == "attached"
+    assert house.attack("verdict_beyond") in ("end", "done outcome=1 removed=0")
+    assert len(mail_of(house, "carl")) == 3
+    house.attack("quit_session")
+    assert house.attack("login_as carl secret") == "attached"
+    assert house.attack("verdict_zero") in ("end", "done outcome=1 removed=0")
+    assert len(mail_of(house, "carl")) == 3
+    house.attack("quit_session")
+    # This it can do: delete what was logged in through it.
+    assert house.attack("login_as carl secret") == "attached"
+    assert house.attack("verdict_first") == "done outcome=1 removed=1"
+    assert len(mail_of(house, "carl")) == 2
+    assert len(mail_of(house, "bert")) == 3
+
+
+def test_an_unfinished_verdict_deletes_nothing(house):
+    assert house.attack("login_as dora secret") == "attached"
+    house.attack("verdict_unfinished")
+    assert house.attack("login_as dora secret") == "attached"
+    assert house.attack("verdict_twice") in ("end", "silence")
+    assert len(mail_of(house, "dora")) == 3
+
+
+def test_log_lines_cannot_be_forged(house):
+    before = len(house.lines)
+    house.attack("forge_log")
+    good_session(house)
+    for line in house.lines[before:]:
+        assert "\x1b" not in line
+        if "program=restante-auth" in line and "root" in line:
+            assert line.split("program=")[1].startswith("restante-front"), line
+
+
+def test_a_flood_of_log_records_stops_nobody(house):
+    house.attack("flood_log")
+    assert good_session(house) < 2
+
+
+def test_a_flood_of_logins_stops_nobody(house):
+    house.attack("login_flood nobody")
+    assert good_session(house) < 5
+
+
+@pytest.mark.parametrize("attack", ["say_full", "spin_stat"])
+def test_lies_about_itself(house, attack):
+    house.attack(attack)
+    good_session(house)
+    assert house.p.poll() is None
+
+
+# ---- an auth --------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def lying_auth(house_dir):
+    with House(house_dir("auth"), {n: v for n, v in USERS.items()} |
+               {"good": ("x", 5000, list(MAIL))},
+               evil={"restante-auth": "evil-auth"}) as h:
+        yield h
+
+
+@pytest.mark.parametrize("lie", [
+    "uid0", "gid0", "service", "front", "toolow", "outside", "root", "relative", "empty",
+    "badstore", "badaddress", "deadfront", "nosession", "nul", "dotdot", "garbage"])
+def test_a_lie_of_auth_is_not_believed(lying_auth, lie):
+    h = lying_auth
+    monitor = h.p.pid
+    c = h.connect()
+    c.s.settimeout(2)
+    try:
+        said = c.login(lie, "x")
+    except TimeoutError:
+        said = b""
+    c.close()
+    assert not said.startswith(b"+OK"), said
+    assert h.p.poll() is None and h.p.pid == monitor
+    for pid in h.children("restante-keeper"):
+        uid = int(status(pid)["Uid"].split()[0])
+        assert uid == 5000
+    until(lambda: honest(h), 10, "served by the honest part")
+
+
+def honest(h):
+    c = h.connect()
+    try:
+        return c.login("good", "x").startswith(b"+OK")
+    finally:
+        c.close()
+
+
+@pytest.mark.parametrize("lie", ["twice", "flood"])
+def test_a_session_is_attached_once_whatever_auth_says(lying_auth, lie):
+    h = lying_auth
+    (h.mail / lie).mkdir(exist_ok=True)
+    os.chown(h.mail / lie, 5000, 5000)
+    c = h.connect()
+    said = c.login(lie, "x")
+    assert said.startswith((b"+OK", b"-ERR"))
+    c.close()
+    until(lambda: honest(h), 10, "served afterwards")
+
+
+# ---- a keeper -------------------------------------------------------------------
+
+BAD_SNAPSHOTS = ["magic", "version", "count", "total", "overflow", "uidl_control",
+                 "uidl_outside", "uidl_empty", "snapshot_pipe", "snapshot_unsealed",
+                 "snapshot_half_sealed", "snapshot_file", "snapshot_none", "snapshot_garbage",
+                 "snapshot_many", "refused_odd", "die"]
+BAD_SLICES = ["slice_pipe", "slice_socket", "slice_directory", "slice_device", "slice_writable",
+              "slice_path", "slice_unsealed", "slice_beyond", "slice_overflow",
+              "slice_not_asked", "slice_no_message", "slice_kind", "slice_no_fd",
+              "slice_many_fds", "slice_wire"]
+
+
+@pytest.fixture(scope="module")
+def lying_keeper(house_dir):
+    evil = {name: ("secret", 7777, []) for name in
+            BAD_SNAPSHOTS + BAD_SLICES + ["snapshot_never", "slice_never", "done_odd", "done_never"]}
+    with House(house_dir("keeper"), USERS | evil, {"keepers_per_owner": 1},
+               evil={"restante-keeper": "evil-keeper"}) as h:
+        yield h
+
+
+def fronts(h):
+    return set(h.children("restante-front"))
+
+
+@pytest.mark.parametrize("name", BAD_SNAPSHOTS)
+def test_a_bad_snapshot_ends_that_session_only(lying_keeper, name):
+    h = lying_keeper
+    before = fronts(h)
+    bystander = h.connect()
+    assert bystander.login("anna", "secret").startswith(b"+OK")
+    c = h.connect()
+    assert not c.login(name, "secret").startswith(b"+OK")
+    c.close()
+    assert bystander.say("NOOP").startswith(b"+OK")
+    bystander.say("QUIT")
+    bystander.close()
+    assert fronts(h) == before
+
+
+@pytest.mark.parametrize("name", BAD_SLICES)
+def test_a_bad_slice_ends_that_session_only(lying_keeper, name):
+    h = lying_keeper
+    before = fronts(h)
+    c = h.connect()
+    assert c.login(name, "secret").startswith(b"+OK")
+    said = c.say("RETR 1")
+    if said.startswith(b"+OK"):
+        # Announced, but never finished: the terminator does not come.
+        assert not c.rest().endswith(b"\r\n.\r\n")
+    c.close()
+    assert fronts(h) == before
+    good_session(h)
+
+
+@pytest.mark.parametrize("name", ["snapshot_never", "slice_never", "done_never"])
+def test_a_keeper_that_does_not_answer_delays_nobody_else(lying_keeper, name):
+    h = lying_keeper
+    c = h.connect()
+    c.s.settimeout(0.5)
+    try:
+        if c.login(name, "secret").startswith(b"+OK"):
+            c.say("RETR 1" if name == "slice_never" else "DELE 1")
+            c.say("QUIT")
+    except TimeoutError:
+        pass
+    assert good_session(h) < 1
+    c.close()
+
+
+def test_an_odd_answer_to_a_verdict_is_no_ok(lying_keeper):
+    c = lying_keeper.connect()
+    assert c.login("done_odd", "secret").startswith(b"+OK")
+    assert c.say("DELE 1").startswith(b"+OK")
+    assert not c.say("QUIT").startswith(b"+OK")
+    c.close()
+    good_session(lying_keeper)
