@@ -1,3 +1,4 @@
+#include "conf/conf_table.h"
 #include "ctl/ctl_conf.h"
 
 #include <errno.h>

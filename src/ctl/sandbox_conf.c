@@ -1,0 +1,214 @@
+#include "conf/conf_table.h"
+#include "base/check.h"
+#include "base/num.h"
+#include "ctl/sandbox_office.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+/* What differs from the defaults of options.def, each still open to --set. */
+struct setting {
+	const char *name, *value;
+};
+
+struct sink {
+	struct conf_sink sink;
+	bool silent;
+};
+
+static struct view
+view_of(const char *s)
+{
+	return (struct view){(const uint8_t *)s, strlen(s)};
+}
+
+static void
+tell(struct conf_sink *sink, const char *line)
+{
+	const struct sink *s = (const struct sink *)sink;
+
+	if (!s->silent)
+		(void)office_say(0, "%s", line);
+}
+
+static int
+unknown_option(const char *set, struct view name)
+{
+	const char *near = conf_suggest(CONF_SECTION_GLOBAL, name);
+
+	if (conf_row_find(CONF_SECTION_LISTENER, name))
+		return office_say(EX_USAGE,
+			"--set %.200s: belongs to a listener; use --pop3 and "
+			"--pop3s",
+			set);
+	return office_say(EX_USAGE, "--set %.200s: there is no such option%s%s%s", set,
+		near ? "; did you mean " : " (see restante.conf(5))", near ? near : "",
+		near ? "?" : "");
+}
+
+/* mail_uid and mail_gid decide how the users file is filled in, so they are read early.
+ */
+static int
+note_owner(struct office *f, const char *set, struct view name, const char *value)
+{
+	bool uid = name.n == 8 && memcmp(name.p, "mail_uid", 8) == 0;
+	bool gid = name.n == 8 && memcmp(name.p, "mail_gid", 8) == 0;
+	uint64_t n = 0;
+
+	if (!uid && !gid)
+		return 0;
+	if (value[0] != '\0' &&
+		(!num_decimal(view_of(value), UINT32_MAX - 2, &n) || n == 0))
+		return office_say(EX_USAGE,
+			"--set %.200s: must be a number from 1 to 4294967293", set);
+	*(uid ? &f->mail_uid : &f->mail_gid) = (uint32_t)n;
+	return 0;
+}
+
+int
+office_sets_check(struct office *f)
+{
+	for (size_t i = 0; i < f->o.sets_n; i++) {
+		const char *set = f->o.sets[i], *equal = strchr(set, '=');
+		if (!equal || equal == set)
+			return office_say(
+				EX_USAGE, "--set %.200s: give OPTION=VALUE", set);
+		if (strpbrk(set, "\n\r"))
+			return office_say(
+				EX_USAGE, "--set %.80s: a line break in it", set);
+		struct view name = {(const uint8_t *)set, (size_t)(equal - set)};
+		if (!conf_row_find(CONF_SECTION_GLOBAL, name))
+			return unknown_option(set, name);
+		int rc = note_owner(f, set, name, equal + 1);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* The last --set of that name, or NULL. */
+static const char *
+set_of(const struct office *f, const char *name, size_t n)
+{
+	for (size_t i = f->o.sets_n; i > 0; i--) {
+		const char *set = f->o.sets[i - 1];
+		if (strncmp(set, name, n) == 0 && set[n] == '=')
+			return set + n + 1;
+	}
+	return NULL;
+}
+
+static void
+put_settings(const struct office *f, FILE *out, const struct setting *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!set_of(f, s[i].name, strlen(s[i].name)))
+			fprintf(out, "%s = %s\n", s[i].name, s[i].value);
+	for (size_t i = 0; i < f->o.sets_n; i++) {
+		const char *set = f->o.sets[i];
+		size_t name = strcspn(set, "=");
+		/* An option stands in a file once: the last one wins, as usual for
+		 * arguments. */
+		if (set_of(f, set, name) == set + name + 1)
+			fprintf(out, "%.*s = %s\n", (int)name, set, set + name + 1);
+	}
+}
+
+static void
+put_conf(struct office *f, FILE *out, const char *roots)
+{
+	char users[1024], cert[1024], key[1024], low[16];
+	struct setting settings[] = {
+		{"users_file", users},
+		{"tls_certificate", cert},
+		{"tls_key", key},
+		{"run_dir", f->run_dir},
+		{"hostname", "localhost"},
+		{"mail_roots", roots},
+		{"mail_uid_min", low},
+		{"plaintext", "loopback"},
+		{"growing_penalty", "no"},
+		{"login_failure_delay", "500ms"},
+		{"connections_per_address", "500"},
+		{"drain_timeout", "2s"},
+	};
+
+	snprintf(users, sizeof(users), "%s/users", f->dir);
+	snprintf(cert, sizeof(cert), "%s/cert.pem", f->dir);
+	snprintf(key, sizeof(key), "%s/key.pem", f->dir);
+	snprintf(low, sizeof(low), "%u", f->id_min < 500 ? f->id_min : 500);
+	fputs("# Written by `restante sandbox` at each start; changes here are lost.\n",
+		out);
+	put_settings(f, out, settings, ARRAY_SIZE(settings));
+	for (size_t i = 0; i < f->listeners_n; i++)
+		fprintf(out, "\n[listener %s]\naddress = %s\n%s", f->listeners[i].name,
+			f->listeners[i].text,
+			f->listeners[i].tls ? "tls = implicit\n" : "");
+}
+
+static int
+check_conf(struct office *f)
+{
+	struct sink s = {.sink.error = tell};
+	struct conf *conf = conf_new();
+	char path[1024];
+	int rc = 0;
+
+	if (!conf)
+		return office_say(EX_OSERR, "out of memory");
+	snprintf(path, sizeof(path), "%s/restante.conf", f->dir);
+	if (conf_load_file(path, &s.sink, conf) != 0)
+		rc = office_say(EX_USAGE, "see the values of --set");
+	f->drain_ms = conf->drain_timeout_ms;
+	conf_free(&conf);
+	return rc;
+}
+
+int
+office_conf(struct office *f)
+{
+	char *roots = NULL, *text = NULL;
+	size_t n = 0;
+	FILE *out = NULL;
+	int rc = set_of(f, "mail_roots", 10) ? 0 : office_roots(f, &roots);
+
+	if (rc == 0) {
+		out = open_memstream(&text, &n);
+		if (!out)
+			rc = office_say(EX_OSERR, "out of memory");
+	}
+	if (out) {
+		put_conf(f, out, roots ? roots : "");
+		if (fclose(out) != 0)
+			rc = office_say(EX_OSERR, "out of memory");
+	}
+	if (rc == 0)
+		rc = office_write(f, "restante.conf", 0644,
+			(struct view){(const uint8_t *)text, n});
+	if (rc == 0)
+		rc = check_conf(f);
+	free(roots);
+	free(text);
+	return rc;
+}
+
+void
+office_listeners_before(struct office *f, char *pop3, char *pop3s, size_t n)
+{
+	struct sink s = {.sink.error = tell, .silent = true};
+	struct conf *conf = conf_new();
+	char path[1024];
+
+	pop3[0] = pop3s[0] = '\0';
+	snprintf(path, sizeof(path), "%s/restante.conf", f->dir);
+	/* A file that somebody spoilt is no obstacle: free ports, and it is written anew.
+	 */
+	if (conf && conf_load_file(path, &s.sink, conf) == 0)
+		for (size_t i = 0; i < conf->listeners_n; i++)
+			snprintf(conf->listeners[i].tls == CONF_TLS_IMPLICIT ? pop3s
+									     : pop3,
+				n, "%s", conf->listeners[i].address);
+	conf_free(&conf);
+}
