@@ -276,6 +276,7 @@ class Front:
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         sock.listen(4096)
+        sock.setblocking(False)  # as the monitor hands them over
         self.listeners.append(sock)
         self.ports.append(sock.getsockname()[1])
         self.tell(struct.pack("<HIBB", FRONT_LISTENER, len(self.ports), implicit, plaintext) + octets(b"l"),

@@ -18,6 +18,7 @@ PASS, PLAIN = 1, 2
 CREDENTIALS, TEMPORARY, BUSY = 1, 2, 6
 ADDRESS = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 7])
 STAT_PAGE = 4096
+COUNT_BIT = 24  # SESSION_COUNT_BIT of ipc/permit.h
 
 
 def crypt_hash(password, setting):
@@ -96,7 +97,7 @@ class Auth:
 
     def login(self, session, name, password, mechanism=PASS, front=1):
         self.fronts[front].send(
-            struct.pack("<HQBB", LOGIN, session, mechanism, 1) + octets(ADDRESS) +
+            struct.pack("<HQBB", LOGIN, session << COUNT_BIT | 1, mechanism, 1) + octets(ADDRESS) +
             struct.pack("<H", 4711) + octets(name) + octets(password))
 
     def answer(self, front=1, seconds=20):
@@ -113,7 +114,7 @@ class Auth:
                     return ("closed",)
                 number, session, code = struct.unpack("<HQB", message)
                 assert number == LOGIN_FAILED
-                return ("failed", session, code)
+                return ("failed", session >> COUNT_BIT, code)
             if self.monitor in ready:
                 got = self.from_monitor(self.monitor.recv(65536))
                 if got:
@@ -139,7 +140,7 @@ class Auth:
             fields.append(message[at + 2:at + 2 + n])
             at += 2 + n
         assert at == len(message)
-        return ("grant", session, {
+        return ("grant", session >> COUNT_BIT, {
             "front": front, "uid": uid, "gid": gid, "rights": rights, "store": store, "tls": tls,
             "address": fields[0], "port": fields[1], "user": fields[2], "maildrop": fields[3]})
 
@@ -294,7 +295,7 @@ def test_a_monitor_that_does_not_answer_is_a_temporary_refusal(auth):
     assert struct.unpack("<H", a.receive(a.monitor)) == (USERS_ASK,)
     begin = time.monotonic()
     message = a.receive(a.fronts[1])
-    assert struct.unpack("<HQB", message) == (LOGIN_FAILED, 1, TEMPORARY)
+    assert struct.unpack("<HQB", message) == (LOGIN_FAILED, 1 << COUNT_BIT | 1, TEMPORARY)
     assert 1.5 < time.monotonic() - begin < 6
 
 
@@ -406,5 +407,5 @@ def test_a_front_that_reads_no_answers_gets_them_later(auth):
     except (TimeoutError, BlockingIOError):
         pass
     a.fronts[1].settimeout(20)
-    seen = [struct.unpack("<HQB", a.receive(a.fronts[1]))[1] for _ in range(sent)]
+    seen = [struct.unpack("<HQB", a.receive(a.fronts[1]))[1] >> COUNT_BIT for _ in range(sent)]
     assert sorted(seen) == list(range(1, sent + 1))

@@ -1,0 +1,419 @@
+"""What an operator has in hand: restante stat, reload, drain and conf, signals, the service
+manager, syslog. With a server of root and with one of a user."""
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "privs"))
+
+from house import Client, House, free_port, until  # noqa: E402
+
+MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
+CALLER = 5000
+
+
+def users(uid=CALLER):
+    return {name: ("secret", uid, list(MAIL)) for name in ("anna", "bert", "carl")}
+
+
+@pytest.fixture(scope="module", params=["root", "user"])
+def house(request, module_base):
+    port = free_port()
+    as_uid = CALLER if request.param == "user" else 0
+    base = module_base / request.param
+    base.mkdir()
+    with House(base, users(), {"metrics": f"127.0.0.1:{port}"}, as_uid=as_uid) as h:
+        h.metrics = port
+        yield h
+    assert h.p.returncode == 0, h.log()
+
+
+def session(h, name="anna"):
+    c = h.connect()
+    assert c.login(name, "secret").startswith(b"+OK")
+    return c
+
+
+def served(h):
+    c = session(h, "bert")
+    assert c.say("QUIT").startswith(b"+OK")
+    c.close()
+
+
+# ---- counters ---------------------------------------------------------------------
+
+def test_counters_move_with_a_session(house):
+    before = house.stat()
+    c = session(house)
+    assert house.stat()["sessions"] == before["sessions"] + 1
+    body = b"".join(c.multi("RETR 1"))
+    assert c.multi("TOP 2 0")
+    assert c.say("DELE 3").startswith(b"+OK")
+    assert c.say("NONSENSE").startswith(b"-ERR")
+    assert c.say("QUIT").startswith(b"+OK")
+    c.close()
+    bad = house.connect()
+    assert bad.login("anna", "wrong").startswith(b"-ERR")
+    bad.close()
+    moved = {"connections_total": 2, "logins_total": 1, "logins_failed_total": 1,
+             "messages_retrieved_total": 1, "messages_topped_total": 1,
+             "messages_deleted_total": 1, "commands_bad_total": 1, "sessions": 0,
+             "grants_total": 1}
+
+    def look():
+        now = house.stat()
+        return all(now[k] == before[k] + n for k, n in moved.items())
+    until(look, 10, lambda: f"{moved}: {before} {house.stat()}")
+    assert house.stat()["octets_out_total"] >= before["octets_out_total"] + len(body)
+    assert house.stat()["keepers"] >= 1
+
+
+def series(text):
+    """(name, program, index) -> value; each metric must have its HELP and TYPE before it."""
+    told, out = set(), {}
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            told.add(line.split()[2])
+        elif not line.startswith("#"):
+            m = re.fullmatch(r'(\w+)\{program="([\w-]+)",index="(\d+\+?)"\} (\d+)', line)
+            assert m and m[1] in told, line
+            out[m[1], m[2], m[3]] = int(m[4])
+    return out
+
+
+def test_indexes_begin_with_0_in_each_program(house):
+    session(house).close()
+    found = {}
+    for name, program, index in series(house.restante("stat", "--prometheus")):
+        if name == "restante_connections_total":
+            found.setdefault(program, set()).add(index)
+    assert found["restante-front"] == {"0", "1"}
+    for program in ("restanted", "restante-auth", "restante-log", "restante-control"):
+        assert found[program] == {"0"}
+    assert "0" in found["restante-keeper"]
+
+
+def http(port, request):
+    with socket.create_connection(("127.0.0.1", port), 10) as s:
+        s.sendall(request)
+        got = b""
+        while more := s.recv(65536):
+            got += more
+    head, body = got.split(b"\r\n\r\n", 1)
+    return head.decode(), body.decode()
+
+
+def test_the_metrics_port_serves_prometheus(house):
+    served(house)
+    head, body = http(house.metrics, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert head.startswith("HTTP/1.0 200 ") and "text/plain; version=0.0.4" in head
+    got = series(body)
+    assert set(got) == set(series(house.restante("stat", "--prometheus")))
+    ours = [v for (name, *_), v in got.items() if name == "restante_connections_total"]
+    assert sum(ours) >= 1
+    assert http(house.metrics, b"GET / HTTP/1.0\r\n\r\n")[0].startswith("HTTP/1.0 404 ")
+
+
+def test_json_adds_up(house):
+    got = json.loads(house.restante("stat", "--json"))
+    for name, total in got["total"].items():
+        assert total == sum(p["counters"][name] for p in got["programs"]), name
+
+
+def test_processes(house):
+    rows = [line.split() for line in house.restante("stat", "--processes").splitlines()]
+    listed = {int(pid): program for pid, program, _ in rows}
+    assert listed == {**house.children(), house.p.pid: "restanted"}
+    fronts = sorted(index for _, program, index in rows if program == "restante-front")
+    assert fronts == ["0", "1"]
+
+
+def test_who_may_ask(house):
+    assert house.restante("stat", uid=0)
+    said = house.restante("stat", uid=65534, status=77)
+    assert "ask as root or as the user who started restanted" in said
+    assert house.stat()
+
+
+def test_conf(house):
+    assert house.restante("conf", "get", "fronts") == "2\n"
+    assert house.restante("conf", "get", "front_sessions") == "8000\n"
+    assert house.restante("conf", "get", "pop3.address") == f"127.0.0.1:{house.port}\n"
+    assert "drain_timeout = 200ms" in house.restante("conf", "list").splitlines()
+    house.restante("conf", "get", "no_such_option", status=64)
+
+
+# ---- reload -----------------------------------------------------------------------
+
+def answers(h, command):
+    c = session(h, "carl")
+    said = c.say(command)
+    c.say("QUIT")
+    c.close()
+    return said.startswith(b"+OK")
+
+
+@pytest.mark.parametrize("how", ["restante reload", "SIGHUP"])
+def test_reload(house, how):
+    def reload(line):
+        since = len(house.lines)
+        if how == "SIGHUP":
+            house.p.send_signal(signal.SIGHUP)
+        else:
+            # With a file that has errors the command itself says so, unless told where.
+            house.restante("reload", "--socket", house.base / "run" / "control")
+        house.wait_for_line(line, since=since)
+    assert not answers(house, "LAST")
+    before = house.stat()["reloads_total"]
+    held = session(house)
+    house.configure(last="yes")
+    reload("the configuration was read again and is in force")
+    assert answers(house, "LAST")
+    # Who was there keeps what was announced to him.
+    assert held.say("LAST").startswith(b"-ERR")
+    held.say("QUIT")
+    held.close()
+    house.configure(last="perhaps")
+    assert "last = perhaps: must be yes or no" in house.restante("reload", status=78)
+    reload("the configuration has errors; the one before stays in force")
+    assert answers(house, "LAST")
+    house.configure(last="no")
+    reload("the configuration was read again and is in force")
+    assert not answers(house, "LAST")
+    assert house.stat()["reloads_total"] == before + 2
+
+
+# ---- the end ----------------------------------------------------------------------
+
+@pytest.mark.parametrize("how", ["restante drain", "SIGTERM"])
+@pytest.mark.parametrize("as_uid", [0, CALLER])
+def test_drain_lets_sessions_finish(base, how, as_uid):
+    with House(base, users(), {"drain_timeout": "60s"}, as_uid=as_uid) as h:
+        c = session(h)
+        if how == "SIGTERM":
+            h.p.send_signal(signal.SIGTERM)
+        else:
+            h.restante("drain")
+        h.wait_for_line("draining: no new connections")
+
+        def closed():
+            try:
+                Client(h.port).close()
+            except ConnectionError:
+                return True
+            return False
+        until(closed, 10, "closed to new connections")
+        assert h.p.poll() is None
+        assert c.multi("RETR 1")
+        assert c.say("DELE 1").startswith(b"+OK")
+        assert c.say("QUIT").startswith(b"+OK")
+        c.close()
+        assert h.p.wait(10) == 0
+    assert len(list((h.mail / "anna" / "new").iterdir())) == len(MAIL) - 1
+
+
+def test_a_second_sigterm_ends_at_once(base):
+    with House(base, users(), {"drain_timeout": "1h"}) as h:
+        c = session(h)
+        h.p.send_signal(signal.SIGTERM)
+        h.wait_for_line("draining: no new connections")
+        h.p.send_signal(signal.SIGTERM)
+        assert h.p.wait(10) == 0
+        c.close()
+
+
+# ---- a limit of files --------------------------------------------------------------
+
+def with_files(n):
+    return ["/bin/sh", "-c", f'ulimit -n {n}; exec "$@"', "sh"]
+
+
+def test_few_files_are_told_only_to_who_asked_for_more(base):
+    # As a user, so that nobody raises the limit.
+    (base / "a").mkdir()
+    with House(base / "a", users(), as_uid=CALLER, wrap=with_files(1000)) as h:
+        served(h)
+        assert not [line for line in h.lines if "front_sessions" in line], h.log()
+    (base / "b").mkdir()
+    with House(base / "b", users(), {"front_sessions": 500, "log_level": "debug"},
+               as_uid=CALLER, wrap=with_files(1000)) as h:
+        line = h.wait_for_line("front_sessions = 500")
+        assert "1000 open files has room for 353 in a front; raise it to 1336" in line
+        assert "sessions=353" in h.wait_for_line(r"event=start front=0")
+        served(h)
+
+
+# ---- the service manager -----------------------------------------------------------
+
+def notified(s, wanted):
+    """Reads messages until one has that line."""
+    while True:
+        lines = s.recv(4096).decode().splitlines()
+        if wanted in lines:
+            return lines
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_notify(base, abstract):
+    path = base / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.settimeout(10)
+        s.bind("\0" + str(path) if abstract else str(path))
+        env = {"NOTIFY_SOCKET": f"@{path}" if abstract else str(path), "WATCHDOG_USEC": "200000"}
+        with House(base, users(), env=env) as h:
+            assert "STATUS=serving" in notified(s, "READY=1")
+            notified(s, "WATCHDOG=1")
+            h.p.send_signal(signal.SIGHUP)
+            lines = notified(s, "RELOADING=1")
+            assert any(re.fullmatch(r"MONOTONIC_USEC=\d+", x) for x in lines)
+            notified(s, "READY=1")
+            h.p.send_signal(signal.SIGTERM)
+            notified(s, "STOPPING=1")
+            assert h.p.wait(10) == 0
+
+
+ACTIVATE = ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"]
+
+
+def place_at_3(s):
+    """The socket as descriptor 3 of a child, where the protocol has it."""
+    code = ("import os, sys\nos.dup2(int(sys.argv[1]), 3)\nos.set_inheritable(3, True)\n"
+            "os.execv(sys.argv[2], sys.argv[2:])\n")
+    return ["/usr/bin/python3", "-c", code, str(s.fileno())]
+
+
+def test_socket_activation(base):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+        h = House(base, users(), listeners={"pop3": f"address = 127.0.0.1:{port}"},
+                  env={"LISTEN_FDS": "1", "LISTEN_FDNAMES": "pop3"},
+                  wrap=[*place_at_3(s), *ACTIVATE], pass_fds=(s.fileno(),))
+        h.port = port
+        # Said before the server runs: the kernel keeps it.
+        early = socket.create_connection(("127.0.0.1", port), 10)
+        with h:
+            early.settimeout(10)
+            assert early.recv(4) == b"+OK "
+            early.close()
+            served(h)
+            h.p.send_signal(signal.SIGHUP)
+            h.wait_for_line("the configuration was read again and is in force")
+            served(h)
+        assert h.p.returncode == 0
+        # It was the service manager's, and is still open.
+        socket.create_connection(("127.0.0.1", port), 10).close()
+
+
+def test_a_socket_that_fits_no_listener_is_an_error(base):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        h = House(base, users(), env={"LISTEN_FDS": "1", "LISTEN_FDNAMES": "imap"},
+                  wrap=[*place_at_3(s), *ACTIVATE], pass_fds=(s.fileno(),))
+        h.start()
+        assert h.p.wait(10) == 1
+        h.__exit__()
+        assert "the service manager's socket imap fits no listener" in h.log()
+
+
+# ---- syslog ------------------------------------------------------------------------
+
+IN_OWN_DEV = ('mount --make-rprivate / && : > "$1/null" && '
+              'mount --bind /dev/null "$1/null" && mount --rbind "$1" /dev && '
+              'shift && exec "$@"')
+
+
+class Syslog:
+    """A daemon behind /dev/log of a server with a /dev of its own."""
+
+    def __init__(self, path):
+        self.path = path
+        self.open()
+
+    def open(self):
+        self.s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.s.settimeout(10)
+        self.s.bind(str(self.path))
+
+    def close(self):
+        self.s.close()
+        self.path.unlink()
+
+    def wait_for(self, pattern):
+        while True:
+            line = self.s.recv(8192).decode()
+            if re.search(pattern, line):
+                return line
+
+
+def mounts_are_allowed():
+    with tempfile.TemporaryDirectory() as d:
+        return subprocess.run(["unshare", "-m", "sh", "-c", IN_OWN_DEV, "sh", d, "true"],
+                              capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def dev(base):
+    assert mounts_are_allowed(), "this needs a mount namespace"
+    (base / "dev").mkdir()
+    (base / "house").mkdir()
+    return base / "dev"
+
+
+def refused_login(h):
+    c = h.connect()
+    assert c.login("anna", "wrong").startswith(b"-ERR")
+    c.close()
+
+
+def test_syslog_and_its_restart(dev):
+    syslog = Syslog(dev / "log")
+    h = House(dev.parent / "house", users(), {"log": "syslog"},
+              wrap=["unshare", "-m", "sh", "-c", IN_OWN_DEV, "sh", str(dev)])
+    h.start()
+    line = syslog.wait_for("event=serving")
+    assert re.match(r"<\d+>", line) and "restanted" in line
+    refused_login(h)
+    assert "user=anna" in syslog.wait_for("event=login_failed")
+    # A new daemon at the same place: lines reach it after the first that was lost.
+    syslog.close()
+    syslog.open()
+    refused_login(h)
+    syslog.wait_for(r"event=dropped .*lines=\d+")
+    refused_login(h)
+    syslog.wait_for("event=login_failed")
+    # No daemon for a while: stderr, rather than nowhere; then back.
+    syslog.close()
+    until(lambda: refused_login(h) or any("event=login_failed" in x for x in h.lines), 20,
+          "a line on stderr")
+    syslog.open()
+    h.restante("stat")
+    until(lambda: refused_login(h) or heard(syslog), 20, "a line for the new daemon")
+    h.__exit__()
+    assert h.p.returncode == 0
+    syslog.close()
+
+
+def heard(syslog):
+    syslog.s.settimeout(0.01)
+    try:
+        return b"login_failed" in syslog.s.recv(8192)
+    except TimeoutError:
+        return False
+    finally:
+        syslog.s.settimeout(10)
+
+
+def test_without_a_syslog_daemon_it_does_not_start(dev):
+    h = House(dev.parent / "house", users(), {"log": "syslog"},
+              wrap=["unshare", "-m", "sh", "-c", IN_OWN_DEV, "sh", str(dev)])
+    h.start()
+    assert h.p.wait(10) == 1
+    h.__exit__()
+    assert "/dev/log: No such file or directory" in h.log()
