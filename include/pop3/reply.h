@@ -9,12 +9,12 @@
 #ifndef POP3_REPLY_H
 #define POP3_REPLY_H
 
+#include "pop3/output.h"
 #include "pop3/view.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct buf;
 struct pop3_server;
 struct pop3_server_options;
 

@@ -1,4 +1,4 @@
-#include "conf/conf.h"
+#include "conf/conf_table.h"
 #include "base/ascii.h"
 #include "base/check.h"
 #include "conf/conf_reader.h"

@@ -108,29 +108,6 @@ struct conf {
 	char pool[48 * 1024]; /* the texts; as large as all limits together */
 };
 
-enum conf_section { CONF_SECTION_GLOBAL, CONF_SECTION_LISTENER };
-enum conf_type {
-	CONF_TYPE_BOOL,
-	CONF_TYPE_NUMBER,
-	CONF_TYPE_DURATION,
-	CONF_TYPE_TEXT,
-	CONF_TYPE_PATH,
-	CONF_TYPE_LIST,
-	CONF_TYPE_ENUM
-};
-
-struct conf_row {
-	const char *name;
-	enum conf_section section;
-	enum conf_type type;
-	const char *def; /* as in a file; "" none */
-	uint64_t min, max;
-	const char *words; /* or NULL */
-	const char *help;
-	size_t offset; /* of the field in struct conf or struct conf_listener */
-};
-extern const struct conf_row conf_rows[CONF_OPTIONS];
-
 /* Told each error as one line without its newline. Embed it in what keeps your state. */
 struct conf_sink {
 	void (*error)(struct conf_sink *s, const char *line);
@@ -157,10 +134,6 @@ struct conf_facts {
 struct conf *conf_new(void);
 void conf_free(struct conf **c);
 
-/* The row of that name, or NULL. */
-const struct conf_row *conf_row_find(enum conf_section section, struct view name);
-/* The most similar name of that section, or NULL if none is near. */
-const char *conf_suggest(enum conf_section section, struct view name);
 /* The text of a global option in force; p is NULL for a name that no row has. Lives with
  * conf. */
 struct view conf_get(const struct conf *c, const char *name);

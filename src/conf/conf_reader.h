@@ -4,7 +4,7 @@
 #ifndef CONF_CONF_READER_H
 #define CONF_CONF_READER_H
 
-#include "conf/conf.h"
+#include "conf/conf_table.h"
 
 struct conf_reader {
 	const char *file;

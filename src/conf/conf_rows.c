@@ -1,5 +1,5 @@
 #include "base/ascii.h"
-#include "conf/conf.h"
+#include "conf/conf_table.h"
 
 #include <string.h>
 

@@ -1,13 +1,13 @@
 /*
- * manual_main.c: the options of restante.conf(5), in mdoc, from the table. Run by the build
- * only: head and tail of the page stand under man/.
+ * manual_main.c: the options of restante.conf(5), in mdoc, from the table. Run by the
+ * build only: head and tail of the page stand under man/.
  */
-#include "conf/conf.h"
+#include "conf/conf_table.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char *const sections[] = {NULL, "In a section [listener NAME]"};
+static const char *const sections[] = {NULL, "Options of a listener"};
 
 static void
 print_limits(const struct conf_row *row)
@@ -77,7 +77,8 @@ main(void)
 		const struct conf_row *row = &conf_rows[i];
 		if (row->section != section) {
 			section = row->section;
-			(void)printf(".El\n.Ss %s\n.Bl -tag -width Ds\n", sections[section]);
+			(void)printf(
+				".El\n.Ss %s\n.Bl -tag -width Ds\n", sections[section]);
 		}
 		(void)printf(".It Cm %s\n", row->name);
 		print_help(row->help);

@@ -34,6 +34,7 @@ struct desk {
 	struct core *core;
 	bool metrics;	    /* HTTP, for anybody who can connect; else the operator's */
 	uid_t operator_uid; /* beside root */
+	bool is_in_user_namespace; /* where only the operator keeps his number */
 	size_t clients_n;
 	struct client clients[CLIENTS_MAX];
 };

@@ -183,13 +183,13 @@ open_desks(struct control *c, const struct msg_control_setup *m)
 }
 
 static int
-enter_cage(const struct msg_control_setup *m, int empty_dir, const char **ret_step)
+enter_cage(struct control *c, const struct msg_control_setup *m, const char **ret_step)
 {
 	struct sandbox_plan plan = {
 		.profile = SANDBOX_CONTROL,
 		.uid = m->uid,
 		.gid = m->uid,
-		.empty_dir = empty_dir,
+		.empty_dir = c->received.fds[0],
 		.fsize_max = 0,
 		.required = SANDBOX_NO_NEW_PRIVS | SANDBOX_SECCOMP |
 			(m->uid ? SANDBOX_USER | SANDBOX_CHROOT : 0),
@@ -201,6 +201,7 @@ enter_cage(const struct msg_control_setup *m, int empty_dir, const char **ret_st
 	int r = sandbox_enter(&plan, &ready.cage, ret_step);
 	if (r < 0)
 		return r;
+	c->operator.is_in_user_namespace = ready.cage & SANDBOX_USERNS;
 	msg_ready_put(&ready, &b);
 	*ret_step = "ready";
 	return channel_send(FD_MONITOR, buf_view(&b), NULL, 0);
@@ -237,7 +238,7 @@ main(void)
 	r = open_desks(c, &setup);
 	if (r < 0)
 		return fail("sockets", r);
-	r = enter_cage(&setup, c->received.fds[0], &step);
+	r = enter_cage(c, &setup, &step);
 	received_done(&c->received);
 	if (r < 0)
 		return fail(step, r);

@@ -27,8 +27,9 @@ enum log_level {
 };
 
 /*
- * Keys are of a to z and _, events of these, digits and -; else the record is refused. The
- * keys time, level, program, pid and event are the log's own: yours get "said_" before them.
+ * Keys are of a to z and _, events of these, digits and -; else the record is refused.
+ * The keys time, level, program, pid and event are the log's own: yours get "said_"
+ * before them.
  */
 #define LOG_KEY_MAX 32
 
@@ -41,7 +42,8 @@ struct log_record {
 };
 
 void log_begin(struct log_record *r, enum log_level level, const char *event);
-void log_text(struct log_record *r, const char *key, struct view value); /* cut at 1024 octets */
+void log_text(struct log_record *r, const char *key,
+	struct view value); /* cut at 1024 octets */
 void log_str(struct log_record *r, const char *key, const char *value);
 void log_number(struct log_record *r, const char *key, uint64_t value);
 void log_error(struct log_record *r, const char *key, int negative_errno); /* its text */
@@ -50,7 +52,10 @@ void log_address(struct log_record *r, const char *key, struct view address);
 void log_send(struct log_record *r);
 /* Where log_send sends; FD_LOG unless a test (or the monitor) says otherwise. */
 void log_to(int fd);
-/* Records lost since the start; for the counter LOG_DROPPED. */
+/*
+ * Records that this process lost since its start; for its counter LOG_DROPPED. What
+ * restante-log has to drop it counts in its own: no record is counted twice.
+ */
 uint64_t log_dropped(void);
 
 #endif

@@ -9,8 +9,9 @@
 
 /*
  * A session number of a front: from this bit up a count that rises by one with each login
- * and is never used twice; below it whatever the front likes. The monitor tells by the
- * count whether a session was granted before.
+ * and is never used twice, from 1; below it the front's own place for it. Auth tells by
+ * the count whether a session asks or was granted already; the monitor by the whole
+ * number.
  */
 #define SESSION_COUNT_BIT 24
 
@@ -27,7 +28,7 @@ enum store_kind {
 
 /* How the client proves who it is; LOGIN.mechanism. A new one is a new row. */
 enum mechanism {
-	MECHANISM_PASS = 1, /* name and password as such: USER and PASS */
+	MECHANISM_PASS = 1,  /* name and password as such: USER and PASS */
 	MECHANISM_PLAIN = 2, /* RFC 4616: response is [authzid] NUL authcid NUL passwd */
 };
 
@@ -36,13 +37,13 @@ enum mechanism {
  * From 1 up; 0 is never sent.
  */
 enum refusal {
-	REFUSAL_CREDENTIALS = 1,  /* -ERR [AUTH]: name or password, one text for both */
-	REFUSAL_TEMPORARY = 2,    /* -ERR [SYS/TEMP]: try again later */
-	REFUSAL_PERMANENT = 3,    /* -ERR [SYS/PERM]: an operator must act */
-	REFUSAL_IN_USE = 4,       /* -ERR [IN-USE]: another session holds the maildrop */
-	REFUSAL_CONNECTIONS = 5,  /* -ERR [IN-USE]: too many sessions of this user */
-	REFUSAL_BUSY = 6,         /* -ERR [SYS/TEMP]: queue of logins is full */
-	REFUSAL_LOGIN_DELAY = 7,  /* -ERR [LOGIN-DELAY]: too soon after the last login */
+	REFUSAL_CREDENTIALS = 1, /* -ERR [AUTH]: name or password, one text for both */
+	REFUSAL_TEMPORARY = 2,	 /* -ERR [SYS/TEMP]: try again later */
+	REFUSAL_PERMANENT = 3,	 /* -ERR [SYS/PERM]: an operator must act */
+	REFUSAL_IN_USE = 4,	 /* -ERR [IN-USE]: another session holds the maildrop */
+	REFUSAL_CONNECTIONS = 5, /* -ERR [IN-USE]: too many sessions of this user */
+	REFUSAL_BUSY = 6,	 /* -ERR [SYS/TEMP]: queue of logins is full */
+	REFUSAL_LOGIN_DELAY = 7, /* -ERR [LOGIN-DELAY]: too soon after the last login */
 };
 
 enum verdict_outcome {

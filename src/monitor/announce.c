@@ -16,6 +16,17 @@ name_of(uint32_t slot)
 	return (struct view){(const uint8_t *)name, strlen(name)};
 }
 
+/* Counted from 0 among the processes of one program. */
+static uint32_t
+index_of(uint32_t slot)
+{
+	if (slot >= CORE_SLOTS)
+		return 0;
+	if (slot >= CORE_KEEPER)
+		return slot - CORE_KEEPER;
+	return core_is_front(slot) ? slot - CORE_FRONT : 0;
+}
+
 static struct child *
 child_of(struct monitor *m, uint32_t slot)
 {
@@ -41,7 +52,7 @@ send_stat_source(struct monitor *m, uint32_t slot, bool gone)
 	uint8_t storage[128];
 	struct buf out = buf_over(storage, sizeof(storage));
 	struct msg_stat_source source = {.pid = (uint32_t)c->pid,
-		.index = slot,
+		.index = index_of(slot),
 		.gone = gone,
 		.program = name_of(slot)};
 	AUTO_FD page = gone ? -1 : memfd_read_only(c->stat_fd);

@@ -53,7 +53,7 @@ child_fault(struct monitor *m, uint32_t slot, const char *what)
 	report(m, &r);
 	if (pid > 0)
 		(void)kill(pid, SIGKILL); /* it may be dead already */
-	core_hangup(m->core, slot, clock_ms());
+	core_blame(m->core, slot, clock_ms());
 }
 
 int
@@ -202,6 +202,14 @@ child_start(struct monitor *m, uint32_t slot)
 	announce_child(m, slot);
 }
 
+static enum core_end
+end_of(int code, int status)
+{
+	if (code == CLD_EXITED)
+		return status == 0 ? CORE_END_CLEAN : CORE_END_FAULT;
+	return status == SIGKILL ? CORE_END_KILLED : CORE_END_FAULT;
+}
+
 static void
 report_death(struct monitor *m, uint32_t slot, int code, int status)
 {
@@ -242,6 +250,6 @@ child_died(struct monitor *m, uint32_t slot, int code, int status)
 	}
 	announce_gone(m, slot);
 	m->children[slot].pid = 0;
-	core_died(m->core, slot, code == CLD_EXITED && status == 0, clock_ms());
+	core_died(m->core, slot, end_of(code, status), clock_ms());
 	stat_set(STAT_KEEPERS, m->core->keepers);
 }

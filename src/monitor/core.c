@@ -1,4 +1,4 @@
-#include "monitor/core.h"
+#include "monitor/core_parts.h"
 #include "base/check.h"
 
 #include <string.h>
@@ -55,9 +55,14 @@ core_start(struct core *c, uint32_t slot, uint64_t now)
 	p->incarnation = ++c->incarnations;
 	p->full = false;
 	p->expected = false;
+	p->blamed = false;
 	p->closing = false;
 	if (core_is_front(slot))
-		core_window_clear(c, slot);
+		core_seen_clear(c, slot);
+	/* What an auth that lied has marked must not stand in the way of the next. */
+	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER && slot == CORE_AUTH; s++)
+		if (core_lives(c, s))
+			core_seen_clear(c, s);
 	core_set_state(c, slot, CORE_STARTING, now + CORE_READY_MS);
 	core_queue(c, CORE_ACT_START, slot, 0);
 }
@@ -87,16 +92,30 @@ core_started(struct core *c, uint32_t slot, int32_t pid, uint64_t now)
 	c->at[slot].started_ms = now;
 }
 
+static uint32_t
+backoff_after_kill(const struct core_process *p, uint64_t lived)
+{
+	uint64_t wait = p->backoff_ms + CORE_KILLED_MS;
+	uint64_t less = lived / 10;
+
+	if (wait < less + CORE_KILLED_MS)
+		return CORE_KILLED_MS;
+	wait -= less;
+	return wait < CORE_BACKOFF_MAX_MS ? (uint32_t)wait : CORE_BACKOFF_MAX_MS;
+}
+
 /* Doubles with each failure that comes soon after a start. */
 void
-core_wait_for_restart(struct core *c, uint32_t slot, uint64_t now)
+core_wait_for_restart(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 {
 	struct core_process *p = &c->at[slot];
-	bool steady = p->started_ms > 0 && now - p->started_ms >= CORE_STEADY_MS;
+	uint64_t lived = p->started_ms > 0 ? now - p->started_ms : 0;
 
 	if (p->expected)
 		p->backoff_ms = 0;
-	else if (steady || p->backoff_ms < CORE_BACKOFF_MIN_MS)
+	else if (how == CORE_END_KILLED && !p->blamed)
+		p->backoff_ms = backoff_after_kill(p, lived);
+	else if (lived >= CORE_STEADY_MS || p->backoff_ms < CORE_BACKOFF_MIN_MS)
 		p->backoff_ms = CORE_BACKOFF_MIN_MS;
 	else if (p->backoff_ms < CORE_BACKOFF_MAX_MS / 2)
 		p->backoff_ms *= 2;
@@ -107,7 +126,7 @@ core_wait_for_restart(struct core *c, uint32_t slot, uint64_t now)
 }
 
 static void
-gone(struct core *c, uint32_t slot, bool clean, uint64_t now)
+gone(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 {
 	struct core_process *p = &c->at[slot];
 
@@ -126,9 +145,9 @@ gone(struct core *c, uint32_t slot, bool clean, uint64_t now)
 	if (c->mode == CORE_MODE_END)
 		core_set_state(c, slot, CORE_FREE, UINT64_MAX);
 	else if (core_is_front(slot))
-		core_front_died(c, slot, clean, now);
+		core_front_died(c, slot, how, now);
 	else
-		core_wait_for_restart(c, slot, now);
+		core_wait_for_restart(c, slot, how, now);
 	if (c->mode == CORE_MODE_DRAIN && !core_any_front_lives(c))
 		finish(c, 0, CORE_NONE);
 }
@@ -137,15 +156,15 @@ void
 core_start_failed(struct core *c, uint32_t slot, uint64_t now)
 {
 	CHECK(c->at[slot].pid == 0);
-	gone(c, slot, false, now);
+	gone(c, slot, CORE_END_FAULT, now);
 }
 
 void
-core_died(struct core *c, uint32_t slot, bool clean, uint64_t now)
+core_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 {
 	CHECK(c->at[slot].pid > 0);
 	c->at[slot].pid = 0;
-	gone(c, slot, clean, now);
+	gone(c, slot, how, now);
 }
 
 static void
@@ -205,6 +224,13 @@ core_hangup(struct core *c, uint32_t slot, uint64_t now)
 		core_set_state(c, slot, CORE_ENDING, now + CORE_GRACE_MS);
 	}
 	core_queue(c, CORE_ACT_CLOSE, slot, 0);
+}
+
+void
+core_blame(struct core *c, uint32_t slot, uint64_t now)
+{
+	c->at[slot].blamed = true;
+	core_hangup(c, slot, now);
 }
 
 void
@@ -270,6 +296,7 @@ tick_slot(struct core *c, uint32_t slot, uint64_t now)
 	}
 	/* Not ready in time, or not gone in time. Again later, should the signal be lost.
 	 */
+	p->blamed = true;
 	if (p->pid > 0 && c->actions_n < CORE_ACTIONS / 2)
 		core_queue(c, CORE_ACT_KILL, slot, 0);
 	core_set_state(c, slot, p->state, now + CORE_GRACE_MS);

@@ -1,6 +1,6 @@
 /* core_front.c: how many fronts there are, which are renewed, and when they are full. */
 #include "base/check.h"
-#include "monitor/core.h"
+#include "monitor/core_parts.h"
 
 static bool
 is_in_service(const struct core *c, uint32_t slot)
@@ -124,11 +124,11 @@ core_full(struct core *c, uint32_t slot, bool full, uint64_t now)
 }
 
 void
-core_front_died(struct core *c, uint32_t slot, bool clean, uint64_t now)
+core_front_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 {
 	struct core_process *p = &c->at[slot];
 	bool over = p->state == CORE_DRAINING || c->mode == CORE_MODE_DRAIN ||
-		(c->limits.one_shot && clean && p->started_ms > 0);
+		(c->limits.one_shot && how == CORE_END_CLEAN && p->started_ms > 0);
 
 	if (p->replaces != CORE_NONE && p->state == CORE_STARTING) {
 		/* A renewal that failed: the old one goes on, and it is tried again
@@ -140,7 +140,7 @@ core_front_died(struct core *c, uint32_t slot, bool clean, uint64_t now)
 	if (over)
 		core_set_state(c, slot, CORE_FREE, UINT64_MAX);
 	else
-		core_wait_for_restart(c, slot, now);
+		core_wait_for_restart(c, slot, how, now);
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
 		if (c->at[s].replaces == slot)
 			c->at[s].replaces = CORE_NONE;

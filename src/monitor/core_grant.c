@@ -1,43 +1,33 @@
 #include "base/check.h"
 #include "conf/conf.h"
 #include "ipc/permit.h"
-#include "monitor/core.h"
+#include "monitor/core_parts.h"
 
 #include <string.h>
 
 /* ---- a session is granted once ---- */
 
 void
-core_window_clear(struct core *c, uint32_t front)
+core_seen_clear(struct core *c, uint32_t front)
 {
 	CHECK(core_is_front(front));
-	c->windows[front - CORE_FRONT] = (struct core_window){0};
+	c->seen[front - CORE_FRONT] = (struct core_seen){0};
 }
 
 /*
- * Marks the session as granted; false if it was, or if it is so old that this is not
- * known any more. Numbers of a front rise, but grants come in any order.
+ * Marks the session as granted; false if it was. A number is forgotten when another takes
+ * its place, not when a high one comes: an auth that makes numbers up must not shut out
+ * those that follow. A front that gets a forgotten one again knows that it did not ask.
  */
 static bool
-window_mark(struct core_window *w, uint64_t number)
+seen_mark(struct core_seen *w, uint64_t session)
 {
-	uint64_t session = number >> SESSION_COUNT_BIT;
+	uint64_t *at = &w->sessions[session * UINT64_C(0x9e3779b97f4a7c15) >> 48];
 
-	if (session >= w->top) {
-		uint64_t fresh = session + 1 - w->top;
-		if (fresh >= CORE_WINDOW)
-			memset(w->bits, 0, sizeof(w->bits));
-		for (uint64_t s = w->top; fresh < CORE_WINDOW && s <= session; s++)
-			w->bits[s % CORE_WINDOW / 64] &= ~(UINT64_C(1) << (s % 64));
-		w->top = session + 1;
-	} else if (w->top - session > CORE_WINDOW) {
+	_Static_assert(CORE_SEEN == 1U << 16, "the hash has as many bits");
+	if (session == 0 || *at == session)
 		return false;
-	}
-	uint64_t *word = &w->bits[session % CORE_WINDOW / 64];
-	uint64_t bit = UINT64_C(1) << (session % 64);
-	if (*word & bit)
-		return false;
-	*word |= bit;
+	*at = session;
 	return true;
 }
 
@@ -255,7 +245,7 @@ core_grant(struct core *c, const struct msg_grant *g, uint64_t now)
 		d.why = "the front has ended";
 		return d;
 	}
-	if (!window_mark(&c->windows[d.front - CORE_FRONT], g->session)) {
+	if (!seen_mark(&c->seen[d.front - CORE_FRONT], g->session)) {
 		d.verdict = CORE_GRANT_TWICE;
 		d.why = "the session was granted before";
 		return d;

@@ -24,6 +24,23 @@ report_grant(struct monitor *m, const struct msg_grant *g, enum log_level level,
 	report(m, &r);
 }
 
+/*
+ * Hundreds of logins may be answered before a front has its next turn. A queue that is
+ * full is load, not a fault: the session goes without its answer, which its front does
+ * not wait for longer than some seconds; its others go on.
+ */
+static int
+tell_front(
+	struct monitor *m, uint32_t front, struct view message, const int *fds, size_t n)
+{
+	int fd = m->children[front].source.fd;
+	int rc = fd < 0 ? -EPIPE : channel_send(fd, message, fds, n);
+
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		core_hangup(m->core, front, clock_ms());
+	return rc;
+}
+
 static void
 refuse(struct monitor *m, uint32_t front, uint64_t session, uint8_t code)
 {
@@ -33,8 +50,8 @@ refuse(struct monitor *m, uint32_t front, uint64_t session, uint8_t code)
 
 	msg_session_refused_put(&refused, &out);
 	CHECK(!out.full);
-	(void)child_send(
-		m, front, buf_view(&out), NULL, 0); /* a front that is gone needs none */
+	/* A front that is gone needs none. */
+	(void)tell_front(m, front, buf_view(&out), NULL, 0);
 }
 
 static int
@@ -82,10 +99,8 @@ attach(struct monitor *m, const struct msg_grant *g, const struct core_decision 
 	core_attached(m->core, d->keeper);
 	msg_session_attached_put(&attached, &out);
 	CHECK(!out.full);
-	/* Should this fail, the front is being ended and the keeper sees the other end
-	 * close. */
-	(void)child_send(m, d->front, buf_view(&out), &for_front, 1);
-	return 0;
+	/* Should this fail, the keeper sees the other end close. */
+	return tell_front(m, d->front, buf_view(&out), &for_front, 1);
 }
 
 void

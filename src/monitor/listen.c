@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,7 +14,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 4096
+#define BACKLOG		4096
+#define KEEPALIVE_S	60
+#define KEEPALIVE_TRIES 3
+#define USER_TIMEOUT_MS 120000
 
 union address {
 	struct sockaddr any;
@@ -265,6 +269,30 @@ close_new(struct plan *p)
 }
 
 static void
+set_int(int fd, int level, int name, int value)
+{
+	/* A wish: service goes on without it. */
+	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/*
+ * Accepted sockets inherit these, which saves five calls a connection; and fronts share
+ * the listening ones, so none of them may set anything there. A vanished phone must not
+ * hold its maildrop for long (threats: idle).
+ */
+static void
+set_options(int fd)
+{
+	(void)fd_nonblock(fd); /* a given one may block */
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_S / KEEPALIVE_TRIES);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_TRIES);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+}
+
+static void
 adopt(struct monitor *m, struct plan *p)
 {
 	for (size_t i = 0; i < m->sockets_n; i++)
@@ -274,7 +302,7 @@ adopt(struct monitor *m, struct plan *p)
 		m->sockets[i] = p->at[i];
 		if (m->sockets[i].number == 0)
 			m->sockets[i].number = ++m->sockets_made;
-		(void)fd_nonblock(m->sockets[i].fd); /* a given one may block */
+		set_options(m->sockets[i].fd);
 	}
 	m->sockets_n = p->n;
 }

@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "front/places.h"
 #include "monitor/monitor.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -48,6 +49,18 @@ users_due(struct timer *t, uint64_t now_ms)
 	(void)now_ms;
 	if (core_lives(m->core, CORE_AUTH))
 		setup_users(m);
+	monitor_act(m);
+}
+
+static void
+syslog_due(struct timer *t, uint64_t now_ms)
+{
+	struct monitor *m =
+		(struct monitor *)((char *)t - offsetof(struct monitor, syslog));
+
+	(void)now_ms;
+	if (core_lives(m->core, CORE_LOG))
+		(void)setup_log(m); /* has ended one that is stuck */
 	monitor_act(m);
 }
 
@@ -130,6 +143,7 @@ make_loop(struct monitor *m)
 	m->tick.fire = ticked;
 	m->users.fire = users_due;
 	m->watchdog.fire = watchdog_due;
+	m->syslog.fire = syslog_due;
 	if (m->watchdog_ms > 0 &&
 		loop_timer_set(m->loop, &m->watchdog, clock_ms() + m->watchdog_ms) < 0)
 		return false;
@@ -151,6 +165,25 @@ raise_limits(void)
 		return;
 	files.rlim_cur = files.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &files); /* as many as it is allowed anyway */
+}
+
+/* The default means as many as fit; a number that was asked for is worth a word. */
+static void
+check_places(struct monitor *m)
+{
+	const struct conf *c = m->settings.conf;
+	uint32_t line = c->lines[CONF_GLOBAL_front_sessions];
+	struct rlimit files;
+
+	if (line == 0 || getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+		front_places(files.rlim_max) >= c->front_sessions)
+		return;
+	report_text(m, LOG_LEVEL_WARNING,
+		"front_sessions = %" PRIu64 ": a limit of %" PRIu64
+		" open files has room for %" PRIu64 " in a front; raise it to %" PRIu64
+		" (LimitNOFILE=, ulimit -n)",
+		c->front_sessions, (uint64_t)files.rlim_max, front_places(files.rlim_max),
+		front_files(c->front_sessions));
 }
 
 static bool
@@ -180,6 +213,7 @@ start(struct monitor *m)
 	}
 	struct core_limits limits = settings_limits(m, &m->settings);
 	m->front_sessions = (uint32_t)m->settings.conf->front_sessions;
+	check_places(m);
 	core_begin(m->core, &limits, clock_ms());
 	return true;
 }

@@ -63,6 +63,19 @@ got_users_ask(struct monitor *m, uint32_t slot, struct view payload)
 }
 
 static bool
+got_log_ask(struct monitor *m, uint32_t slot, struct view payload)
+{
+	struct msg_log_ask ask;
+
+	(void)slot;
+	if (!msg_log_ask_get(&ask, payload))
+		return false;
+	/* It asks at most every few seconds, and only where lines are lost. */
+	(void)setup_log(m); /* has ended one that is stuck */
+	return true;
+}
+
+static bool
 got_idle(struct monitor *m, uint32_t slot, struct view payload)
 {
 	struct msg_keeper_idle idle;
@@ -98,6 +111,7 @@ static const struct {
 	{MSG_FRONT_FULL, PROGRAM_FRONT, got_full},
 	{MSG_GRANT, PROGRAM_AUTH, got_grant},
 	{MSG_USERS_ASK, PROGRAM_AUTH, got_users_ask},
+	{MSG_LOG_ASK, PROGRAM_LOG, got_log_ask},
 	{MSG_KEEPER_IDLE, PROGRAM_KEEPER, got_idle},
 	{MSG_CONTROL, PROGRAM_CONTROL, got_control},
 };

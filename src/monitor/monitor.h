@@ -1,108 +1,12 @@
 /*
- * monitor.h: what the files of restanted share: the state, and who performs what.
+ * monitor.h: who performs what in restanted.
  */
 #ifndef MONITOR_MONITOR_H
 #define MONITOR_MONITOR_H
 
-#include "conf/conf.h"
-#include "ipc/channel.h"
-#include "ipc/log.h"
-#include "monitor/core.h"
-#include "os/loop.h"
+#include "monitor/monitor_state.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#define LISTEN_SOCKETS_MAX (2 * CONF_LISTENERS_MAX)
-#define ORPHANS_MAX	   32
-#define TICKET_KEY_OCTETS  80
-#define TICKET_KEY_MS	   UINT64_C(86400000)
-
-enum program {
-	PROGRAM_LOG,
-	PROGRAM_CONTROL,
-	PROGRAM_AUTH,
-	PROGRAM_FRONT,
-	PROGRAM_KEEPER,
-	PROGRAMS
-};
-extern const char *const program_names[PROGRAMS];
-enum program program_of(uint32_t slot);
-
-/* The monitor's side of one process; its slot is its place in monitor.children. */
-struct child {
-	struct source source; /* its channel; fd -1: none */
-	struct monitor *m;
-	int log_end; /* log's end of its log channel, kept for the next restante-log */
-	int stat_fd; /* its page of counters */
-	int32_t pid; /* as log and control know it */
-	uint64_t users_sent_ms;
-	bool log_told, control_told;
-	bool backlog; /* log and control: there is something that did not fit its channel
-		       */
-	bool was_there; /* the slot had a process before */
-};
-
-/* The last words of a process that ended while no restante-log could hear them. */
-struct orphan {
-	int log_end;
-	int32_t pid;
-	enum program program;
-};
-
-/* One listening socket; a listener on `*` has two. */
-struct listen_socket {
-	int fd;
-	uint32_t number; /* never used twice */
-	char name[CONF_NAME_OCTETS_MAX + 1];
-	struct conf_address at; /* as configured, but for `any`: one of both families */
-	bool given;		/* by socket activation */
-	uint8_t tls, plaintext;
-};
-
-/* One configuration with what it names, opened. */
-struct settings {
-	struct conf *conf;
-	int roots[CONF_LIST_MAX]; /* O_PATH; -1: not there */
-	int certificate, key;	  /* sealed; -1: none */
-};
-
-struct monitor {
-	const char *conf_path;
-	struct loop *loop;
-	struct core *core;
-	struct child *children; /* CORE_SLOTS */
-	struct settings settings;
-	int programs[PROGRAMS];
-	int dev_null, empty_dir, run_lock;
-	int control_fd, metrics_fd, log_out, signal_fd;
-	int peers[CORE_FRONTS], peers_read[CORE_FRONTS];
-	uint8_t peers_key[16];
-	struct orphan orphans[ORPHANS_MAX];
-	size_t orphans_n;
-	struct listen_socket sockets[LISTEN_SOCKETS_MAX];
-	size_t sockets_n;
-	uint32_t sockets_made;
-	uint32_t tls_generation;
-	uint8_t ticket_keys[TICKET_KEY_OCTETS];
-	uint64_t ticket_keys_until_ms;
-	bool privileged;
-	uint32_t uid, gid;
-	uint32_t front_sessions; /* of the start: fronts of one and of many do not mix */
-	struct child self;	 /* its own log channel and counters */
-	struct source signals;
-	struct timer tick, users, watchdog;
-	uint64_t watchdog_ms;
-	char notify[108];	       /* NOTIFY_SOCKET; empty: none */
-	int given[LISTEN_SOCKETS_MAX]; /* by socket activation, not yet used */
-	char given_names[LISTEN_SOCKETS_MAX][CONF_NAME_OCTETS_MAX + 1];
-	size_t given_n;
-	bool log_up, serving, reloading;
-	bool finished;
-	int status;
-};
-
-/* report.c: log lines; to stderr while restante-log is not there. */
+/* monitor_report.c: log lines; to stderr while restante-log is not there. */
 void report(struct monitor *m, struct log_record *r);
 [[gnu::format(printf, 3, 4)]] void report_text(
 	struct monitor *m, enum log_level level, const char *fmt, ...);
@@ -175,6 +79,8 @@ void setup_front_listener(
 	struct monitor *m, uint32_t slot, const struct listen_socket *s);
 void setup_front_tls(struct monitor *m, uint32_t slot);
 void setup_users(struct monitor *m);
+/* Level and output, at its start or again: a syslog socket is opened anew. */
+[[nodiscard]] int setup_log(struct monitor *m);
 void setup_front_auth(struct monitor *m, uint32_t slot);
 void setup_front_gone(struct monitor *m, uint32_t slot);
 

@@ -42,6 +42,7 @@ privileges_learn(struct monitor *m)
 {
 	m->uid = geteuid();
 	m->gid = getegid();
+	m->operator_uid = getuid();
 	m->privileged = m->uid == 0 && has(CAP_SETUID) && has(CAP_SETGID);
 }
 

@@ -14,6 +14,8 @@
 #define UID_CONTROL 3
 #define UID_FRONTS  8
 
+#define SYSLOG_RETRY_MS 2000
+
 _Static_assert(
 	UID_FRONTS + CORE_FRONTS <= CORE_SERVICE_UIDS, "each front has a uid of its own");
 
@@ -256,7 +258,7 @@ setup_keeper(struct monitor *m, uint32_t slot)
 	return SEND(keeper_setup, &s, slot, &m->settings.roots[p->root], 1);
 }
 
-static int
+int
 setup_log(struct monitor *m)
 {
 	const struct conf *c = m->settings.conf;
@@ -268,6 +270,7 @@ setup_log(struct monitor *m)
 	if (out < 0) {
 		/* A syslog that is away for now: stderr, rather than nowhere. */
 		s.syslog = 0;
+		(void)loop_timer_set(m->loop, &m->syslog, clock_ms() + SYSLOG_RETRY_MS);
 		out = m->log_out = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	}
 	if (out < 0)
@@ -279,7 +282,8 @@ setup_log(struct monitor *m)
 static int
 setup_control(struct monitor *m)
 {
-	struct msg_control_setup s = {.uid = service_uid(m, UID_CONTROL)};
+	struct msg_control_setup s = {
+		.uid = service_uid(m, UID_CONTROL), .operator_uid = m->operator_uid};
 	const int fds[3] = {m->empty_dir, m->control_fd, m->metrics_fd};
 
 	return SEND(control_setup, &s, CORE_CONTROL, fds, m->metrics_fd >= 0 ? 3 : 2);

@@ -120,6 +120,19 @@ the_right_password_is_granted(void **state)
 }
 
 static void
+a_read_only_user_gets_no_right_to_delete(void **state)
+{
+	(void)state;
+	struct world w = world_of("bob:{PLAIN}secret:1:2::::userdb_read_only=yes\n");
+	struct attempt *a;
+	assert_int_equal(login(&w, MECHANISM_PASS, VIEW("bob"), VIEW("secret"), 1, &a),
+		CORE_GRANT);
+	assert_int_equal(core_grant(a, 77).rights, RIGHT_READ);
+	free(a);
+	world_done(&w);
+}
+
+static void
 without_users_it_is_temporary(void **state)
 {
 	(void)state;
@@ -341,35 +354,44 @@ no_lane_gets_more_than_half_and_turns_are_taken(void **state)
 	assert_int_equal(queue_put(&q, &b, &items[1]), QUEUE_FULL);
 }
 
+static uint64_t
+counted(uint64_t count)
+{
+	return count << SESSION_COUNT_BIT | 17;
+}
+
 static void
 a_session_asks_once_at_a_time_and_is_granted_once(void **state)
 {
 	(void)state;
 	struct sessions *s = calloc(1, sizeof(*s));
-	assert_true(sessions_begin(s, 5));
-	assert_false(sessions_begin(s, 5));
-	sessions_end(s, 5, false);
-	assert_true(sessions_begin(s, 5));
-	sessions_end(s, 5, true);
-	assert_false(sessions_begin(s, 5));
+	assert_true(sessions_begin(s, counted(5)));
+	assert_false(sessions_begin(s, counted(5)));
+	sessions_end(s, counted(5), false);
+	assert_true(sessions_begin(s, counted(5)));
+	sessions_end(s, counted(5), true);
+	assert_false(sessions_begin(s, counted(5)));
+	/* The count decides, not the place below it. */
+	assert_false(sessions_begin(s, counted(5) + 1));
 	/* Numbers may come in any order within the window. */
-	assert_true(sessions_begin(s, 3));
-	assert_true(sessions_begin(s, 5 + SESSIONS_WINDOW - 1));
-	assert_false(sessions_begin(s, 5));
-	assert_true(sessions_begin(s, 6));
+	assert_true(sessions_begin(s, counted(3)));
+	assert_true(sessions_begin(s, counted(5 + SESSIONS_WINDOW - 1)));
+	assert_false(sessions_begin(s, counted(5)));
+	assert_true(sessions_begin(s, counted(6)));
 	/* What fell out of the window is refused, and its place is clean for the next
 	 * one. */
-	assert_true(sessions_begin(s, 5 + SESSIONS_WINDOW));
-	assert_false(sessions_begin(s, 5));
-	assert_false(sessions_begin(s, 3));
-	sessions_end(s, 3, true);
-	assert_true(sessions_begin(s, 3 + SESSIONS_WINDOW));
+	assert_true(sessions_begin(s, counted(5 + SESSIONS_WINDOW)));
+	assert_false(sessions_begin(s, counted(5)));
+	assert_false(sessions_begin(s, counted(3)));
+	sessions_end(s, counted(3), true);
+	assert_true(sessions_begin(s, counted(3 + SESSIONS_WINDOW)));
 	/* A jump over everything. */
-	assert_true(sessions_begin(s, UINT64_MAX - 1));
+	assert_true(sessions_begin(s, UINT64_MAX));
 	assert_false(sessions_begin(s, UINT64_MAX));
-	assert_false(sessions_begin(s, 6));
-	sessions_end(s, 6, true);
-	assert_false(sessions_begin(s, UINT64_MAX - 1));
+	assert_false(sessions_begin(s, counted(6)));
+	sessions_end(s, counted(6), true);
+	sessions_end(s, UINT64_MAX, true);
+	assert_false(sessions_begin(s, UINT64_MAX));
 	free(s);
 }
 
@@ -434,6 +456,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_right_password_is_granted),
+		cmocka_unit_test(a_read_only_user_gets_no_right_to_delete),
 		cmocka_unit_test(without_users_it_is_temporary),
 		cmocka_unit_test(unknown_wrong_and_unable_are_alike),
 		cmocka_unit_test(the_cache_spares_the_hash_and_nothing_else),

@@ -38,82 +38,107 @@ read_line(const char *line, struct user *user, struct view *about)
 	return users_line_read(view_of(line), &standard, user, about);
 }
 
+static const struct {
+	const char *line;
+	enum users_fault fault;
+	const char *about;
+} faults[] = {
+	{"bob:{PLAIN}x", USERS_OK, ""},
+	{"bob:{PLAIN}x:1:2:G:/home/bob:/bin/sh:", USERS_OK, NULL},
+	{":{PLAIN}x", USERS_NO_NAME, ""},
+	{"bob", USERS_NO_PASSWORD, ""},
+	{"bob:", USERS_NO_PASSWORD, ""},
+	{"bob:{PLAIN}", USERS_NO_PASSWORD, NULL},
+	{"bob:*", USERS_LOCKED, NULL},
+	{"bob:{PLAIN}x\r", USERS_CRLF, ""},
+	{"bob:{PLAIN}x\x01y", USERS_CONTROL, ""},
+	{"bob\x7f:{PLAIN}x", USERS_CONTROL, ""},
+	{"bob:{ROT13}x", USERS_SCHEME_UNKNOWN, "ROT13"},
+	{"bob:{SHA}x", USERS_HASH_BAD, "SHA"},
+	{"bob:$2y$31$abcdefghijklmnopqrstuu", USERS_HASH_COSTLY, "CRYPT"},
+	{"bob:{PLAIN}x:mail:2", USERS_UID_BAD, ""},
+	{"bob:{PLAIN}x:0:2", USERS_UID_BAD, ""},
+	{"bob:{PLAIN}x:4294967295:2", USERS_UID_BAD, ""},
+	{"bob:{PLAIN}x:-1:2", USERS_UID_BAD, ""},
+	{"bob:{PLAIN}x:1:mail", USERS_GID_BAD, ""},
+	{"bob:{PLAIN}x:1:0", USERS_GID_BAD, ""},
+	{"bob:{PLAIN}x::::::userdb_uid=no", USERS_UID_BAD, ""},
+	{"bob:{PLAIN}x::::::nopassword", USERS_EXTRA_UNKNOWN, "nopassword"},
+	{"bob:{PLAIN}x::::::userdb_mail", USERS_EXTRA_UNKNOWN, "userdb_mail"},
+	{"bob:{PLAIN}x::::::allow_nets=10.0.0.0/8", USERS_EXTRA_UNKNOWN, "allow_nets"},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a  proxy=y", USERS_EXTRA_UNKNOWN,
+		"proxy"},
+	{"bob:{PLAIN}x::::::0:secret", USERS_EXTRA_UNKNOWN, ""},
+	{"bob:{PLAIN}x::::::userdb_read_only=yes", USERS_OK, NULL},
+	{"bob:{PLAIN}x::::::userdb_read_only=no", USERS_OK, NULL},
+	{"bob:{PLAIN}x::::::userdb_read_only=", USERS_OK, NULL},
+	{"bob:{PLAIN}x::::::userdb_read_only=y", USERS_READ_ONLY_BAD, "y"},
+	{"bob:{PLAIN}x::::::userdb_read_only=YES", USERS_READ_ONLY_BAD, "YES"},
+	{"bob:{PLAIN}x::::::userdb_read_only", USERS_EXTRA_UNKNOWN, "userdb_read_only"},
+	{"bob:{PLAIN}x::::::userdb_mail=mbox:/a", USERS_MAIL_FORM, "mbox:/a"},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a:LAYOUT=fs", USERS_MAIL_FORM, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:", USERS_MAIL_FORM, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/%x", USERS_MAIL_VARIABLE, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a%", USERS_MAIL_VARIABLE, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a/%d", USERS_MAIL_EMPTY, NULL},
+	{"@d:{PLAIN}x::::::userdb_mail=maildir:/a/%n", USERS_MAIL_EMPTY, NULL},
+	{"a/b:{PLAIN}x", USERS_MAIL_NAME, NULL},
+	{"..:{PLAIN}x", USERS_MAIL_NAME, NULL},
+	{"a..b:{PLAIN}x", USERS_MAIL_NAME, NULL},
+	{"a..b:{PLAIN}x::::::userdb_mail=maildir:/a/b", USERS_OK, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:~/Maildir", USERS_MAIL_HOME, NULL},
+	{"bob:{PLAIN}x::::home/bob::userdb_mail=maildir:~/Maildir", USERS_MAIL_HOME,
+		NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:Maildir", USERS_MAIL_RELATIVE, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:~bob/M", USERS_MAIL_RELATIVE, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/", USERS_MAIL_RELATIVE, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a/../b", USERS_MAIL_DOTS, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a/./b", USERS_MAIL_DOTS, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a/..", USERS_MAIL_DOTS, NULL},
+	{"bob:{PLAIN}x::::/h/..::userdb_mail=maildir:~/m", USERS_MAIL_DOTS, NULL},
+	{".:{PLAIN}x", USERS_MAIL_DOTS, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a...b/.c", USERS_OK, NULL},
+};
+
 static void
 every_fault_has_a_line(void **state)
 {
 	(void)state;
+	struct user *user = malloc(sizeof(*user));
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		struct view about;
+		enum users_fault fault = read_line(faults[i].line, user, &about);
+		if (fault != faults[i].fault)
+			print_message("# %s\n", faults[i].line);
+		assert_int_equal(fault, faults[i].fault);
+		assert_true(users_fault_text(fault)[0] != 0);
+		if (!faults[i].about || fault == USERS_OK)
+			continue;
+		assert_int_equal(about.n, strlen(faults[i].about));
+		assert_memory_equal(about.p, faults[i].about, about.n);
+	}
+	free(user);
+}
+
+static void
+nothing_but_yes_makes_a_user_read_only(void **state)
+{
+	(void)state;
 	static const struct {
 		const char *line;
-		enum users_fault fault;
-		const char *about;
+		bool read_only;
 	} rows[] = {
-		{"bob:{PLAIN}x", USERS_OK, ""},
-		{"bob:{PLAIN}x:1:2:G:/home/bob:/bin/sh:", USERS_OK, NULL},
-		{":{PLAIN}x", USERS_NO_NAME, ""},
-		{"bob", USERS_NO_PASSWORD, ""},
-		{"bob:", USERS_NO_PASSWORD, ""},
-		{"bob:{PLAIN}", USERS_NO_PASSWORD, NULL},
-		{"bob:*", USERS_LOCKED, NULL},
-		{"bob:{PLAIN}x\r", USERS_CRLF, ""},
-		{"bob:{PLAIN}x\x01y", USERS_CONTROL, ""},
-		{"bob\x7f:{PLAIN}x", USERS_CONTROL, ""},
-		{"bob:{ROT13}x", USERS_SCHEME_UNKNOWN, "ROT13"},
-		{"bob:{SHA}x", USERS_HASH_BAD, "SHA"},
-		{"bob:$2y$31$abcdefghijklmnopqrstuu", USERS_HASH_COSTLY, "CRYPT"},
-		{"bob:{PLAIN}x:mail:2", USERS_UID_BAD, ""},
-		{"bob:{PLAIN}x:0:2", USERS_UID_BAD, ""},
-		{"bob:{PLAIN}x:4294967295:2", USERS_UID_BAD, ""},
-		{"bob:{PLAIN}x:-1:2", USERS_UID_BAD, ""},
-		{"bob:{PLAIN}x:1:mail", USERS_GID_BAD, ""},
-		{"bob:{PLAIN}x:1:0", USERS_GID_BAD, ""},
-		{"bob:{PLAIN}x::::::userdb_uid=no", USERS_UID_BAD, ""},
-		{"bob:{PLAIN}x::::::nopassword", USERS_EXTRA_UNKNOWN, "nopassword"},
-		{"bob:{PLAIN}x::::::userdb_mail", USERS_EXTRA_UNKNOWN, "userdb_mail"},
-		{"bob:{PLAIN}x::::::allow_nets=10.0.0.0/8", USERS_EXTRA_UNKNOWN,
-			"allow_nets"},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a  proxy=y", USERS_EXTRA_UNKNOWN,
-			"proxy"},
-		{"bob:{PLAIN}x::::::0:secret", USERS_EXTRA_UNKNOWN, ""},
-		{"bob:{PLAIN}x::::::userdb_mail=mbox:/a", USERS_MAIL_FORM, "mbox:/a"},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a:LAYOUT=fs", USERS_MAIL_FORM,
-			NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:", USERS_MAIL_FORM, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/%x", USERS_MAIL_VARIABLE, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a%", USERS_MAIL_VARIABLE, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a/%d", USERS_MAIL_EMPTY, NULL},
-		{"@d:{PLAIN}x::::::userdb_mail=maildir:/a/%n", USERS_MAIL_EMPTY, NULL},
-		{"a/b:{PLAIN}x", USERS_MAIL_NAME, NULL},
-		{"..:{PLAIN}x", USERS_MAIL_NAME, NULL},
-		{"a..b:{PLAIN}x", USERS_MAIL_NAME, NULL},
-		{"a..b:{PLAIN}x::::::userdb_mail=maildir:/a/b", USERS_OK, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:~/Maildir", USERS_MAIL_HOME,
-			NULL},
-		{"bob:{PLAIN}x::::home/bob::userdb_mail=maildir:~/Maildir",
-			USERS_MAIL_HOME, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:Maildir", USERS_MAIL_RELATIVE,
-			NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:~bob/M", USERS_MAIL_RELATIVE,
-			NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/", USERS_MAIL_RELATIVE, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a/../b", USERS_MAIL_DOTS, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a/./b", USERS_MAIL_DOTS, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a/..", USERS_MAIL_DOTS, NULL},
-		{"bob:{PLAIN}x::::/h/..::userdb_mail=maildir:~/m", USERS_MAIL_DOTS, NULL},
-		{".:{PLAIN}x", USERS_MAIL_DOTS, NULL},
-		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a...b/.c", USERS_OK, NULL},
+		{"bob:{PLAIN}x", false},
+		{"bob:{PLAIN}x::::::userdb_read_only=yes", true},
+		{"bob:{PLAIN}x::::::userdb_mail=maildir:/a userdb_read_only=yes", true},
+		{"bob:{PLAIN}x::::::userdb_read_only=no", false},
+		{"bob:{PLAIN}x::::::userdb_read_only=yes userdb_read_only=no", false},
 	};
 	struct user *user = malloc(sizeof(*user));
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct view about;
-		enum users_fault fault = read_line(rows[i].line, user, &about);
-		if (fault != rows[i].fault)
-			print_message("# %s\n", rows[i].line);
-		assert_int_equal(fault, rows[i].fault);
-		assert_true(users_fault_text(fault)[0] != 0);
-		if (!rows[i].about || fault == USERS_OK)
-			continue;
-		assert_int_equal(about.n, strlen(rows[i].about));
-		assert_memory_equal(about.p, rows[i].about, about.n);
+		assert_int_equal(read_line(rows[i].line, user, &about), USERS_OK);
+		assert_int_equal(user->read_only, rows[i].read_only);
 	}
 	free(user);
 }
@@ -355,6 +380,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_fault_has_a_line),
+		cmocka_unit_test(nothing_but_yes_makes_a_user_read_only),
 		cmocka_unit_test(limits_of_a_line),
 		cmocka_unit_test(ids_and_maildrops_come_from_the_right_place),
 		cmocka_unit_test(a_file_is_found_again),

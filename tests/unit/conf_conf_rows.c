@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "conf/conf.h"
+#include "conf/conf_table.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef CONF_LOADING_H
 #define CONF_LOADING_H
 
-#include "conf/conf.h"
+#include "conf/conf_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>

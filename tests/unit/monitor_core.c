@@ -71,6 +71,79 @@ restarts_back_off_and_recover(void **state)
 	world_end(&w);
 }
 
+/* Kills slot `lived` after its start; how long the next one is waited for. */
+static uint64_t
+wait_after_kill(struct world *w, uint32_t slot, uint64_t lived)
+{
+	w->now += lived;
+	uint64_t died = w->now;
+	core_died(w->c, slot, CORE_END_KILLED, died);
+	world_act(w);
+	assert_true(world_wait(w));
+	assert_true(core_lives(w->c, slot));
+	world_ready(w, slot);
+	return w->now - died;
+}
+
+static void
+one_killed_from_outside_is_soon_there_again(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+
+	world_serve(&w, &l);
+	/* As often as it likes, if it lived for a tenth of a second in between. */
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(wait_after_kill(&w, CORE_FRONT, 100), 10);
+	/* Else ever more slowly, and soon again after a good life. */
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 100), 10);
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 50), 15);
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 0), 25);
+	for (int i = 3; i < 100; i++)
+		assert_int_equal(wait_after_kill(&w, CORE_AUTH, 0), 5 + 10 * i);
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 1000), 905);
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 9060), 10);
+	for (int i = 0; i < 4000; i++)
+		assert_true(wait_after_kill(&w, CORE_AUTH, 0) <= CORE_BACKOFF_MAX_MS);
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 0), CORE_BACKOFF_MAX_MS);
+	world_end(&w);
+}
+
+static void
+one_that_we_kill_is_not_killed_from_outside(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+
+	world_serve(&w, &l);
+	core_blame(w.c, CORE_AUTH, w.now);
+	world_act(&w);
+	assert_int_equal(w.closed, 1);
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 1000), 100);
+	/* Its channel ended and it stayed: killed when due. */
+	core_hangup(w.c, CORE_AUTH, w.now);
+	world_act(&w);
+	assert_true(world_wait(&w));
+	assert_int_equal(w.killed, 1);
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 2000), 200);
+	/* The blame was for that life. A channel that ends with its process is no fault.
+	 */
+	w.now += 2000;
+	core_hangup(w.c, CORE_AUTH, w.now);
+	assert_int_equal(wait_after_kill(&w, CORE_AUTH, 0), 10);
+	/* And a death of its own counts for a minute, as after any other. */
+	for (int i = 0; i < 3; i++) {
+		uint64_t died = w.now += CORE_STEADY_MS - 1;
+		world_die(&w, CORE_AUTH, false);
+		assert_true(world_wait(&w));
+		assert_int_equal(w.now - died, 100U << i);
+		world_ready(&w, CORE_AUTH);
+	}
+	world_end(&w);
+}
+
 static void
 a_front_that_dies_is_replaced_in_its_slot(void **state)
 {
@@ -281,6 +354,8 @@ main(void)
 		cmocka_unit_test(serves_when_all_are_ready),
 		cmocka_unit_test(a_failure_at_the_start_ends_with_1),
 		cmocka_unit_test(restarts_back_off_and_recover),
+		cmocka_unit_test(one_killed_from_outside_is_soon_there_again),
+		cmocka_unit_test(one_that_we_kill_is_not_killed_from_outside),
 		cmocka_unit_test(a_front_that_dies_is_replaced_in_its_slot),
 		cmocka_unit_test(one_whose_channel_ended_is_killed_if_it_stays),
 		cmocka_unit_test(a_renewed_front_is_drained_after_its_successor_is_ready),

@@ -88,7 +88,7 @@ world_serve(struct world *w, const struct core_limits *limits)
 static inline void
 world_die(struct world *w, uint32_t slot, bool clean)
 {
-	core_died(w->c, slot, clean, w->now);
+	core_died(w->c, slot, clean ? CORE_END_CLEAN : CORE_END_FAULT, w->now);
 	world_act(w);
 }
 

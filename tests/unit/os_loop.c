@@ -65,6 +65,36 @@ probe_close(struct probe *p)
 	fd_close(&p->peer);
 }
 
+static void poke(const struct probe *p);
+
+/* Forgotten within a round, closed at once: not called, and its number can be used again. */
+static void
+forgotten_is_gone(void **state)
+{
+	(void)state;
+	struct loop *l = loop_new();
+	struct probe *p = probe_new(l), *next;
+
+	assert_int_equal(loop_add(l, &p->source, EPOLLIN), 0);
+	poke(p);
+	int fd = p->source.fd;
+	loop_forget(l, &p->source);
+	fd_close(&p->source.fd);
+	assert_int_equal(loop_once(l, 0), 0);
+	assert_int_equal(p->calls, 0);
+	next = probe_new(l);
+	assert_int_equal(next->source.fd, fd);
+	assert_int_equal(loop_add(l, &next->source, EPOLLIN), 0);
+	poke(next);
+	assert_int_equal(loop_once(l, 0), 0);
+	assert_int_equal(next->calls, 1);
+	probe_close(p);
+	probe_close(next);
+	free(p);
+	free(next);
+	loop_free(&l);
+}
+
 static void
 poke(const struct probe *p)
 {
@@ -343,6 +373,7 @@ main(void)
 		cmocka_unit_test(events_come_as_asked),
 		cmocka_unit_test(removal_within_a_round),
 		cmocka_unit_test(removes_itself),
+		cmocka_unit_test(forgotten_is_gone),
 		cmocka_unit_test(many_sources_are_all_served),
 		cmocka_unit_test(exclusive_listeners_pause_and_go_on),
 		cmocka_unit_test(what_epoll_cannot_watch_is_refused),

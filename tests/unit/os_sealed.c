@@ -56,6 +56,33 @@ maps_have_a_limit(void **state)
 	assert_int_equal(sealed_map(empty, 5, &map, &n), -EINVAL);
 }
 
+/* Copied or mapped, by its size: the same octets, the same limits, the same refusals. */
+static void
+views_of_both_kinds(void **state)
+{
+	(void)state;
+	static uint8_t octets[SEALED_SMALL + 1];
+	const size_t sizes[] = {1, SEALED_SMALL, SEALED_SMALL + 1};
+	AUTO_FD empty = sealed_new("test", VIEW(""));
+	AUTO_FD plain = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	const uint8_t *view;
+	size_t n;
+
+	for (size_t i = 0; i < sizeof(octets); i++)
+		octets[i] = (uint8_t)(i % 251);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		AUTO_FD fd = sealed_new("test", (struct view){octets, sizes[i]});
+		assert_int_equal(sealed_view(fd, sizes[i], &view, &n), 0);
+		assert_int_equal(n, sizes[i]);
+		assert_memory_equal(view, octets, n);
+		sealed_view_done(view, n);
+		assert_int_equal(sealed_view(fd, sizes[i] - 1, &view, &n), -EFBIG);
+	}
+	assert_int_equal(sealed_view(empty, 5, &view, &n), -EINVAL);
+	assert_int_equal(sealed_view(plain, SIZE_MAX, &view, &n), -EINVAL);
+	sealed_view_done(NULL, 0);
+}
+
 static void
 in_steps(void **state)
 {
@@ -207,6 +234,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sealed_is_as_it_was_made),
 		cmocka_unit_test(maps_have_a_limit),
+		cmocka_unit_test(views_of_both_kinds),
 		cmocka_unit_test(in_steps),
 		cmocka_unit_test(every_seal_counts),
 		cmocka_unit_test(slices_lie_within_their_file),

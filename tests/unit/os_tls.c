@@ -195,6 +195,44 @@ plain_output_is_gathered(void **state)
 	fd_close(&peer);
 }
 
+/* What goes at once is never held; what does not go stays, in order. */
+static void
+plain_octets_go_at_once(void **state)
+{
+	(void)state;
+	static uint8_t much[1 << 20], got[1 << 16];
+	struct stream s;
+	size_t taken = 0;
+	int peer;
+
+	for (size_t i = 0; i < sizeof(much); i++)
+		much[i] = (uint8_t)(i % 251);
+	plain_pair(&s, &peer);
+	assert_int_equal(stream_send(&s, "+OK\r\n", 5), STREAM_OK);
+	assert_null(s.out);
+	assert_int_equal(read(peer, got, sizeof(got)), 5);
+	assert_memory_equal(got, "+OK\r\n", 5);
+	/* What was gathered before goes first. */
+	assert_int_equal(stream_write(&s, "one", 3), STREAM_OK);
+	assert_int_equal(stream_send(&s, "two", 3), STREAM_OK);
+	assert_int_equal(read(peer, got, sizeof(got)), 6);
+	assert_memory_equal(got, "onetwo", 6);
+	assert_int_equal(stream_send(&s, much, sizeof(much)), STREAM_AGAIN);
+	assert_true(s.want_write);
+	assert_true(stream_unsent(&s) > 0 && stream_unsent(&s) < sizeof(much));
+	while (taken < sizeof(much)) {
+		ssize_t n = read(peer, got, sizeof(got));
+		assert_true(n > 0);
+		assert_memory_equal(got, much + taken, (size_t)n);
+		taken += (size_t)n;
+		assert_int_not_equal(stream_flush(&s), STREAM_ERROR);
+	}
+	assert_int_equal(stream_unsent(&s), 0);
+	fd_close(&peer);
+	assert_int_equal(stream_send(&s, "late", 4), STREAM_ERROR);
+	stream_done(&s);
+}
+
 static void
 plain_input_and_its_ends(void **state)
 {
@@ -772,6 +810,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plain_output_is_gathered),
+		cmocka_unit_test(plain_octets_go_at_once),
 		cmocka_unit_test(plain_input_and_its_ends),
 		cmocka_unit_test(a_full_socket_keeps_the_rest),
 		cmocka_unit_test(output_has_an_end),

@@ -1,5 +1,6 @@
 #include "base/cursor.h"
 #include "monitor/monitor.h"
+#include "stat/stat.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,12 +41,19 @@ to_stderr(const struct log_record *r)
 	(void)!write(STDERR_FILENO, line.p, line.n);
 }
 
+static void
+send_record(struct log_record *r)
+{
+	log_send(r);
+	stat_set(STAT_LOG_DROPPED, log_dropped());
+}
+
 void
 report(struct monitor *m, struct log_record *r)
 {
 	/* At the start good news waits for restante-log; bad news might wait in vain. */
 	if (m->log_up || r->level >= LOG_LEVEL_INFO)
-		log_send(r);
+		send_record(r);
 	else
 		to_stderr(r);
 }
@@ -67,5 +75,5 @@ report_text(struct monitor *m, enum log_level level, const char *fmt, ...)
 	}
 	log_begin(&r, level, level == LOG_LEVEL_ERROR ? "fault" : "notice");
 	log_str(&r, "text", text);
-	log_send(&r);
+	send_record(&r);
 }

@@ -1,0 +1,26 @@
+/*
+ * core_parts.h: what core.c, core_front.c and core_grant.c use of each other.
+ */
+#ifndef MONITOR_CORE_PARTS_H
+#define MONITOR_CORE_PARTS_H
+
+#include "monitor/core.h"
+
+void core_queue(struct core *c, enum core_act act, uint32_t slot, uint32_t value);
+void core_seen_clear(struct core *c, uint32_t front);
+void core_keeper_free(struct core *c, uint32_t slot);
+void core_set_state(
+	struct core *c, uint32_t slot, enum core_state state, uint64_t due_ms);
+void core_start(struct core *c, uint32_t slot, uint64_t now);
+void core_wait_for_restart(
+	struct core *c, uint32_t slot, enum core_end how, uint64_t now);
+/* core_front.c */
+void core_fill_fronts(struct core *c, uint64_t now);
+void core_drain_front(struct core *c, uint32_t slot);
+void core_renew_fronts(struct core *c, uint64_t now);
+uint64_t core_renew_deadline(const struct core *c);
+void core_tell_fullness(struct core *c);
+void core_front_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now);
+bool core_any_front_lives(const struct core *c);
+
+#endif
