@@ -130,7 +130,7 @@ core_grant(const struct attempt *a, uint64_t incarnation)
 		.session = a->session,
 		.uid = a->user.uid,
 		.gid = a->user.gid,
-		.rights = RIGHT_READ | RIGHT_DELETE,
+		.rights = a->user.read_only ? RIGHT_READ : RIGHT_READ | RIGHT_DELETE,
 		.store = STORE_MAILDIR,
 		.tls = a->tls,
 		.address = {a->address, sizeof(a->address)},

@@ -25,8 +25,12 @@ mac_of(const uint8_t key[32], const struct view *parts, size_t parts_n,
 		OSSL_PARAM_construct_utf8_string("digest", digest, 0),
 		OSSL_PARAM_construct_end(),
 	};
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+	/* Looked up once: that takes longer than the digest. Only one thread comes here.
+	 */
+	static EVP_MAC *hmac;
+	if (!hmac)
+		hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *ctx = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
 	bool ok = ctx && EVP_MAC_init(ctx, key, 32, params) == 1;
 	size_t n = 0;
 
@@ -34,7 +38,6 @@ mac_of(const uint8_t key[32], const struct view *parts, size_t parts_n,
 		ok = update(ctx, parts[i]);
 	ok = ok && EVP_MAC_final(ctx, ret, &n, MAC_OCTETS) == 1 && n == MAC_OCTETS;
 	EVP_MAC_CTX_free(ctx);
-	EVP_MAC_free(mac);
 	return ok;
 }
 

@@ -1,11 +1,12 @@
 #include "auth/sessions.h"
+#include "ipc/permit.h"
 
 #include <string.h>
 
 static uint64_t
-bit_of(uint64_t session, uint64_t *ret_word)
+bit_of(uint64_t count, uint64_t *ret_word)
 {
-	uint64_t place = session % SESSIONS_WINDOW;
+	uint64_t place = count % SESSIONS_WINDOW;
 
 	*ret_word = place / 64;
 	return (uint64_t)1 << (place % 64);
@@ -30,22 +31,20 @@ raise_top(struct sessions *s, uint64_t top)
 }
 
 static bool
-in_window(const struct sessions *s, uint64_t session)
+in_window(const struct sessions *s, uint64_t count)
 {
-	return session < s->top && s->top - session <= SESSIONS_WINDOW;
+	return count < s->top && s->top - count <= SESSIONS_WINDOW;
 }
 
 bool
 sessions_begin(struct sessions *s, uint64_t session)
 {
-	uint64_t word;
-	uint64_t bit = bit_of(session, &word);
+	uint64_t count = session >> SESSION_COUNT_BIT, word;
+	uint64_t bit = bit_of(count, &word);
 
-	if (session == UINT64_MAX)
-		return false;
-	if (session >= s->top)
-		raise_top(s, session + 1);
-	if (!in_window(s, session) || ((s->asking[word] | s->granted[word]) & bit))
+	if (count >= s->top)
+		raise_top(s, count + 1);
+	if (!in_window(s, count) || ((s->asking[word] | s->granted[word]) & bit))
 		return false;
 	s->asking[word] |= bit;
 	return true;
@@ -54,10 +53,10 @@ sessions_begin(struct sessions *s, uint64_t session)
 void
 sessions_end(struct sessions *s, uint64_t session, bool granted)
 {
-	uint64_t word;
-	uint64_t bit = bit_of(session, &word);
+	uint64_t count = session >> SESSION_COUNT_BIT, word;
+	uint64_t bit = bit_of(count, &word);
 
-	if (!in_window(s, session))
+	if (!in_window(s, count))
 		return;
 	s->asking[word] &= ~bit;
 	if (granted)

@@ -8,18 +8,31 @@
 /* The largest uid is not one: (uid_t)-1 means "leave it" to many calls. */
 #define ID_MAX 4294967294U
 
-enum field { NAME, PASSWORD, UID, GID, GECOS, HOME, SHELL, EXTRA, FIELDS };
+enum field {
+	NAME,
+	PASSWORD,
+	UID,
+	GID,
+	GECOS,
+	HOME,
+	SHELL,
+	EXTRA,
+	MAIL,
+	READ_ONLY,
+	FIELDS
+};
 
+/* Those up to EXTRA by their place, the others only as extra fields. */
 struct fields {
 	struct view of[FIELDS];
-	struct view mail; /* userdb_mail */
 };
 
 static const struct {
 	const char *key;
-	int field; /* FIELDS: mail */
+	enum field field;
 } extras[] = {
-	{"userdb_mail", FIELDS},
+	{"userdb_mail", MAIL},
+	{"userdb_read_only", READ_ONLY},
 	{"userdb_uid", UID},
 	{"userdb_gid", GID},
 	{"userdb_home", HOME},
@@ -55,14 +68,14 @@ check_octets(struct view line)
 static void
 split(struct view line, struct fields *ret)
 {
-	for (size_t i = 0; i < FIELDS; i++) {
+	for (size_t i = 0; i <= EXTRA; i++) {
 		const uint8_t *colon = i == EXTRA ? NULL : memchr(line.p, ':', line.n);
 		size_t n = colon ? (size_t)(colon - line.p) : line.n;
 		ret->of[i] = (struct view){line.p, n};
 		line.p += colon ? n + 1 : n;
 		line.n -= colon ? n + 1 : n;
 	}
-	ret->mail = (struct view){line.p, 0};
+	ret->of[MAIL] = ret->of[READ_ONLY] = (struct view){line.p, 0};
 }
 
 /* Only what looks like a key is shown: a colon in a password moves the fields about. */
@@ -89,11 +102,7 @@ put_extra(struct view word, struct fields *f, struct view *ret_key)
 		const char *key = extras[i].key;
 		if (strlen(key) != n || memcmp(key, word.p, n) != 0)
 			continue;
-		struct view value = {equal + 1, word.n - n - 1};
-		if (extras[i].field == FIELDS)
-			f->mail = value;
-		else
-			f->of[extras[i].field] = value;
+		f->of[extras[i].field] = (struct view){equal + 1, word.n - n - 1};
 		return true;
 	}
 	return false;
@@ -164,11 +173,24 @@ read_ids(const struct fields *f, const struct users_options *options, struct use
 	return USERS_OK;
 }
 
+/* One that is misspelt must not give more rights than was meant. */
+static enum users_fault
+read_rights(const struct fields *f, struct user *ret, struct view *ret_about)
+{
+	struct view value = f->of[READ_ONLY];
+
+	*ret_about = value;
+	ret->read_only = view_equal(value, VIEW("yes"));
+	if (value.n == 0 || ret->read_only || view_equal(value, VIEW("no")))
+		return USERS_OK;
+	return USERS_READ_ONLY_BAD;
+}
+
 static enum users_fault
 read_maildrop(const struct fields *f, const struct users_options *options,
 	struct user *ret, struct view *ret_about)
 {
-	struct view template = f->mail.n > 0 ? f->mail : options->maildrop;
+	struct view template = f->of[MAIL].n > 0 ? f->of[MAIL] : options->maildrop;
 	struct maildrop_of of = {.name = ret->name, .home = f->of[HOME]};
 	struct buf out = buf_over(ret->maildrop_octets, sizeof(ret->maildrop_octets));
 
@@ -212,6 +234,8 @@ users_line_read(struct view line, const struct users_options *options, struct us
 		fault = read_password(f.of[PASSWORD], ret, ret_about);
 	if (fault == USERS_OK)
 		fault = read_ids(&f, options, ret, ret_about);
+	if (fault == USERS_OK)
+		fault = read_rights(&f, ret, ret_about);
 	if (fault == USERS_OK)
 		fault = read_maildrop(&f, options, ret, ret_about);
 	return fault;

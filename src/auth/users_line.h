@@ -42,6 +42,7 @@
 		"the gid must be a number from 1 to 4294967294 (names are not "          \
 		"resolved)")                                                             \
 	FAULT(EXTRA_UNKNOWN, "unknown extra field")                                      \
+	FAULT(READ_ONLY_BAD, "userdb_read_only must be yes or no")                       \
 	FAULT(MAIL_FORM, "the maildrop must be maildir:PATH without further options")    \
 	FAULT(MAIL_VARIABLE,                                                             \
 		"the maildrop holds an unknown variable; known are %u %n %d %h %%")      \
@@ -68,6 +69,7 @@ struct users_options {
 struct user {
 	struct view name; /* borrowed from the line */
 	uint32_t uid, gid;
+	bool read_only; /* nothing may be deleted */
 	uint8_t maildrop_octets[MAILDROP_OCTETS_MAX];
 	size_t maildrop_n;
 	struct stored stored;
