@@ -394,12 +394,10 @@ def test_a_password_does_not_stay_in_the_tls_library(make, certificate):
     client = Client(port, greet=False)
     client.sock = secured(client.sock, certificate[2])
     client.line()
-    client.send(b"USER tester\r\nPASS Zs7SecretNobodyElseHas\r\n")
+    # What is freed is written over at its start soon, so it stands further back.
+    client.send(b"USER %s\r\n" % (b"x" * 900) * 10 + b"USER tester\r\nPASS Zs7SecretNobodyElseHas\r\n")
     session, _, response = front.login()
     assert response == b"Zs7SecretNobodyElseHas"
-    Keeper(front.attach(session), MAIL, front.tmp_path).open()
-    client.line()
-    assert client.line().startswith(b"+OK")
     assert not places_in_memory(front, b"s7SecretNobodyElseHas")
 
 

@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -93,6 +95,14 @@ hear_until(int wanted, int ms)
 
 /* ---- sessions --------------------------------------------------------------- */
 
+/* In the form that an honest front's have, so that only the attack is wrong with it. */
+static uint64_t
+next_session(void)
+{
+	evil.session += UINT64_C(1) << SESSION_COUNT_BIT;
+	return evil.session;
+}
+
 static int
 ask_auth(uint64_t session, const char *name, const char *password)
 {
@@ -129,7 +139,7 @@ log_in(const char *name, const char *password)
 	struct view payload;
 	struct msg_snapshot snapshot;
 
-	if (ask_auth(++evil.session, name, password) < 0)
+	if (ask_auth(next_session(), name, password) < 0)
 		return "no-auth";
 	switch (answer(4000)) {
 	case 0: return "refused";
@@ -287,6 +297,22 @@ ATTACK(write_memory)
 	return result(syscall(SYS_process_vm_writev, getppid(), NULL, 0, NULL, 0, 0));
 }
 
+/* Listening sockets are shared with the other fronts. */
+ATTACK(shut_listener)
+{
+	return result(shutdown(evil.listeners[0], SHUT_RDWR));
+}
+ATTACK(block_listener)
+{
+	return result(fcntl(evil.listeners[0], F_SETFL, 0));
+}
+ATTACK(tune_listener)
+{
+	int ms = 1;
+	return result(setsockopt(
+		evil.listeners[0], IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)));
+}
+
 /* ---- attacks on descriptors: a message of the session at hand ---------------- */
 
 static bool
@@ -364,14 +390,29 @@ ATTACK(login_flood)
 {
 	unsigned long sent = 0;
 	for (unsigned i = 0; i < 5000; i++)
-		sent += ask_auth(++evil.session, a, "wrong") == 0;
+		sent += ask_auth(next_session(), a, "wrong") == 0;
+	return counted(sent);
+}
+/* Logins that are granted, of which it never reads that they were. */
+ATTACK(never_hear)
+{
+	unsigned long sent = 0;
+	struct view payload;
+	for (unsigned i = 0; i < 20000 && sent < 12000; i++) {
+		int rc = ask_auth(next_session(), a, b);
+		sent += rc == 0;
+		if (rc < 0 && rc != -EAGAIN)
+			break;
+		while (evil_receive(evil.auth, &got, &payload, rc < 0 ? 1 : 0) > 0)
+			received_done(&got);
+	}
 	return counted(sent);
 }
 ATTACK(grant_to_monitor)
 {
 	EVIL(m, grant,
 		{.front = evil.incarnation,
-			.session = ++evil.session,
+			.session = next_session(),
 			.uid = 5000,
 			.gid = 5000,
 			.rights = RIGHT_READ | RIGHT_DELETE,
@@ -386,7 +427,7 @@ ATTACK(grant_to_auth)
 {
 	EVIL(m, grant,
 		{.front = evil.incarnation,
-			.session = ++evil.session,
+			.session = next_session(),
 			.uid = 5000,
 			.gid = 5000,
 			.rights = RIGHT_READ | RIGHT_DELETE,
@@ -462,7 +503,7 @@ ATTACK(with_descriptors)
 	for (size_t i = 0; i < 16; i++)
 		fds[i] = evil.listeners[0];
 	EVIL(m, login,
-		{.session = ++evil.session,
+		{.session = next_session(),
 			.mechanism = MECHANISM_PASS,
 			.address = VIEW("0123456789abcdef"),
 			.name = VIEW("x"),
@@ -601,7 +642,11 @@ static const struct attack {
 	ROW(peers_write),
 	ROW(login_as),
 	ROW(login_again),
+	ROW(shut_listener),
+	ROW(block_listener),
+	ROW(tune_listener),
 	ROW(login_flood),
+	ROW(never_hear),
 	ROW(grant_to_monitor),
 	ROW(grant_to_auth),
 	ROW(attach_to_session),

@@ -19,6 +19,7 @@ BUILD = pathlib.Path(os.environ.get("RESTANTE_BUILD", ROOT / "build"))
 PROGRAMS = ["restanted", "restante", "restante-ctl"] + [
     f"restante-{p}" for p in ("front", "auth", "keeper", "log", "control")]
 SERVICE_UIDS = 64800
+MAIL_UID = 5000
 
 
 def free_port():
@@ -39,8 +40,11 @@ def until(what, deadline=10.0, message="in time"):
 
 
 class House:
-    def __init__(self, base, users, options=None, evil=None):
-        """users: name -> (password, uid, [messages]). evil: program -> its replacement."""
+    def __init__(self, base, users, options=None, evil=None, as_uid=0, listeners=None,
+                 env=None, wrap=(), pass_fds=()):
+        """users: name -> (password, uid or None for mail_uid, [messages][, extra fields]).
+        evil: program -> its replacement. as_uid: who starts it. listeners: name -> its
+        lines. wrap: a command that runs the one behind it."""
         self.base = pathlib.Path(base)
         self.mail = self.base / "mail"
         self.bin = self.base / "bin"
@@ -59,30 +63,63 @@ class House:
                 "mail_roots": self.mail, "run_dir": self.base / "run", "fronts": 2,
                 "plaintext": "always", "service_uids": SERVICE_UIDS,
                 "login_failure_delay": "100ms", "growing_penalty": "no",
-                "mail_uid": 5000, "mail_gid": 5000, **(options or {})}
-        self.conf.write_text("".join(f"{k} = {v}\n" for k, v in opts.items()) +
-                             f"\n[listener pop3]\naddress = 127.0.0.1:{self.port}\n")
+                # An evil front does not drain.
+                "drain_timeout": "200ms",
+                "mail_uid": MAIL_UID, "mail_gid": MAIL_UID, **(options or {})}
+        self.options = opts
+        self.listeners = listeners or {"pop3": f"address = 127.0.0.1:{self.port}"}
+        self.configure()
+        self.as_uid, self.env, self.pass_fds = as_uid, env or {}, pass_fds
+        self.command = [*wrap, self.bin / "restanted", "-c", self.conf]
+        if as_uid:
+            for p in [self.base, *self.base.rglob("*")]:
+                os.chown(p, as_uid, as_uid)
+
+    def configure(self, **changes):
+        """Writes the file anew; None takes an option out."""
+        self.options.update(changes)
+        self.conf.write_text(
+            "".join(f"{k} = {v}\n" for k, v in self.options.items() if v is not None) +
+            "".join(f"\n[listener {k}]\n{v}\n" for k, v in self.listeners.items()))
 
     def write_users(self, users):
         text = ""
-        for name, (password, uid, messages) in users.items():
+        for name, (password, uid, messages, *extra) in users.items():
             box = self.mail / name
             for d in ("tmp", "new", "cur"):
                 (box / d).mkdir(parents=True, exist_ok=True)
             for i, m in enumerate(messages):
                 (box / "new" / f"{1700000000 + i}.M{i}.test").write_bytes(m)
             for p in [box, *box.rglob("*")]:
-                os.chown(p, uid, uid)
-            text += f"{name}:{{PLAIN}}{password}:{uid}:{uid}::{box}::\n"
+                os.chown(p, uid or MAIL_UID, uid or MAIL_UID)
+            uid = uid or ""
+            text += f"{name}:{{PLAIN}}{password}:{uid}:{uid}::{box}::{' '.join(extra)}\n"
         (self.base / "users").write_text(text)
 
     def __enter__(self):
-        self.p = subprocess.Popen([self.bin / "restanted", "-c", self.conf], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
+        self.start()
         self.wait_for_line("serving")
         return self
+
+    def start(self):
+        who = dict(user=self.as_uid, group=self.as_uid, extra_groups=[]) if self.as_uid else {}
+        self.p = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                  env=os.environ | self.env, pass_fds=self.pass_fds, **who)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def restante(self, *words, uid=None, status=0):
+        """What `restante WORDS -c CONF` prints; uid: who asks, by default who started it."""
+        uid = self.as_uid if uid is None else uid
+        who = dict(user=uid, group=uid, extra_groups=[]) if uid else {}
+        got = subprocess.run([self.bin / "restante", *words, "-c", self.conf],
+                             capture_output=True, text=True, timeout=20, **who)
+        assert got.returncode == status, (words, got)
+        return got.stdout if status == 0 else got.stderr
+
+    def stat(self):
+        return {k: int(v) for k, v in (x.split() for x in self.restante("stat").splitlines())}
 
     def _read(self):
         for line in self.p.stderr:
