@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define INDEX_RETRY_MS	60000 /* after a failed write (full disk, read-only) */
-#define INDEX_NAMES_MIN 512   /* below, reading the names again is cheaper than a write */
+#define BUILD_ATTEMPTS	8
+#define INDEX_NAMES_MIN 512 /* below, reading the names again is cheaper than a write */
 
 static int
 maildir_open(int root, const char *path, struct store **ret)
@@ -184,20 +185,31 @@ read_index(struct store *s)
 	s->unsaved = 0;
 }
 
+/*
+ * A message that somebody moves between the reading of names and of its size must not be
+ * missing: its client would take it for deleted.
+ */
 static int
 read_again(struct store *s)
 {
 	struct maildir_table *t = NULL;
-	struct maildir_scan scan;
-	int r = maildir_scan_read(s, &scan);
 
-	if (r < 0)
-		return r;
-	r = maildir_table_build(s, &scan, s->table, &t);
-	maildir_scan_done(&scan);
-	if (r == 0)
-		replace_table(s, t);
-	return r;
+	for (int i = 0; i < BUILD_ATTEMPTS && (!t || t->moved > 0); i++) {
+		struct maildir_table *before = t;
+		struct maildir_scan scan;
+		int r = maildir_scan_read(s, &scan);
+		t = NULL;
+		if (r == 0) {
+			r = maildir_table_build(
+				s, &scan, s->table ? s->table : before, &t);
+			maildir_scan_done(&scan);
+		}
+		maildir_table_unref(&before);
+		if (r < 0)
+			return r;
+	}
+	replace_table(s, t);
+	return 0;
 }
 
 static int

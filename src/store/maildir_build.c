@@ -146,6 +146,8 @@ size_rows(struct build *b, const int sub[MAILDIR_DIRS])
 			return r;
 		if (r < 0)
 			drop[list[i].row - b->t->rows] = 1;
+		if (r == -ENOENT)
+			b->t->moved++;
 		/* It may be readable next time, and no directory will tell. */
 		if (r < 0 && r != -EINVAL)
 			b->t->racy = true;

@@ -18,12 +18,25 @@ enum removal_state {
 	REMOVAL_STAYS, /* could not be removed */
 };
 
+/*
+ * A file of several names, held open: as long as it is, no new message can get its inode
+ * number, and an entry with that number is it. (Without, mail that came a moment ago was
+ * taken for the other name of what had just been removed.)
+ */
+struct pin {
+	int fd;
+	uint32_t idx;
+	struct maildir_file file;
+};
+
 struct removal {
 	struct store *s;
 	struct maildir_table *t;
 	uint8_t *state; /* of each row */
 	bool sync[MAILDIR_DIRS];
 	uint32_t missing; /* marked and not where their row says */
+	struct pin *pins;
+	size_t pins_n, pins_cap;
 };
 
 static void
@@ -37,10 +50,43 @@ set_gone(struct removal *w, struct maildir_row *r)
 	r->flags |= ROW_REMOVED;
 }
 
+/* Where this fails the other name stays: better than the loss of another message. */
+static void
+pin_row(struct removal *w, uint32_t idx, const char *name)
+{
+	const struct maildir_row *r = &w->t->rows[idx];
+	struct pin pin = {.idx = idx};
+	AUTO_FD fd = openat(w->s->sub[r->dir], name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || maildir_fstat(fd, &pin.file) < 0 || pin.file.ino != r->ino)
+		return;
+	if (w->pins_n == w->pins_cap) {
+		size_t cap = w->pins_cap ? 2 * w->pins_cap : 16;
+		struct pin *grown = reallocarray(w->pins, cap, sizeof(*grown));
+		if (!grown)
+			return;
+		w->pins = grown;
+		w->pins_cap = cap;
+	}
+	pin.fd = fd_take(&fd);
+	w->pins[w->pins_n++] = pin;
+}
+
+static void
+unpin_all(struct removal *w)
+{
+	for (size_t i = 0; i < w->pins_n; i++)
+		fd_close(&w->pins[i].fd);
+	free(w->pins);
+	w->pins = NULL;
+	w->pins_n = w->pins_cap = 0;
+}
+
 /* 0, -ENOENT where it is elsewhere, or why it cannot be removed. */
 static int
-unlink_row(struct removal *w, const struct maildir_row *r)
+unlink_row(struct removal *w, uint32_t idx)
 {
+	const struct maildir_row *r = &w->t->rows[idx];
 	const char *name = maildir_row_name(w->t, r);
 	struct maildir_file file;
 
@@ -55,6 +101,8 @@ unlink_row(struct removal *w, const struct maildir_row *r)
 		if (e < 0 || file.ino != r->ino)
 			return e < 0 ? e : -ENOENT;
 	}
+	if (r->flags & ROW_LINKED)
+		pin_row(w, idx, name);
 	if (unlinkat(w->s->sub[r->dir], name, 0) < 0)
 		return -errno;
 	w->sync[r->dir] = true;
@@ -68,7 +116,7 @@ unlink_marked(struct removal *w)
 	for (uint32_t i = 0; i < w->t->pub.count; i++) {
 		if (w->state[i] != REMOVAL_MARKED)
 			continue;
-		int e = unlink_row(w, &w->t->rows[i]);
+		int e = unlink_row(w, i);
 		if (e == 0) {
 			w->state[i] = REMOVAL_GONE;
 			set_gone(w, &w->t->rows[i]);
@@ -95,17 +143,27 @@ settle_missing(struct removal *w)
 	}
 }
 
-/* The row, among those marked, whose file this entry is under another name. */
+/* The row among those removed that this file was; -1: none. */
 static int64_t
-linked_row(const struct removal *w, const struct maildir_entry *e)
+linked_row(const struct removal *w, const struct maildir_file *file)
 {
-	for (uint32_t i = 0; i < w->t->pub.count; i++) {
-		const struct maildir_row *r = &w->t->rows[i];
-		if (w->state[i] == REMOVAL_GONE && (r->flags & ROW_LINKED) &&
-			r->ino == e->ino)
-			return i;
+	for (size_t i = 0; i < w->pins_n; i++) {
+		const struct pin *p = &w->pins[i];
+		if (w->state[p->idx] == REMOVAL_GONE && p->file.ino == file->ino &&
+			p->file.dev == file->dev)
+			return p->idx;
 	}
 	return -1;
+}
+
+/* Its directory entry alone says so at first: that costs no call. */
+static bool
+may_be_pinned(const struct removal *w, const struct maildir_entry *e)
+{
+	for (size_t i = 0; i < w->pins_n; i++)
+		if (w->pins[i].file.ino == e->ino)
+			return true;
+	return false;
 }
 
 static void
@@ -115,9 +173,11 @@ unlink_link(
 	const char *name = scan->names.p + e->name_at;
 	int dir = w->s->sub[e->dir];
 	struct maildir_file file;
-	int64_t idx = linked_row(w, e);
 
-	if (idx < 0 || maildir_stat(dir, name, &file) < 0 || file.ino != e->ino)
+	if (!may_be_pinned(w, e) || maildir_stat(dir, name, &file) < 0)
+		return;
+	int64_t idx = linked_row(w, &file);
+	if (idx < 0)
 		return;
 	if (unlinkat(dir, name, 0) == 0)
 		w->sync[e->dir] = true;
@@ -130,11 +190,8 @@ static int
 unlink_links(struct removal *w)
 {
 	struct maildir_scan scan;
-	bool any = false;
 
-	for (uint32_t i = 0; i < w->t->pub.count && !any; i++)
-		any = w->state[i] == REMOVAL_GONE && (w->t->rows[i].flags & ROW_LINKED);
-	if (!any)
+	if (w->pins_n == 0)
 		return 0;
 	int r = maildir_scan_read(w->s, &scan);
 	if (r < 0)
@@ -208,6 +265,7 @@ maildir_remove(struct store *s, const struct store_table *pub, struct view marks
 			unlink_marked(&w);
 	}
 	int links = unlink_links(&w);
+	unpin_all(&w);
 	int r = sync_dirs(&w);
 	if (r == 0)
 		r = links;

@@ -12,8 +12,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define SCAN_ATTEMPTS 4 /* then what was read counts, but is not trusted next time */
+#define ENTRIES_MAX   (2 * SCAN_ATTEMPTS * (size_t)MAILDIR_MESSAGES_MAX)
 #define SCAN_BUFFER   65536
 #define NS_PER_S      INT64_C(1000000000)
 #define RACY_NS	      INT64_C(20000000) /* two ticks of the coarsest kernel clock */
@@ -150,8 +152,8 @@ entry_add(struct maildir_scan *scan, const struct dirent64 *e, enum maildir_dir 
 		scan->entries = grown;
 		scan->cap = cap;
 	}
-	/* Twice the limit: a file may be met in both directories. */
-	if (scan->n >= 2 * (size_t)MAILDIR_MESSAGES_MAX)
+	/* Twice the limit in each read: a file may be met in both directories. */
+	if (scan->n >= ENTRIES_MAX)
 		return -EFBIG;
 	int r = maildir_bytes_add(&scan->names, e->d_name, n, &entry.name_at);
 	if (r < 0)
@@ -180,14 +182,47 @@ read_dir(int fd, enum maildir_dir dir, char *buffer, struct maildir_scan *scan)
 	}
 }
 
+/*
+ * A name that is changed while its directory is read may be met twice or not at all. So
+ * where no read was undisturbed, files that only an earlier one met count too (entries
+ * before `last`), under the name that they had then.
+ */
+static int
+merge_reads(struct maildir_scan *scan, size_t last)
+{
+	bool one_device = scan->ids[MAILDIR_NEW].dev == scan->ids[MAILDIR_CUR].dev;
+	uint32_t mask = maildir_hash_mask((uint32_t)scan->n);
+	AUTO_FREE uint32_t *slots = calloc((size_t)mask + 1, sizeof(*slots));
+	size_t kept = scan->n;
+
+	if (!slots)
+		return -ENOMEM;
+	for (size_t i = scan->n; i > 0; i--) {
+		const struct maildir_entry *e = &scan->entries[i - 1];
+		uint32_t at = (uint32_t)XXH3_64bits(&e->ino, sizeof(e->ino)) & mask;
+		for (; slots[at] != 0; at = (at + 1) & mask) {
+			const struct maildir_entry *o = &scan->entries[slots[at] - 1];
+			if (o->ino == e->ino && (one_device || o->dir == e->dir))
+				break;
+		}
+		if (slots[at] != 0 && i <= last)
+			continue;
+		/* Kept ones gather at the end, where nothing is looked at any more. */
+		scan->entries[--kept] = *e;
+		if (slots[at] == 0)
+			slots[at] = (uint32_t)kept + 1;
+	}
+	scan->n -= kept;
+	memmove(scan->entries, scan->entries + kept, scan->n * sizeof(*scan->entries));
+	return 0;
+}
+
 /* -EAGAIN: something changed meanwhile. */
 static int
 read_once(struct store *s, char *buffer, struct maildir_scan *scan)
 {
 	struct maildir_dir_id after[MAILDIR_DIRS];
 
-	scan->n = 0;
-	scan->names.n = 0;
 	/* Opened anew: a directory may have been replaced. */
 	maildir_close_subs(s);
 	int r = maildir_ids_now(s, scan->ids);
@@ -212,6 +247,7 @@ int
 maildir_scan_read(struct store *s, struct maildir_scan *ret)
 {
 	struct maildir_scan scan = {.n = 0};
+	size_t last = 0;
 	AUTO_FREE char *buffer = malloc(SCAN_BUFFER);
 	int r = -EAGAIN;
 
@@ -219,11 +255,19 @@ maildir_scan_read(struct store *s, struct maildir_scan *ret)
 		return -ENOMEM;
 	for (int i = 0; i < SCAN_ATTEMPTS && r == -EAGAIN; i++) {
 		int64_t now = (int64_t)clock_unix_ns();
+		last = scan.n;
 		r = read_once(s, buffer, &scan);
 		scan.racy = r == -EAGAIN || is_racy(&scan.ids[MAILDIR_NEW], now) ||
 			is_racy(&scan.ids[MAILDIR_CUR], now);
 	}
-	if (r < 0 && r != -EAGAIN) {
+	if (r == -EAGAIN) {
+		r = merge_reads(&scan, last);
+	} else if (r == 0 && last > 0) {
+		scan.n -= last;
+		memmove(scan.entries, scan.entries + last,
+			scan.n * sizeof(*scan.entries));
+	}
+	if (r < 0) {
 		maildir_scan_done(&scan);
 		return r;
 	}
