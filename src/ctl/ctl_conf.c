@@ -1,5 +1,5 @@
-#include "conf/conf_table.h"
 #include "ctl/ctl_conf.h"
+#include "conf/conf_table.h"
 
 #include <errno.h>
 #include <stdio.h>

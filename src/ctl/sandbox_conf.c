@@ -1,6 +1,6 @@
-#include "conf/conf_table.h"
 #include "base/check.h"
 #include "base/num.h"
+#include "conf/conf_table.h"
 #include "ctl/sandbox_office.h"
 
 #include <stdio.h>

@@ -6,41 +6,18 @@
 #include "stat/stat.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define ACCEPTS_A_ROUND 64 /* others come between two such rounds of a storm */
+#define ACCEPTS_A_ROUND 64  /* others come between two such rounds of a storm */
+#define BURST_MS	50U /* a round of the loop in a storm takes less */
 #define PAUSE_MS	1000U
-#define KEEPALIVE_S	60
-#define KEEPALIVE_TRIES 3
-#define USER_TIMEOUT_MS 120000
 
 /* ---- listeners ---------------------------------------------------------- */
-
-static int
-set_int(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
-/*
- * Accepted sockets inherit these from the listener, which saves five calls a connection.
- * A vanished phone must not hold its maildrop for long (threats: idle).
- */
-static void
-set_options(int fd)
-{
-	(void)set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	(void)set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	(void)set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
-	(void)set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_S / KEEPALIVE_TRIES);
-	(void)set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_TRIES);
-	(void)set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
-}
 
 static void
 listener_close(struct front *f, size_t idx)
@@ -201,13 +178,30 @@ serve(struct listener *l, int take_fd, const struct sockaddr_storage *ss)
 	conn_start(c);
 }
 
+/*
+ * One is accepted at a time, which saves a call that finds nothing; twice as many with
+ * each round that did not find the end, for in a storm each round of the loop counts.
+ */
+static void
+burst_begin(struct listener *l)
+{
+	uint64_t now = loop_now_ms(l->front->loop);
+
+	if (now - l->ready_ms > BURST_MS)
+		l->burst = 1;
+	else if (l->burst < ACCEPTS_A_ROUND)
+		l->burst *= 2;
+	l->ready_ms = now;
+}
+
 static void
 listener_ready(struct source *s, uint32_t events)
 {
 	struct listener *l = CONTAINER_OF(s, struct listener, source);
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS_A_ROUND && s->on; i++) {
+	burst_begin(l);
+	for (uint32_t i = 0; i < l->burst && s->on; i++) {
 		struct sockaddr_storage ss = {0};
 		socklen_t n = sizeof(ss);
 		int fd = accept4(
@@ -219,8 +213,10 @@ listener_ready(struct source *s, uint32_t events)
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			errno == ENOBUFS)
 			pause_accepting(l->front, -errno);
-		else if (errno == EAGAIN || errno == EINVAL || errno == EBADF)
-			return;
+		else if (errno == EAGAIN || errno == EINVAL || errno == EBADF) {
+			l->ready_ms = 0; /* the next one comes alone */
+			break;
+		}
 		/* Anything else is the fault of that one connection, gone already. */
 	}
 }
@@ -233,16 +229,17 @@ accept_add(struct front *f, int take_fd, const struct msg_front_listener *m)
 	if (f->listeners_n == FRONT_LISTENERS_MAX || m->plaintext > 2 ||
 		m->implicit_tls > 1)
 		return -EINVAL;
-	int r = fd_nonblock(fd);
-	if (r < 0)
-		return r;
+	/* Shared with other fronts, so it is the monitor who sets what it is like. */
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || !(flags & O_NONBLOCK))
+		return -EINVAL;
 	struct listener *l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
-	set_options(fd);
 	l->source = (struct source){.fd = fd_take(&fd), .ready = listener_ready};
 	l->front = f;
 	l->number = m->listener;
+	l->burst = 1;
 	l->implicit_tls = m->implicit_tls;
 	l->plaintext = m->plaintext;
 	f->listeners[f->listeners_n++] = l;

@@ -87,6 +87,7 @@ auth_ask(struct conn *c)
 	struct session_login l = session_login(&c->session);
 
 	keep_name(c, &l);
+	c->asked_ms = loop_now_ms(c->front->loop);
 	uint8_t code = send_login(c, &l);
 	session_login_sent(&c->session);
 	if (code == 0)

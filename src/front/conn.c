@@ -10,8 +10,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define PLACE_BITS 24
-static_assert(FRONT_SESSIONS_MAX < 1U << PLACE_BITS);
+static_assert(FRONT_SESSIONS_MAX < 1U << SESSION_COUNT_BIT);
+
+/*
+ * An auth or a monitor that does not answer by then will not: the client is told. At half
+ * of login_timeout in any case, so that it can try once more.
+ */
+#define ANSWER_MS UINT64_C(15000)
 
 static void conn_ready(struct source *s, uint32_t events);
 static void conn_fire(struct timer *timer, uint64_t now_ms);
@@ -21,14 +26,14 @@ static void conn_fire(struct timer *timer, uint64_t now_ms);
 uint64_t
 conn_new_number(struct conn *c)
 {
-	c->number = ++c->front->sessions_begun << PLACE_BITS | c->place;
+	c->number = ++c->front->sessions_begun << SESSION_COUNT_BIT | c->place;
 	return c->number;
 }
 
 struct conn *
 conn_find(const struct front *f, uint64_t number)
 {
-	uint64_t place = number & ((1U << PLACE_BITS) - 1);
+	uint64_t place = number & ((1U << SESSION_COUNT_BIT) - 1);
 
 	if (number == 0 || place >= f->sessions_max)
 		return NULL;
@@ -94,7 +99,7 @@ conn_free(struct conn *c)
 	keeper_close(c);
 	transfer_free(c);
 	loop_timer_clear(f->loop, &c->timer);
-	loop_remove(f->loop, &c->source);
+	loop_forget(f->loop, &c->source); /* the socket was never passed on */
 	stream_done(&c->stream);
 	session_done(&c->session);
 	keeper_free_snapshot(c);
@@ -132,14 +137,27 @@ conn_lose(struct conn *c)
 }
 
 static uint64_t
+answer_due(const struct conn *c)
+{
+	uint64_t half = c->options->session.login_timeout_s * UINT64_C(500);
+
+	return c->asked_ms + (half < ANSWER_MS ? half : ANSWER_MS);
+}
+
+static uint64_t
 conn_due(const struct conn *c)
 {
 	if (c->at == CONN_CLOSING || c->at == CONN_LINGER)
 		return c->close_by_ms;
 	uint64_t due = session_deadline(&c->session);
-	if (c->at != CONN_DELAY)
+	if (conn_is_sending(c)) {
+		uint64_t look = conn_look_due(c);
+		return look < due ? look : due;
+	}
+	if (c->at != CONN_DELAY && c->at != CONN_LOGIN)
 		return due;
-	uint64_t until = session_delay_until(&c->session);
+	uint64_t until =
+		c->at == CONN_LOGIN ? answer_due(c) : session_delay_until(&c->session);
 	return until < due ? until : due;
 }
 
@@ -323,13 +341,18 @@ conn_fire(struct timer *timer, uint64_t now_ms)
 {
 	struct conn *c = CONTAINER_OF(timer, struct conn, timer);
 
+	if (conn_is_sending(c))
+		conn_look_for_progress(c, now_ms);
 	if (now_ms < conn_due(c)) {
 		if (conn_set_timer(c) < 0)
 			conn_free(c);
 		return;
 	}
-	if (c->at == CONN_DELAY && now_ms < session_deadline(&c->session))
+	bool is_over = now_ms >= session_deadline(&c->session);
+	if (c->at == CONN_DELAY && !is_over)
 		conn_go_on(c);
+	else if (c->at == CONN_LOGIN && !is_over)
+		auth_refused(c, REFUSAL_TEMPORARY);
 	else
 		conn_expire(c, now_ms);
 }

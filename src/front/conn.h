@@ -10,6 +10,7 @@
 
 #include "front/front.h"
 #include "front/session_state.h"
+#include "front/turn.h"
 
 enum conn_at {
 	CONN_RUN,	/* the session can go on */
@@ -44,6 +45,8 @@ struct conn {
 	uint64_t number;     /* of this login; 0: none is under way and none stands */
 	uint64_t peer_hash;
 	uint64_t begun_ms, close_by_ms;
+	uint64_t asked_ms;	   /* when auth was */
+	uint64_t looked_ms, acked; /* what the client's side had taken by then */
 	uint8_t address[FRONT_ADDRESS_OCTETS];
 	uint16_t port;
 
@@ -66,32 +69,6 @@ struct conn {
 	struct snapshot_checking check;
 	struct session_counts reported;
 	struct session session;
-};
-
-/* What a step of a connection comes to. */
-enum step {
-	STEP_GO,    /* the next step can be made at once */
-	STEP_WAIT,  /* something must happen first */
-	STEP_YIELD, /* it can go on, but others come first */
-	STEP_DEAD,  /* nothing more to do: conn.c frees it */
-};
-
-/* One turn of a connection. */
-struct turn {
-	struct buf out;
-	struct view in;
-	bool readable; /* the socket has something that was not read in this turn */
-	bool yields;
-	uint32_t steps;
-	size_t sent;
-	size_t in_used; /* octets of front->in that were filled */
-};
-
-enum io {
-	IO_OK,
-	IO_WAIT,
-	IO_END, /* the client has closed its side */
-	IO_LOST,
 };
 
 /* ---- conn.c ---- */
@@ -128,6 +105,10 @@ void conn_in_begin(struct conn *c, struct turn *t);
 void conn_in_drop(struct conn *c);
 /* Gathers t->out and sends. */
 [[nodiscard]] enum io conn_flush(struct conn *c, struct turn *t);
+/* While an answer is on its way: when to look whether the client reads, and to look. */
+bool conn_is_sending(const struct conn *c);
+uint64_t conn_look_due(const struct conn *c);
+void conn_look_for_progress(struct conn *c, uint64_t now_ms);
 /* Asks the loop for what the connection now waits for. 0 or -errno. */
 [[nodiscard]] int conn_arm(struct conn *c, const struct turn *t);
 

@@ -5,9 +5,12 @@
 #include "front/transfer.h"
 
 #include <errno.h>
+#include <linux/tcp.h> /* the one of glibc lacks what was acknowledged */
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 void
 conn_in_begin(struct conn *c, struct turn *t)
@@ -20,9 +23,8 @@ conn_in_drop(struct conn *c)
 {
 	if (!c->left)
 		return;
-	/* Before login a cut line may hold a part of a password. */
-	if (!c->is_attached)
-		explicit_bzero(c->left, c->left_cap);
+	/* Also after login: what was left over before it may begin with the password. */
+	explicit_bzero(c->left, c->left_cap);
 	free(c->left);
 	c->left = NULL;
 	c->left_at = c->left_n = c->left_cap = 0;
@@ -89,22 +91,62 @@ conn_in_end(struct conn *c, struct turn *t)
 	return r;
 }
 
+/* ---- progress while sending --------------------------------------------- */
+
+#define LOOKS 8 /* within one idle_timeout */
+
+/* Also where nothing is left over: what yielded in RUN or BODY waits to be writable. */
+bool
+conn_is_sending(const struct conn *c)
+{
+	return c->is_attached &&
+		(stream_unsent(&c->stream) > 0 || c->at == CONN_RUN ||
+			c->at == CONN_BODY);
+}
+
+uint64_t
+conn_look_due(const struct conn *c)
+{
+	return c->looked_ms + c->options->session.idle_timeout_s * UINT64_C(1000) / LOOKS;
+}
+
+static void
+note_progress(struct conn *c, uint64_t now_ms)
+{
+	session_progress(&c->session, now_ms);
+	c->looked_ms = now_ms;
+}
+
+/*
+ * The kernel's buffers hold megabytes: a slow client lets us write once in many minutes,
+ * and reads all the time. So what its side has taken counts, not what we could write.
+ */
+void
+conn_look_for_progress(struct conn *c, uint64_t now_ms)
+{
+	struct tcp_info info = {0};
+	socklen_t n = sizeof(info);
+
+	c->looked_ms = now_ms;
+	if (getsockopt(c->source.fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+		return;
+	if (info.tcpi_bytes_acked > c->acked)
+		note_progress(c, now_ms);
+	c->acked = info.tcpi_bytes_acked;
+}
+
 enum io
 conn_flush(struct conn *c, struct turn *t)
 {
-	if (t->out.n > 0) {
-		if (stream_write(&c->stream, t->out.p, t->out.n) != STREAM_OK)
-			return IO_LOST;
-		t->sent += t->out.n;
-		t->out.n = 0;
-	}
-	size_t before = stream_unsent(&c->stream);
+	size_t before = stream_unsent(&c->stream) + t->out.n;
 	if (before == 0)
 		return IO_OK;
-	enum stream_result r = stream_flush(&c->stream);
+	enum stream_result r = stream_send(&c->stream, t->out.p, t->out.n);
+	t->sent += t->out.n;
+	t->out.n = 0;
 	/* Before login nothing that the client does moves its time limit. */
 	if (c->is_attached && stream_unsent(&c->stream) < before)
-		session_progress(&c->session, loop_now_ms(c->front->loop));
+		note_progress(c, loop_now_ms(c->front->loop));
 	switch (r) {
 	case STREAM_OK: break;
 	case STREAM_AGAIN: return IO_WAIT;

@@ -213,10 +213,11 @@ step_handshake(struct conn *c, struct turn *t)
 	stat_add(STAT_TLS_HANDSHAKES, 1);
 	if (stream_resumed(&c->stream))
 		stat_add(STAT_TLS_RESUMED, 1);
-	if (!c->is_implicit)
-		session_tls_started(&c->session, loop_now_ms(c->front->loop));
 	c->at = CONN_RUN;
-	return STEP_GO;
+	if (c->is_implicit)
+		return STEP_GO; /* a ticket leaves with the greeting */
+	session_tls_started(&c->session, loop_now_ms(c->front->loop));
+	return conn_flush(c, t) == IO_LOST ? STEP_DEAD : STEP_GO;
 }
 
 static enum step
@@ -248,6 +249,13 @@ must_linger(const struct conn *c, const struct turn *t)
 static enum step
 step_closing(struct conn *c, struct turn *t)
 {
+	/* Under TLS the last answer and close_notify leave together. */
+	if (c->stream.ssl && t->out.n > 0) {
+		if (stream_write(&c->stream, t->out.p, t->out.n) != STREAM_OK)
+			return STEP_DEAD;
+		t->out.n = 0;
+		stream_goodbye(&c->stream);
+	}
 	switch (conn_flush(c, t)) {
 	case IO_OK: break;
 	case IO_WAIT: return STEP_WAIT;

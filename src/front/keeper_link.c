@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 
 #define VERDICT_MARKS 32768U /* octets of marks in one message */
 /* The largest snapshot that a soundly made one with so many rows can be. */
@@ -49,7 +48,7 @@ void
 keeper_free_snapshot(struct conn *c)
 {
 	if (c->check.snapshot.p)
-		(void)munmap((void *)(uintptr_t)c->check.snapshot.p, c->check.snapshot.n);
+		sealed_view_done(c->check.snapshot.p, c->check.snapshot.n);
 	c->check = (struct snapshot_checking){0};
 }
 
@@ -140,10 +139,10 @@ on_snapshot(struct conn *c, struct view payload, struct received *r)
 	if (r->nfds != 1 || m.count > SNAPSHOT_MESSAGES_MAX)
 		return false;
 	AUTO_FD fd = received_take(r, 0);
-	if (sealed_map(fd, SNAPSHOT_OCTETS(m.count), &map.p, &map.n) < 0)
+	if (sealed_view(fd, SNAPSHOT_OCTETS(m.count), &map.p, &map.n) < 0)
 		return false;
 	if (!snapshot_check_begin(map, &c->check)) {
-		(void)munmap((void *)(uintptr_t)map.p, map.n);
+		sealed_view_done(map.p, map.n);
 		return false;
 	}
 	if (c->check.snapshot.count != m.count || c->check.snapshot.octets != m.octets)

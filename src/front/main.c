@@ -2,6 +2,7 @@
 #include "front/front.h"
 
 #include "base/check.h"
+#include "front/places.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
 #include "stat/stat.h"
@@ -34,7 +35,7 @@ fail(const char *what, int err, int status)
 	return status;
 }
 
-/* Places for sessions, and what is left over of the descriptors for slices ahead. */
+/* Places for sessions, and what is left over of the descriptors for slices. */
 static int
 divide_descriptors(struct front *f)
 {
@@ -46,16 +47,12 @@ divide_descriptors(struct front *f)
 	if (setrlimit(RLIMIT_NOFILE, &lim) < 0 || getrlimit(RLIMIT_NOFILE, &lim) < 0)
 		return -errno;
 	uint64_t n = lim.rlim_cur < UINT32_MAX ? lim.rlim_cur : UINT32_MAX;
-	if (n < FRONT_DESCRIPTORS_KEPT + FRONT_DESCRIPTORS_EACH)
+	uint64_t places = front_places(n);
+	if (places == 0)
 		return -EMFILE;
-	uint64_t places = (n - FRONT_DESCRIPTORS_KEPT) / FRONT_DESCRIPTORS_EACH;
-	if (f->sessions_max > places) {
-		report_error("limit",
-			"fewer sessions than configured: raise the limit of "
-			"open files (LimitNOFILE)",
-			0);
+	/* The monitor tells the operator, where that is not what he asked for. */
+	if (f->sessions_max > places)
 		f->sessions_max = (uint32_t)places;
-	}
 	f->ahead_max = (uint32_t)(n - FRONT_DESCRIPTORS_KEPT) -
 		f->sessions_max * FRONT_DESCRIPTORS_EACH;
 	return 0;

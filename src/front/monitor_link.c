@@ -15,6 +15,7 @@
 #define PEM_OCTETS_MAX	    1048576U
 #define TICKET_KEY_OCTETS   80U
 #define DRAIN_LAST_WORDS_MS 5000U
+#define MESSAGES_A_ROUND    256
 
 /* ---- things ------------------------------------------------------------- */
 
@@ -310,7 +311,10 @@ monitor_ready(struct source *s, uint32_t events)
 
 	if (events & EPOLLOUT)
 		monitor_tell_full(f);
-	int r = read_message(f);
+	/* As many as one round of the loop may ask for, else answers would pile up. */
+	int r = 0;
+	for (int i = 0; i < MESSAGES_A_ROUND && r == 0; i++)
+		r = read_message(f);
 	/* Without the monitor there is nothing to be done and nobody to do it for. */
 	if (r == -EPIPE)
 		front_end(f, 0);

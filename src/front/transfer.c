@@ -164,8 +164,6 @@ use(struct conn *c, size_t idx)
 		list_newest(t);
 	else
 		unlist(t);
-	if (t->now.fd >= 0)
-		budget_back(c->front, 1);
 	t->has_now = t->now.slice.kind <= SLICE_PIECES;
 	if (t->has_now)
 		session_slice(&c->session, t->now.slice.wire);
@@ -349,6 +347,8 @@ transfer_now_done(struct conn *c)
 	struct transfer *t = c->transfer;
 
 	pump_end(c);
+	if (t->now.fd >= 0)
+		budget_back(c->front, 1);
 	fd_close(&t->now.fd);
 	t->has_now = false;
 }

@@ -4,6 +4,7 @@
 #include "keeper/keeper.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "stat/stat.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -122,6 +123,7 @@ log_store_error(const struct session *s, const char *what, int e)
 	log_str(&r, "what", what);
 	log_error(&r, "error", e);
 	log_send(&r);
+	stat_set(STAT_LOG_DROPPED, log_dropped());
 }
 
 /*

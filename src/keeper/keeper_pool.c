@@ -164,9 +164,15 @@ monitor_event(struct keeper *k, struct received *r)
 	received_done(r);
 	if (e == -EINVAL)
 		monitor_is_wrong("malformed ATTACH");
+	/* busy keeps the drop ours; who is woken for the next message finds no lock. */
+	struct drop *d = s && !s->drop->busy ? s->drop : NULL;
+	if (d)
+		d->busy = true;
+	unlock(k);
 	watch_monitor(k, EPOLL_CTL_MOD);
-	if (s && !s->drop->busy)
-		keeper_run_drop(k, s->drop, r);
+	lock(k);
+	if (d)
+		keeper_run_drop(k, d, r);
 }
 
 static void *

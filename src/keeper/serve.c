@@ -57,6 +57,7 @@ fault(const struct session *s, const char *what, uint16_t number)
 	log_str(&r, "message", message_name(number));
 	log_str(&r, "what", what);
 	log_send(&r);
+	stat_set(STAT_LOG_DROPPED, log_dropped());
 }
 
 /* STEP_READ: it is gone, or there was none. */

@@ -22,7 +22,13 @@
 
 #define EXIT_SOFTWARE 70
 /* No source is read for longer while others wait. */
-#define RECORDS_A_ROUND 32
+#define RECORDS_A_ROUND 256
+/*
+ * After records came, so long nobody is listened to: a busy server's lines gather in the
+ * channels, senders need not wake this process for each, and one write takes many. A
+ * channel holds more than a program says in this time.
+ */
+#define GATHER_MS 5
 /* At the end, what is left in the channels is still written. */
 #define RECORDS_AT_THE_END 4096
 #define SOURCES_MAX	   16384
@@ -49,8 +55,15 @@ struct program {
 	size_t sources_n;
 	uint64_t asked_ms;
 	uint8_t level;
+	bool heard;  /* records came in this round */
+	bool behind; /* and there are more at once */
+	bool ended;
 	struct received received;
 	uint8_t line[LOG_LINE_MAX];
+	/* Lines of this round that are not written yet; not for syslog. */
+	size_t gathered_n;
+	unsigned int gathered_lines;
+	uint8_t gathered[LOG_LINE_MAX];
 };
 
 static struct program *
@@ -90,6 +103,40 @@ ask_for_output(struct program *p, uint64_t now_ms)
 		FD_MONITOR, buf_view(&b), NULL, 0); /* asked again if it is lost */
 }
 
+static void
+put_lines(struct program *p, struct view text, unsigned int lines)
+{
+	if (text.n == 0 || log_out_write(&p->out, text))
+		return;
+	p->out.lost += lines - 1;
+	stat_add(STAT_LOG_DROPPED, lines);
+	notice_soon(p);
+	if (p->out.refused)
+		ask_for_output(p, loop_now_ms(p->loop));
+}
+
+static void
+put_gathered(struct program *p)
+{
+	put_lines(p, (struct view){p->gathered, p->gathered_n}, p->gathered_lines);
+	p->gathered_n = p->gathered_lines = 0;
+}
+
+/* A syslog datagram is one line; what else takes lines takes many in one write. */
+static void
+put_line(struct program *p, struct view line)
+{
+	if (p->out.form == LOG_FORM_SYSLOG) {
+		put_lines(p, line, 1);
+		return;
+	}
+	if (line.n > sizeof(p->gathered) - p->gathered_n)
+		put_gathered(p);
+	memcpy(p->gathered + p->gathered_n, line.p, line.n);
+	p->gathered_n += line.n;
+	p->gathered_lines++;
+}
+
 /* False: the record is malformed. */
 static bool
 write_record(
@@ -102,12 +149,7 @@ write_record(
 		return true;
 	if (log_format(p->out.form, from, ms, m, &line) == LOG_MALFORMED)
 		return false;
-	if (!log_out_write(&p->out, buf_view(&line))) {
-		stat_add(STAT_LOG_DROPPED, 1);
-		notice_soon(p);
-		if (p->out.refused)
-			ask_for_output(p, loop_now_ms(p->loop));
-	}
+	put_line(p, buf_view(&line));
 	return true;
 }
 
@@ -133,6 +175,7 @@ tell_of_lost(struct program *p)
 	log_number(&r, "lines", lost);
 	log_str(&r, "reason", "output was full or gone");
 	write_own(p, &p->self, &r);
+	put_gathered(p);
 	/* Unless this one was lost, too. */
 	if (p->out.lost == lost)
 		p->out.lost = 0;
@@ -221,8 +264,10 @@ read_records(struct log_source *s, unsigned int max)
 			return true;
 		if (err < 0)
 			return false;
+		s->program->heard = true;
 		take_record(s, r);
 	}
+	s->program->behind = true;
 	return true;
 }
 
@@ -274,6 +319,7 @@ take_setup(struct program *p, struct received *r, struct view payload,
 	if (!msg_log_setup_get(ret, payload) || r->nfds != 2)
 		return false;
 	*ret_dir = received_take(r, 0);
+	put_gathered(p);
 	log_out_set(&p->out, received_take(r, 1), ret->syslog != 0);
 	p->level = ret->level;
 	return true;
@@ -308,7 +354,7 @@ finish(struct program *p)
 		tell_of_source(s);
 	}
 	tell_of_lost(p);
-	loop_stop(p->loop);
+	p->ended = true;
 }
 
 static void
@@ -386,6 +432,21 @@ enter_cage(struct program *p, const struct msg_log_setup *setup, int empty_dir)
 }
 
 static int
+serve(struct program *p)
+{
+	while (!p->ended) {
+		p->heard = p->behind = false;
+		int err = loop_once(p->loop, -1);
+		put_gathered(p);
+		if (err < 0)
+			return EXIT_SOFTWARE;
+		if (p->heard && !p->behind && !p->ended)
+			(void)poll(NULL, 0, GATHER_MS);
+	}
+	return 0;
+}
+
+static int
 run(struct program *p)
 {
 	struct msg_log_setup setup;
@@ -393,12 +454,14 @@ run(struct program *p)
 
 	if (stat_open(FD_STAT) < 0 || fd_nonblock(FD_MONITOR) < 0)
 		return EXIT_SOFTWARE;
-	if (!first_setup(p, &setup, &empty_dir) || !enter_cage(p, &setup, empty_dir))
+	bool ok = first_setup(p, &setup, &empty_dir) && enter_cage(p, &setup, empty_dir);
+	put_gathered(p);
+	if (!ok)
 		return EXIT_SOFTWARE;
 	fd_close(&empty_dir);
 	if (loop_add(p->loop, &p->monitor, EPOLLIN) < 0)
 		return EXIT_SOFTWARE;
-	return loop_run(p->loop) < 0 ? EXIT_SOFTWARE : 0;
+	return serve(p);
 }
 
 int

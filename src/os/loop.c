@@ -111,6 +111,12 @@ loop_remove(struct loop *l, struct source *s)
 	if (!s->on)
 		return;
 	(void)control(l, EPOLL_CTL_DEL, s, 0);
+	loop_forget(l, s);
+}
+
+void
+loop_forget(struct loop *l, struct source *s)
+{
 	s->on = false;
 	for (int i = 0; i < l->got_n; i++)
 		if (l->got[i].data.ptr == s)

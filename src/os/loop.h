@@ -38,6 +38,11 @@ void loop_free(struct loop **l);
 [[nodiscard]] int loop_change(struct loop *l, struct source *s, uint32_t events);
 /* Before the descriptor is closed. Nothing if it is not registered. */
 void loop_remove(struct loop *l, struct source *s);
+/*
+ * The same without a system call, for a descriptor that is closed in this very round and of
+ * which no duplicate exists in any process: closing it takes it out of the epoll set.
+ */
+void loop_forget(struct loop *l, struct source *s);
 
 /* Sets or moves the timer; it fires once. -ENOMEM. */
 [[nodiscard]] int loop_timer_set(struct loop *l, struct timer *t, uint64_t at_ms);

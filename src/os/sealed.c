@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -109,6 +111,39 @@ sealed_map(int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n)
 	*ret = map;
 	*ret_n = (size_t)size;
 	return 0;
+}
+
+int
+sealed_view(int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n)
+{
+	uint8_t small[SEALED_SMALL + 1];
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0 || (seals & SEALS) != SEALS)
+		return -EINVAL;
+	ssize_t n = pread(fd, small, sizeof(small), 0);
+	if (n == (ssize_t)sizeof(small))
+		return sealed_map(fd, size_max, ret, ret_n);
+	if (n <= 0)
+		return -EINVAL;
+	if ((uint64_t)n > size_max)
+		return -EFBIG;
+	uint8_t *copy = malloc((size_t)n);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, small, (size_t)n);
+	*ret = copy;
+	*ret_n = (size_t)n;
+	return 0;
+}
+
+void
+sealed_view_done(const uint8_t *p, size_t n)
+{
+	if (p && n <= SEALED_SMALL)
+		free((void *)(uintptr_t)p);
+	else if (p)
+		(void)munmap((void *)(uintptr_t)p, n);
 }
 
 int

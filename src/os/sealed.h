@@ -23,6 +23,14 @@
 [[nodiscard]] int sealed_check(int fd, uint64_t *ret_size);
 /* sealed_check, then mapped read-only; the caller munmaps. n is at least 1. */
 [[nodiscard]] int sealed_map(int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n);
+/*
+ * The same, for reading only: up to SEALED_SMALL octets are copied into memory of our own,
+ * which costs a fifth of mapping a page, touching it and unmapping it, and holds no more.
+ * Undone by sealed_view_done.
+ */
+#define SEALED_SMALL 4096U
+[[nodiscard]] int sealed_view(int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n);
+void sealed_view_done(const uint8_t *p, size_t n);
 
 /*
  * 0 if fd is a regular file, open read-only, that takes RWF_NOWAIT, with offset + length

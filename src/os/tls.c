@@ -110,8 +110,7 @@ bio_ctrl(BIO *b, int cmd, long larg, void *parg)
 BIO_METHOD *
 tls_bio_method(void)
 {
-	BIO_METHOD *m =
-		BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
+	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
 
 	if (!m)
 		return NULL;
@@ -172,8 +171,10 @@ stream_handshake(struct stream *s)
 	SSL *ssl = enter(s);
 	int rc = SSL_do_handshake(ssl);
 	int what = SSL_get_error(ssl, rc);
+	/* In TLS 1.3 the client's word is the last one; only a ticket comes after it. */
+	bool ticket_only = rc == 1 && SSL_version(ssl) >= TLS1_3_VERSION;
 	/* Also after a failure: what is gathered then is the alert that says why. */
-	enum stream_result sent = stream_flush(s);
+	enum stream_result sent = ticket_only ? STREAM_OK : stream_flush(s);
 	ERR_clear_error();
 	if (rc != 1 && what != SSL_ERROR_WANT_READ)
 		return fail(s);
@@ -323,6 +324,26 @@ stream_flush(struct stream *s)
 	return STREAM_OK;
 }
 
+enum stream_result
+stream_send(struct stream *s, const void *p, size_t n)
+{
+	const uint8_t *from = p;
+	ssize_t put = 0;
+	bool at_once = !s->ssl && !s->broken && n > 0 && stream_unsent(s) == 0;
+
+	if (at_once) {
+		put = send(s->fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (put < 0 && errno != EAGAIN && errno != EINTR)
+			return fail(s);
+		if (put < 0)
+			put = 0;
+	}
+	s->want_write = at_once && (size_t)put < n;
+	if ((size_t)put < n && stream_write(s, from + put, n - (size_t)put) != STREAM_OK)
+		return STREAM_ERROR;
+	return s->want_write ? STREAM_AGAIN : stream_flush(s);
+}
+
 size_t
 stream_unsent(const struct stream *s)
 {
@@ -331,8 +352,8 @@ stream_unsent(const struct stream *s)
 
 /* ---- the end ---------------------------------------------------------------------- */
 
-static void
-say_goodbye(struct stream *s)
+void
+stream_goodbye(struct stream *s)
 {
 	if (!s->ssl || s->broken || s->handshaking)
 		return;
@@ -347,7 +368,7 @@ stream_shutdown(struct stream *s)
 {
 	if (s->broken)
 		return STREAM_ERROR;
-	say_goodbye(s);
+	stream_goodbye(s);
 	enum stream_result sent = stream_flush(s);
 	if (sent != STREAM_OK)
 		return sent;
@@ -361,7 +382,7 @@ stream_done(struct stream *s)
 {
 	bool whole = !s->broken;
 
-	say_goodbye(s);
+	stream_goodbye(s);
 	if (whole && s->fd >= 0)
 		(void)stream_flush(s);
 	out_release(s);

@@ -53,8 +53,9 @@ void stream_done(struct stream *s);
 /* Server side. From now on all octets are TLS; the handshake goes on in stream_handshake. */
 [[nodiscard]] enum stream_result stream_start_tls(struct stream *s, struct tls_context *c);
 /*
- * OK: TLS stands and all that the handshake said is sent. ERROR: the alert was sent if that
- * did not wait.
+ * OK: TLS stands; all that the client waits for is sent, a ticket of TLS 1.3 may still be
+ * gathered, so that it leaves with what is written next (or with stream_flush). ERROR: the
+ * alert was sent if that did not wait.
  */
 [[nodiscard]] enum stream_result stream_handshake(struct stream *s);
 /* After OK: whether the handshake was a resumption, and "TLSv1.3" or the like (static). */
@@ -81,8 +82,15 @@ uint8_t *stream_reserve(struct stream *s, size_t n);
 void stream_commit(struct stream *s, size_t n);
 /* Sends. OK: all gone and the buffer released. AGAIN: want_write is set. */
 [[nodiscard]] enum stream_result stream_flush(struct stream *s);
+/*
+ * stream_write and stream_flush in one: what goes at once on a plain stream is never
+ * copied. Any result but OK says the same as there; all n octets were taken unless ERROR.
+ */
+[[nodiscard]] enum stream_result stream_send(struct stream *s, const void *p, size_t n);
 /* Octets gathered and not yet sent. */
 size_t stream_unsent(const struct stream *s);
+/* close_notify into the gather buffer (TLS), so that it leaves with the last octets. */
+void stream_goodbye(struct stream *s);
 /* Flushes, then close_notify, then shutdown of the sending side. Call again after AGAIN. */
 [[nodiscard]] enum stream_result stream_shutdown(struct stream *s);
 

@@ -105,9 +105,11 @@ settle(SSL_CTX *ctx, const uint8_t *ticket_keys)
 	char groups[] = "X25519:P-256:P-384";
 
 	SSL_CTX_set_security_level(ctx, 2);
+	/* Cleanse: what clients send are names and passwords. */
 	(void)SSL_CTX_set_options(ctx,
 		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-			SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+			SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_CIPHER_SERVER_PREFERENCE |
+			SSL_OP_PRIORITIZE_CHACHA);
 	(void)SSL_CTX_set_mode(ctx,
 		SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			SSL_MODE_AUTO_RETRY);

@@ -1,4 +1,4 @@
-#include "conf/conf.h"
+#include "conf/conf_table.h"
 
 #include <stdlib.h>
 #include <string.h>

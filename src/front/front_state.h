@@ -1,0 +1,117 @@
+/*
+ * front_state.h: the state of a front process.
+ */
+#ifndef FRONT_FRONT_STATE_H
+#define FRONT_FRONT_STATE_H
+
+#include "front/peers.h"
+#include "front/session.h"
+#include "ipc/channel.h"
+#include "ipc/message.h"
+#include "os/loop.h"
+#include "os/tls.h"
+#include "pop3/dot.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+struct transfer;
+
+#define FRONT_LISTENERS_MAX 64U
+#define FRONT_SESSIONS_MAX  1000000U
+#define FRONT_READ_MAX	    16384U /* octets that one read of a socket takes at most */
+#define FRONT_IN_OCTETS	    (FRONT_READ_MAX + SESSION_INPUT_MAX)
+#define FRONT_BLOCK_OCTETS  65536U /* of a message at a time */
+/* From here on the output is sent before more is written. */
+#define FRONT_FLUSH_OCTETS 49152U
+#define FRONT_REPLY_OCTETS 65536U /* what a session may fill of the output */
+#define FRONT_OUT_OCTETS   (FRONT_FLUSH_OCTETS + DOT_ENCODE_MAX(FRONT_BLOCK_OCTETS) + 1024U)
+/* After so much, a connection lets the others have their turn. */
+#define FRONT_QUANTUM_OCTETS 262144U
+#define FRONT_QUANTUM_STEPS  512U
+#define FRONT_CHECK_ROWS     50000U
+#define FRONT_ADDRESS_OCTETS 16U
+
+#define CONTAINER_OF(p, type, member)                                                    \
+	((type *)(void *)((char *)(p)-offsetof(type, member)))
+
+/* One version of the options; counted, a session keeps the one that it began with. */
+struct front_options {
+	uint32_t refs;
+	struct session_options session;
+	uint32_t connections_per_address;
+	bool mark_seen;
+};
+
+struct listener {
+	struct source source;
+	struct front *front;
+	uint32_t number;
+	bool implicit_tls;
+	uint8_t plaintext; /* as in message FRONT_LISTENER */
+	uint32_t burst;	   /* connections that are accepted at once */
+	uint64_t ready_ms; /* when some came last */
+};
+
+/* A channel of which there is one: monitor or auth. fd -1: there is none. */
+struct link {
+	struct source source;
+	struct front *front;
+};
+
+struct front {
+	struct loop *loop;
+	struct link monitor;
+	struct link auth;
+
+	bool is_set_up;
+	bool has_auth; /* a channel to it has come: from then on connections are served */
+	uint64_t incarnation;
+	uint32_t index;
+	uint32_t uid;
+	int empty_dir;
+	char hostname[256];
+	char implementation[129];
+	struct front_options *options; /* NULL until they came */
+	struct tls_context *tls;       /* NULL: none */
+	struct peers peers;
+
+	struct listener *listeners[FRONT_LISTENERS_MAX];
+	size_t listeners_n;
+	struct timer pause; /* no descriptors: no accepting until it fires */
+	bool is_full;	    /* every place here is taken */
+	bool told_full;	    /* what the monitor knows of it */
+	bool all_full;	    /* every front is: refuse with an answer */
+	bool is_draining;
+	bool is_spent; /* the one session of this front has begun */
+	struct timer drain;
+	bool drain_is_over;
+	bool has_ended;
+	int status; /* of the process, once it has ended */
+
+	/* Connections by place; a session number is its place and a count (conn.h). */
+	struct conn **conns;
+	uint32_t *vacant; /* places, a stack */
+	uint32_t vacant_n;
+	uint32_t sessions_max;
+	uint32_t conns_n;
+	uint64_t sessions_begun;
+
+	/* Descriptors of slices: how many there may be, are, and who used theirs last.
+	 */
+	uint32_t ahead_max, ahead_n;
+	struct transfer *ahead_oldest, *ahead_newest;
+
+	const struct dot_kernel *dot;
+	/* What a connection works with while it has its turn; nothing stays in them. */
+	struct received rx;
+	uint8_t msg[MESSAGE_OCTETS_MAX];
+	uint8_t scratch[SESSION_SCRATCH];
+	uint8_t in[FRONT_IN_OCTETS];
+	uint8_t block[FRONT_BLOCK_OCTETS];
+	uint8_t out[FRONT_OUT_OCTETS];
+};
+
+#endif
