@@ -1,0 +1,113 @@
+"""20 kills of the monitor under load: all end within two seconds, nothing stays behind, and
+a new one serves the same mail."""
+import os
+import pathlib
+import signal
+import socket
+import time
+
+import pytest
+
+from kill_load import KillHouse, Pop, seeded, until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
+KILLS = 20
+END_S = 2
+
+
+def runs(pid, started):
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return False
+    return fields[0] not in "ZX" and fields[19] == started
+
+
+def family(h):
+    """pid: when it was started, of all processes; a pid alone may be another's by then."""
+    out = {}
+    for pid in [h.p.pid, *h.children()]:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        out[pid] = stat.rsplit(")", 1)[1].split()[19]
+    return out
+
+
+def port_is_free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+            s.listen()
+        except OSError:
+            return False
+    return True
+
+
+def kill_monitor(h):
+    """Its processes and their programs, all dead in time."""
+    names = h.children()
+    all_ = family(h)
+    start = time.monotonic()
+    os.kill(h.p.pid, signal.SIGKILL)
+    h.p.wait()
+    until(lambda: not any(runs(p, t) for p, t in all_.items()), END_S,
+          f"ended within {END_S} s: {[n for p, n in names.items() if runs(p, all_[p])]}")
+    assert port_is_free(h.port)
+    # Who held the other end of its output has closed it.
+    h.reader.join(max(0.1, END_S - (time.monotonic() - start)))
+    assert not h.reader.is_alive(), "somebody still holds its stderr"
+    return names.values()
+
+
+def test_kills(house_dir):
+    rng = seeded("monitor")
+    h = KillHouse(house_dir("kill-monitor"), rng)
+    for _ in range(KILLS):
+        with h:
+            h.begin()
+            try:
+                h.stop.wait(rng.uniform(0, 0.8))
+                # The clients are to end with this session, not to wait for a server.
+                h.is_gone = True
+                h.stop.set()
+                names = set(kill_monitor(h))
+            finally:
+                h.stop.set()
+                h.join(server_is_gone=True)
+            assert {"restante-front", "restante-auth", "restante-log"} <= names
+            h.check_lines()
+        with h:  # the same port, the same mail, no lock
+            for box in h.boxes:
+                assert box.session(everything=True), h.log()
+    seen = sum(b.seen["cut"] for b in h.boxes)
+    assert seen > 10, [b.seen for b in h.boxes]
+
+
+def test_one_that_waits_at_every_place(house_dir):
+    """Connections that greeted, that asked for a login, that hold the lock, that are in the
+    middle of a message, and a keeper that waits for a lock: none keeps a process alive."""
+    rng = seeded("monitor places")
+    with KillHouse(house_dir("kill-places"), rng) as h:
+        for box in h.boxes:
+            while not any(len(m) > 300000 for m in box.known.values()):
+                box.deliver()
+        greeted = Pop(h.port)
+        greeted.line()
+        halfway = h.boxes[0].log_in()
+        for n in range(1, len(h.boxes[0].known) + 1):
+            halfway.send(f"RETR {n}")
+        assert halfway.line().startswith(b"+OK")
+        holder = h.boxes[1].log_in()
+        holder.ok("DELE 1")
+        waiter = Pop(h.port)
+        waiter.line()
+        waiter.ok(f"USER {h.boxes[1].name}")
+        waiter.send("PASS secret")
+        assert {"restante-keeper"} <= set(kill_monitor(h))
+        for pop in (greeted, halfway, holder, waiter):
+            pop.close()
+        for box in h.boxes:
+            assert len(box.check()) == len(box.known)
+    with h:
+        for box in h.boxes:
+            assert box.session(everything=True), h.log()
