@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHECK(cond) ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
+#define CHECK(cond)   ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
 #define UNREACHABLE() check_failed(__FILE__, __LINE__, "unreachable")
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

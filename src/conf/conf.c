@@ -1,7 +1,7 @@
-#include "conf/conf_table.h"
 #include "base/ascii.h"
 #include "base/check.h"
 #include "conf/conf_reader.h"
+#include "conf/conf_table.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -18,22 +18,24 @@
 /* Fixed descriptors of every program that the monitor starts. */
 enum channel_fd {
 	FD_MONITOR = 3, /* SEQPACKET to the monitor */
-	FD_LOG = 4,     /* SEQPACKET to restante-log, write only */
-	FD_STAT = 5,    /* memfd with this process's counters (stat/stat.h) */
+	FD_LOG = 4,	/* SEQPACKET to restante-log, write only */
+	FD_STAT = 5,	/* memfd with this process's counters (stat/stat.h) */
 };
 
 struct received {
 	uint8_t octets[MESSAGE_OCTETS_MAX];
-	struct view message; /* within octets */
+	struct view message;	  /* within octets */
 	int fds[MESSAGE_FDS_MAX]; /* owned by the caller; -1 where taken */
 	size_t nfds;
-	bool truncated; /* MSG_CTRUNC or MSG_TRUNC: something was lost, descriptors are closed */
+	bool truncated; /* MSG_CTRUNC or MSG_TRUNC: something was lost, descriptors are
+			   closed */
 };
 
 /* A connected pair, close-on-exec, non-blocking. */
 [[nodiscard]] int channel_pair(int ret[2]);
 
-/* Sends one message with nfds descriptors, which stay the caller's. -ETOOMANYREFS: retry later. */
+/* Sends one message with nfds descriptors, which stay the caller's. -ETOOMANYREFS: retry
+ * later. */
 [[nodiscard]] int channel_send(int fd, struct view message, const int *fds, size_t nfds);
 
 /*

@@ -31,15 +31,15 @@ put_bytes(struct buf *b, struct view v, size_t max)
 	buf_put_view(b, v);
 }
 
-#define PUT_U8(name)         buf_put_u8(out, m->name);
-#define PUT_U16(name)        buf_put_u16(out, m->name);
-#define PUT_U32(name)        buf_put_u32(out, m->name);
-#define PUT_U64(name)        buf_put_u64(out, m->name);
+#define PUT_U8(name)	     buf_put_u8(out, m->name);
+#define PUT_U16(name)	     buf_put_u16(out, m->name);
+#define PUT_U32(name)	     buf_put_u32(out, m->name);
+#define PUT_U64(name)	     buf_put_u64(out, m->name);
 #define PUT_BYTES(name, max) put_bytes(out, m->name, max);
-#define GET_U8(name)         got.name = cursor_u8(&c);
-#define GET_U16(name)        got.name = cursor_u16(&c);
-#define GET_U32(name)        got.name = cursor_u32(&c);
-#define GET_U64(name)        got.name = cursor_u64(&c);
+#define GET_U8(name)	     got.name = cursor_u8(&c);
+#define GET_U16(name)	     got.name = cursor_u16(&c);
+#define GET_U32(name)	     got.name = cursor_u32(&c);
+#define GET_U64(name)	     got.name = cursor_u64(&c);
 #define GET_BYTES(name, max) got.name = take_bytes(&c, max);
 
 #define MESSAGE(NAME, name, number, fds, FIELDS)                                         \
@@ -66,8 +66,9 @@ const char *
 message_name(uint16_t number)
 {
 	switch (number) {
-#define MESSAGE(NAME, name, number, fds, FIELDS) \
-	case number: return #NAME;
+#define MESSAGE(NAME, name, number, fds, FIELDS)                                         \
+	case number:                                                                     \
+		return #NAME;
 #include "ipc/messages.def"
 #undef MESSAGE
 	default: return "?";
@@ -78,8 +79,9 @@ size_t
 message_fds_max(uint16_t number)
 {
 	switch (number) {
-#define MESSAGE(NAME, name, number, fds, FIELDS) \
-	case number: return fds;
+#define MESSAGE(NAME, name, number, fds, FIELDS)                                         \
+	case number:                                                                     \
+		return fds;
 #include "ipc/messages.def"
 #undef MESSAGE
 	default: return 0;

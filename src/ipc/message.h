@@ -25,10 +25,10 @@
 /* The most descriptors in one message (a row of messages.def may say less). */
 #define MESSAGE_FDS_MAX 64
 
-#define FIELD_U8(name)         uint8_t name;
-#define FIELD_U16(name)        uint16_t name;
-#define FIELD_U32(name)        uint32_t name;
-#define FIELD_U64(name)        uint64_t name;
+#define FIELD_U8(name)	       uint8_t name;
+#define FIELD_U16(name)	       uint16_t name;
+#define FIELD_U32(name)	       uint32_t name;
+#define FIELD_U64(name)	       uint64_t name;
 #define FIELD_BYTES(name, max) struct view name;
 #define MESSAGE(NAME, name, number, fds, FIELDS)                                         \
 	struct msg_##name {                                                              \

@@ -16,8 +16,8 @@ slice_get(struct slice *s, struct cursor *c)
 {
 	if (c->bad || c->n == 0)
 		return false;
-	struct slice got = {.msgno = cursor_u32(c), .kind = cursor_u8(c),
-		.as_is = cursor_u8(c)};
+	struct slice got = {
+		.msgno = cursor_u32(c), .kind = cursor_u8(c), .as_is = cursor_u8(c)};
 	got.offset = cursor_u64(c);
 	got.length = cursor_u64(c);
 	got.wire = cursor_u64(c);

@@ -19,10 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SNAPSHOT_MAGIC        UINT64_C(0x31304e5354534552) /* "RESTSN01" */
+#define SNAPSHOT_MAGIC	      UINT64_C(0x31304e5354534552) /* "RESTSN01" */
 #define SNAPSHOT_VERSION      1
-#define SNAPSHOT_HEADER       32
-#define SNAPSHOT_ROW          16
+#define SNAPSHOT_HEADER	      32
+#define SNAPSHOT_ROW	      16
 #define SNAPSHOT_MESSAGES_MAX 4000000U
 #define SNAPSHOT_UIDL_MAX     255 /* 70 by RFC 1939 s.7; imported ones may be longer */
 
@@ -44,10 +44,12 @@ struct snapshot {
  */
 [[nodiscard]] bool snapshot_check(struct view map, struct snapshot *ret);
 
-/* The same in steps, for a front that has others to serve: begin, then rows until it ends. */
+/* The same in steps, for a front that has others to serve: begin, then rows until it
+ * ends. */
 struct snapshot_checking {
-	struct snapshot snapshot; /* as the header says; of use only after SNAPSHOT_SOUND */
-	uint32_t next;            /* the row to look at */
+	struct snapshot
+		snapshot; /* as the header says; of use only after SNAPSHOT_SOUND */
+	uint32_t next;	  /* the row to look at */
 	uint64_t total;
 };
 enum snapshot_step {
@@ -58,7 +60,8 @@ enum snapshot_step {
 /* The header; false where it alone is wrong. */
 [[nodiscard]] bool snapshot_check_begin(struct view map, struct snapshot_checking *ret);
 /* Looks at up to `rows` rows more. */
-[[nodiscard]] enum snapshot_step snapshot_check_rows(struct snapshot_checking *c, uint32_t rows);
+[[nodiscard]] enum snapshot_step snapshot_check_rows(
+	struct snapshot_checking *c, uint32_t rows);
 
 /* idx counts from 0: msgno - 1. CHECKs that it is below count. */
 uint64_t snapshot_wire(const struct snapshot *s, uint32_t idx);

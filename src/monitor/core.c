@@ -1,5 +1,5 @@
-#include "monitor/core_parts.h"
 #include "base/check.h"
+#include "monitor/core_parts.h"
 
 #include <string.h>
 

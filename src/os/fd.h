@@ -14,14 +14,15 @@
 
 /* Closes *fd if it is one and sets it to -1; errno is kept. */
 void fd_close(int *fd);
-#define AUTO_FD   __attribute__((cleanup(fd_close))) int
+#define AUTO_FD __attribute__((cleanup(fd_close))) int
 /* Gives the descriptor away: returns it and leaves -1. */
 int fd_take(int *fd);
 
 void free_ptr(void *pp);
 #define AUTO_FREE __attribute__((cleanup(free_ptr)))
 
-/* All n octets at the offset, over short reads and writes and EINTR. -EIO at an early end of file. */
+/* All n octets at the offset, over short reads and writes and EINTR. -EIO at an early end
+ * of file. */
 [[nodiscard]] int fd_pread_all(int fd, void *p, size_t n, uint64_t offset);
 [[nodiscard]] int fd_pwrite_all(int fd, const void *p, size_t n, uint64_t offset);
 [[nodiscard]] int fd_write_all(int fd, const void *p, size_t n);

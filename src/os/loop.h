@@ -39,8 +39,8 @@ void loop_free(struct loop **l);
 /* Before the descriptor is closed. Nothing if it is not registered. */
 void loop_remove(struct loop *l, struct source *s);
 /*
- * The same without a system call, for a descriptor that is closed in this very round and of
- * which no duplicate exists in any process: closing it takes it out of the epoll set.
+ * The same without a system call, for a descriptor that is closed in this very round and
+ * of which no duplicate exists in any process: closing it takes it out of the epoll set.
  */
 void loop_forget(struct loop *l, struct source *s);
 

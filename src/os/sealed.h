@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A memfd with these octets and the seals SEAL, SHRINK, GROW, WRITE. Descriptor or -errno. */
+/* A memfd with these octets and the seals SEAL, SHRINK, GROW, WRITE. Descriptor or
+ * -errno. */
 [[nodiscard]] int sealed_new(const char *name, struct view octets);
 /*
  * In steps: create with its final size n > 0 and map it for writing; then unmap and seal.
@@ -19,17 +20,20 @@
 [[nodiscard]] int sealed_begin(const char *name, size_t n, uint8_t **ret_map);
 [[nodiscard]] int sealed_finish(int fd, uint8_t *map, size_t n);
 
-/* 0 and the size if fd is a memfd with all four seals; -EINVAL for anything else. Never blocks. */
+/* 0 and the size if fd is a memfd with all four seals; -EINVAL for anything else. Never
+ * blocks. */
 [[nodiscard]] int sealed_check(int fd, uint64_t *ret_size);
 /* sealed_check, then mapped read-only; the caller munmaps. n is at least 1. */
-[[nodiscard]] int sealed_map(int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n);
+[[nodiscard]] int sealed_map(
+	int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n);
 /*
- * The same, for reading only: up to SEALED_SMALL octets are copied into memory of our own,
- * which costs a fifth of mapping a page, touching it and unmapping it, and holds no more.
- * Undone by sealed_view_done.
+ * The same, for reading only: up to SEALED_SMALL octets are copied into memory of our
+ * own, which costs a fifth of mapping a page, touching it and unmapping it, and holds no
+ * more. Undone by sealed_view_done.
  */
 #define SEALED_SMALL 4096U
-[[nodiscard]] int sealed_view(int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n);
+[[nodiscard]] int sealed_view(
+	int fd, uint64_t size_max, const uint8_t **ret, size_t *ret_n);
 void sealed_view_done(const uint8_t *p, size_t n);
 
 /*

@@ -1,5 +1,6 @@
 /*
- * tls.h: TLS over a non-blocking socket, OpenSSL 3, and plain sockets behind the same calls.
+ * tls.h: TLS over a non-blocking socket, OpenSSL 3, and plain sockets behind the same
+ * calls.
  *
  * Output is gathered: stream_write encrypts into one buffer and stream_flush sends it, so
  * that one reply is one record and one write, and about 64 KiB of a message are one send.
@@ -24,19 +25,20 @@ struct tls_context *tls_context_new(struct view cert_pem, struct view key_pem,
 	const uint8_t *ticket_keys, char *why, size_t why_n);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context **c);
-/* All that OpenSSL would load late (a whole handshake with itself), before the cage is shut. */
+/* All that OpenSSL would load late (a whole handshake with itself), before the cage is
+ * shut. */
 [[nodiscard]] int tls_warm_up(void);
 
 /* A connection: plain until stream_start_tls. */
 struct stream {
 	int fd;
-	void *ssl;     /* SSL *, or NULL */
-	uint8_t *out;  /* gathered, not yet sent; NULL when empty */
+	void *ssl;    /* SSL *, or NULL */
+	uint8_t *out; /* gathered, not yet sent; NULL when empty */
 	size_t out_n, out_sent, out_cap;
 	bool handshaking;
 	bool want_write; /* the last call stopped because the socket was full */
-	bool dry;        /* the last read took all that had come */
-	bool broken;     /* no close_notify any more */
+	bool dry;	 /* the last read took all that had come */
+	bool broken;	 /* no close_notify any more */
 	struct tls_context *context; /* counted; NULL while plain */
 };
 
@@ -48,24 +50,30 @@ enum stream_result {
 };
 
 void stream_init(struct stream *s, int fd);
-/* Frees; closes the descriptor. Sends what is gathered if that does not wait, then close_notify. */
+/* Frees; closes the descriptor. Sends what is gathered if that does not wait, then
+ * close_notify. */
 void stream_done(struct stream *s);
-/* Server side. From now on all octets are TLS; the handshake goes on in stream_handshake. */
-[[nodiscard]] enum stream_result stream_start_tls(struct stream *s, struct tls_context *c);
+/* Server side. From now on all octets are TLS; the handshake goes on in stream_handshake.
+ */
+[[nodiscard]] enum stream_result stream_start_tls(
+	struct stream *s, struct tls_context *c);
 /*
  * OK: TLS stands; all that the client waits for is sent, a ticket of TLS 1.3 may still be
- * gathered, so that it leaves with what is written next (or with stream_flush). ERROR: the
- * alert was sent if that did not wait.
+ * gathered, so that it leaves with what is written next (or with stream_flush). ERROR:
+ * the alert was sent if that did not wait.
  */
 [[nodiscard]] enum stream_result stream_handshake(struct stream *s);
-/* After OK: whether the handshake was a resumption, and "TLSv1.3" or the like (static). */
+/* After OK: whether the handshake was a resumption, and "TLSv1.3" or the like (static).
+ */
 bool stream_resumed(const struct stream *s);
 const char *stream_version(const struct stream *s);
 /* Up to n octets. STREAM_OK with *ret_n > 0, or AGAIN, END, ERROR. */
-[[nodiscard]] enum stream_result stream_read(struct stream *s, void *p, size_t n, size_t *ret_n);
+[[nodiscard]] enum stream_result stream_read(
+	struct stream *s, void *p, size_t n, size_t *ret_n);
 /*
- * Octets taken from the socket but not yet read: poll says nothing about them, so stream_read
- * must be called again without waiting. Never true after stream_read said AGAIN.
+ * Octets taken from the socket but not yet read: poll says nothing about them, so
+ * stream_read must be called again without waiting. Never true after stream_read said
+ * AGAIN.
  */
 bool stream_has_pending(const struct stream *s);
 /*
@@ -75,8 +83,8 @@ bool stream_has_pending(const struct stream *s);
 [[nodiscard]] enum stream_result stream_write(struct stream *s, const void *p, size_t n);
 /*
  * Plain streams only, to save a copy: room for n octets at the end of the gather buffer;
- * stream_commit says how many of them were written. NULL where the stream is TLS (or there
- * is no memory): then stream_write. Lives until the next call.
+ * stream_commit says how many of them were written. NULL where the stream is TLS (or
+ * there is no memory): then stream_write. Lives until the next call.
  */
 uint8_t *stream_reserve(struct stream *s, size_t n);
 void stream_commit(struct stream *s, size_t n);
@@ -91,7 +99,8 @@ void stream_commit(struct stream *s, size_t n);
 size_t stream_unsent(const struct stream *s);
 /* close_notify into the gather buffer (TLS), so that it leaves with the last octets. */
 void stream_goodbye(struct stream *s);
-/* Flushes, then close_notify, then shutdown of the sending side. Call again after AGAIN. */
+/* Flushes, then close_notify, then shutdown of the sending side. Call again after AGAIN.
+ */
 [[nodiscard]] enum stream_result stream_shutdown(struct stream *s);
 
 #endif

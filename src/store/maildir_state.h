@@ -63,7 +63,7 @@ struct maildir_table {
 	uint32_t *by_key;		  /* open addressing: row + 1 */
 	uint32_t by_key_mask;
 	struct maildir_dir_id ids[MAILDIR_DIRS]; /* as the names were read */
-	bool racy; /* they were too young to be told apart from a later change */
+	bool racy;	/* they were too young to be told apart from a later change */
 	uint32_t moved; /* names that were gone again before their files were looked at */
 	struct maildir_dir_id
 		found[MAILDIR_DIRS]; /* as the places of rows were last read */

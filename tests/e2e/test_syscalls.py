@@ -118,7 +118,8 @@ def calls_a_session(o, tmp_path, session):
     return total, "\n".join(told)
 
 
-@pytest.mark.parametrize("session,most", [(login, LOGIN_MAX), (poll, POLL_MAX), (retrieve, RETR_MAX)],
+@pytest.mark.parametrize("session,most",
+                         [(login, LOGIN_MAX), (poll, POLL_MAX), (retrieve, RETR_MAX)],
                          ids=["login", "poll", "retr"])
 def test_system_calls_of_a_session(warm, tmp_path, session, most):
     got, told = calls_a_session(warm, tmp_path, session)

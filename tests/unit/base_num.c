@@ -11,10 +11,18 @@ decimal_takes_digits_only(void **state)
 		bool ok;
 		uint64_t value;
 	} rows[] = {
-		{"0", true, 0}, {"007", true, 7}, {"4294967295", true, 4294967295U},
-		{"18446744073709551615", true, UINT64_MAX}, {"18446744073709551616", false, 0},
-		{"", false, 0}, {"+1", false, 0}, {"-1", false, 0}, {" 1", false, 0},
-		{"1 ", false, 0}, {"1x", false, 0}, {"0x1", false, 0},
+		{"0", true, 0},
+		{"007", true, 7},
+		{"4294967295", true, 4294967295U},
+		{"18446744073709551615", true, UINT64_MAX},
+		{"18446744073709551616", false, 0},
+		{"", false, 0},
+		{"+1", false, 0},
+		{"-1", false, 0},
+		{" 1", false, 0},
+		{"1 ", false, 0},
+		{"1x", false, 0},
+		{"0x1", false, 0},
 		{"99999999999999999999999999", false, 0},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -22,7 +30,8 @@ decimal_takes_digits_only(void **state)
 		while (rows[i].text[n])
 			n++;
 		uint64_t got = 42;
-		bool ok = num_decimal((struct view){(const uint8_t *)rows[i].text, n}, UINT64_MAX, &got);
+		bool ok = num_decimal((struct view){(const uint8_t *)rows[i].text, n},
+			UINT64_MAX, &got);
 		assert_int_equal(ok, rows[i].ok);
 		assert_int_equal(got, rows[i].ok ? rows[i].value : 42);
 	}

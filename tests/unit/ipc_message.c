@@ -8,8 +8,12 @@ login_comes_back_as_it_went(void **state)
 	(void)state;
 	uint8_t storage[MESSAGE_OCTETS_MAX];
 	struct buf out = buf_over(storage, sizeof(storage));
-	struct msg_login in = {.session = 0x1122334455667788, .mechanism = 2, .tls = 1,
-		.address = VIEW("0123456789abcdef"), .port = 995, .name = VIEW("u"),
+	struct msg_login in = {.session = 0x1122334455667788,
+		.mechanism = 2,
+		.tls = 1,
+		.address = VIEW("0123456789abcdef"),
+		.port = 995,
+		.name = VIEW("u"),
 		.response = VIEW("\0u\0p")};
 	struct msg_login got;
 	struct view payload;

@@ -67,7 +67,8 @@ probe_close(struct probe *p)
 
 static void poke(const struct probe *p);
 
-/* Forgotten within a round, closed at once: not called, and its number can be used again. */
+/* Forgotten within a round, closed at once: not called, and its number can be used again.
+ */
 static void
 forgotten_is_gone(void **state)
 {
