@@ -1,7 +1,7 @@
 /*
- * load.c: a load of POP3 sessions, for bench/serve. Several threads, each with one blocking
- * connection at a time; every answer is read and checked, so that a server that cheats or
- * errs makes the run fail.
+ * load.c: a load of POP3 sessions, for bench/serve. Several threads, each with one
+ * blocking connection at a time; every answer is read and checked, so that a server that
+ * cheats or errs makes the run fail.
  *
  *     load ADDRESS PORT plain|tls MODE SESSIONS THREADS USERS PASSWORD
  *
@@ -9,8 +9,9 @@
  *       poll   CAPA USER PASS STAT UIDL QUIT
  *       retr   USER PASS STAT, RETR of all messages pipelined, QUIT
  *       dele   as retr, with DELE of all
- * Users are u0000 to u(USERS-1), a user for each session in turn. Prints one line: sessions,
- * messages, octets of messages, wall milliseconds.
+ * Users are u0000 to u(USERS-1), dealt out to the threads, each of which takes its own in
+ * turn: one maildrop never has two sessions at once, however threads are delayed. Prints
+ * one line: sessions, messages, octets of messages, wall milliseconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,9 +36,9 @@ struct load {
 	struct sockaddr_in to;
 	SSL_CTX *tls; /* NULL: plain */
 	enum mode mode;
-	unsigned sessions, users;
+	unsigned sessions, users, threads;
 	const char *password;
-	atomic_uint next;
+	atomic_uint next, workers;
 	atomic_ullong messages, octets;
 };
 
@@ -223,7 +224,7 @@ dialogue(struct load *l, struct client *c, unsigned user)
 }
 
 static void
-session(struct load *l, struct client *c, unsigned number)
+session(struct load *l, struct client *c, unsigned user)
 {
 	int one = 1;
 
@@ -237,7 +238,7 @@ session(struct load *l, struct client *c, unsigned number)
 		if (!c->ssl || SSL_set_fd(c->ssl, c->fd) != 1 || SSL_connect(c->ssl) != 1)
 			fail("TLS: %s", ERR_reason_error_string(ERR_get_error()));
 	}
-	dialogue(l, c, number % l->users);
+	dialogue(l, c, user);
 	if (c->ssl) {
 		SSL_free(c->ssl);
 		c->ssl = NULL;
@@ -250,14 +251,15 @@ worker(void *arg)
 {
 	struct load *l = arg;
 	struct client *c = calloc(1, sizeof(*c));
+	unsigned mine = atomic_fetch_add(&l->workers, 1), user = mine;
 
 	if (!c)
 		fail("no memory");
-	for (;;) {
-		unsigned number = atomic_fetch_add(&l->next, 1);
-		if (number >= l->sessions)
-			break;
-		session(l, c, number);
+	while (atomic_fetch_add(&l->next, 1) < l->sessions) {
+		session(l, c, user);
+		user += l->threads;
+		if (user >= l->users)
+			user = mine;
 	}
 	free(c);
 	return NULL;
@@ -282,7 +284,8 @@ main(int argc, char **argv)
 	pthread_t threads[64];
 
 	if (argc != 9)
-		fail("usage: load ADDRESS PORT plain|tls MODE SESSIONS THREADS USERS PASSWORD");
+		fail("usage: load ADDRESS PORT plain|tls MODE SESSIONS THREADS USERS "
+		     "PASSWORD");
 	l.to = (struct sockaddr_in){.sin_family = AF_INET,
 		.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10))};
 	if (inet_pton(AF_INET, argv[1], &l.to.sin_addr) != 1)
@@ -293,7 +296,7 @@ main(int argc, char **argv)
 	}
 	l.mode = mode_of(argv[4]);
 	l.sessions = (unsigned)strtoul(argv[5], NULL, 10);
-	unsigned n = (unsigned)strtoul(argv[6], NULL, 10);
+	unsigned n = l.threads = (unsigned)strtoul(argv[6], NULL, 10);
 	l.users = (unsigned)strtoul(argv[7], NULL, 10);
 	l.password = argv[8];
 	if (n < 1 || n > 64 || l.users < n)
@@ -305,7 +308,8 @@ main(int argc, char **argv)
 	for (unsigned i = 0; i < n; i++)
 		(void)pthread_join(threads[i], NULL);
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
-	long long ms = (to.tv_sec - from.tv_sec) * 1000LL + (to.tv_nsec - from.tv_nsec) / 1000000;
+	long long ms = (to.tv_sec - from.tv_sec) * 1000LL +
+		(to.tv_nsec - from.tv_nsec) / 1000000;
 	(void)printf("sessions=%u messages=%llu octets=%llu wall_ms=%lld\n", l.sessions,
 		(unsigned long long)l.messages, (unsigned long long)l.octets, ms);
 	return 0;
