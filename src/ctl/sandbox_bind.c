@@ -1,4 +1,5 @@
 #include "ctl/sandbox_office.h"
+#include "os/address.h"
 #include "os/clock.h"
 #include "os/fd.h"
 
@@ -15,34 +16,12 @@
 #define BIND_MS	 3000
 #define AGAIN_MS 20
 
-union socket_address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
-
-static socklen_t
-socket_address_of(const struct conf_address *a, union socket_address *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	if (a->v4) {
-		ret->v4.sin_family = AF_INET;
-		ret->v4.sin_port = htons(a->port);
-		memcpy(&ret->v4.sin_addr, a->ip + 12, 4);
-		return sizeof(ret->v4);
-	}
-	ret->v6.sin6_family = AF_INET6;
-	ret->v6.sin6_port = htons(a->port);
-	memcpy(&ret->v6.sin6_addr, a->ip, 16);
-	return sizeof(ret->v6);
-}
-
 /* A listening socket or -errno. */
 static int
 listen_at(const struct conf_address *a, uint64_t deadline_ms)
 {
 	union socket_address sa;
-	socklen_t n = socket_address_of(a, &sa);
+	socklen_t n = address_to_kernel(a->ip, a->v4, a->port, &sa);
 	int yes = 1, no = 0, rc;
 	AUTO_FD fd =
 		socket(sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -2,16 +2,15 @@
 #include "front/conn.h"
 
 #include "base/check.h"
+#include "os/address.h"
 #include "os/fd.h"
 #include "stat/stat.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #define ACCEPTS_A_ROUND 64  /* others come between two such rounds of a storm */
 #define BURST_MS	50U /* a round of the loop in a storm takes less */
@@ -122,31 +121,13 @@ refuse(const struct listener *l, int fd, struct view why)
 }
 
 static void
-address_of(const struct sockaddr_storage *ss, uint8_t address[FRONT_ADDRESS_OCTETS],
-	uint16_t *ret_port)
-{
-	memset(address, 0, FRONT_ADDRESS_OCTETS);
-	if (ss->ss_family == AF_INET6) {
-		struct sockaddr_in6 in6;
-		memcpy(&in6, ss, sizeof(in6));
-		memcpy(address, &in6.sin6_addr, FRONT_ADDRESS_OCTETS);
-		*ret_port = ntohs(in6.sin6_port);
-		return;
-	}
-	struct sockaddr_in in4;
-	memcpy(&in4, ss, sizeof(in4));
-	address[10] = address[11] = 0xFF;
-	memcpy(address + 12, &in4.sin_addr, 4);
-	*ret_port = ntohs(in4.sin_port);
-}
-
-static void
-serve(struct listener *l, int take_fd, const struct sockaddr_storage *ss)
+serve(struct listener *l, int take_fd, const union socket_address *from)
 {
 	struct front *f = l->front;
 	AUTO_FD fd = take_fd;
 	uint8_t address[FRONT_ADDRESS_OCTETS];
 	uint16_t port = 0;
+	bool v4;
 
 	if (f->is_full) {
 		refuse(l, fd,
@@ -158,7 +139,8 @@ serve(struct listener *l, int take_fd, const struct sockaddr_storage *ss)
 		refuse(l, fd, VIEW(""));
 		return;
 	}
-	address_of(ss, address, &port);
+	if (!address_from_kernel(from, address, &v4, &port))
+		return;
 	uint64_t hash = peers_hash(&f->peers, address);
 	if (!peers_add(&f->peers, hash, f->options->connections_per_address)) {
 		refuse(l, fd,
@@ -202,12 +184,11 @@ listener_ready(struct source *s, uint32_t events)
 	(void)events;
 	burst_begin(l);
 	for (uint32_t i = 0; i < l->burst && s->on; i++) {
-		struct sockaddr_storage ss = {0};
-		socklen_t n = sizeof(ss);
-		int fd = accept4(
-			s->fd, (struct sockaddr *)&ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		union socket_address from = {0};
+		socklen_t n = sizeof(from);
+		int fd = accept4(s->fd, &from.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			serve(l, fd, &ss);
+			serve(l, fd, &from);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||

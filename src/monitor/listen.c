@@ -1,5 +1,6 @@
 #include "base/check.h"
 #include "monitor/monitor.h"
+#include "os/address.h"
 #include "os/fd.h"
 
 #include <arpa/inet.h>
@@ -19,49 +20,15 @@
 #define KEEPALIVE_TRIES 3
 #define USER_TIMEOUT_MS 120000
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct sockaddr_storage storage;
-};
-
-static socklen_t
-to_kernel(const struct conf_address *a, union address *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	if (a->v4) {
-		ret->v4.sin_family = AF_INET;
-		ret->v4.sin_port = htons(a->port);
-		memcpy(&ret->v4.sin_addr, a->ip + 12, 4);
-		return sizeof(ret->v4);
-	}
-	ret->v6.sin6_family = AF_INET6;
-	ret->v6.sin6_port = htons(a->port);
-	memcpy(&ret->v6.sin6_addr, a->ip, 16);
-	return sizeof(ret->v6);
-}
-
 static bool
 from_kernel(int fd, struct conf_address *ret)
 {
-	union address a;
+	union socket_address a = {0};
 	socklen_t n = sizeof(a);
 
-	memset(&a, 0, sizeof(a));
 	*ret = (struct conf_address){0};
-	if (getsockname(fd, &a.any, &n) < 0)
-		return false;
-	if (a.any.sa_family == AF_INET) {
-		ret->v4 = true;
-		ret->ip[10] = ret->ip[11] = 0xff;
-		memcpy(ret->ip + 12, &a.v4.sin_addr, 4);
-		ret->port = ntohs(a.v4.sin_port);
-		return true;
-	}
-	memcpy(ret->ip, &a.v6.sin6_addr, 16);
-	ret->port = ntohs(a.v6.sin6_port);
-	return a.any.sa_family == AF_INET6;
+	return getsockname(fd, &a.any, &n) == 0 &&
+		address_from_kernel(&a, ret->ip, &ret->v4, &ret->port);
 }
 
 static void
@@ -88,8 +55,8 @@ listen_name(int fd, char *text, size_t n)
 int
 listen_address(const struct conf_address *a, int *ret_fd)
 {
-	union address to;
-	socklen_t n = to_kernel(a, &to);
+	union socket_address to;
+	socklen_t n = address_to_kernel(a->ip, a->v4, a->port, &to);
 	int one = 1;
 	AUTO_FD fd =
 		socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
