@@ -17,7 +17,7 @@
 #define FRONTS_MAX 256
 /* Answers that a front has not taken yet; it is not read while there are any. */
 #define FRONT_UNSENT_MAX 65536
-/* Permits that the monitor has not taken yet. */
+/* Permits that the monitor has not taken yet; one front has at most half of them. */
 #define GRANTS_UNSENT_MAX 4096
 /* Messages read from one channel before the others are looked at. */
 #define MESSAGES_A_TURN 32
@@ -37,7 +37,9 @@ struct auth_front {
 	uint64_t incarnation;
 	struct sessions sessions;
 	struct queue_lane lane, held_lane;
-	size_t attempts; /* alive; the memory stays until there are none */
+	size_t attempts; /* alive, or permits unsent; the memory stays until there are
+			    none */
+	size_t grants_unsent;
 	struct unsent *unsent;
 	size_t unsent_n, unsent_cap;
 };
@@ -45,6 +47,7 @@ struct auth_front {
 /* A message for the monitor that did not fit into its channel. */
 struct outgoing {
 	struct outgoing *next;
+	struct auth_front *front; /* whose permit it is; NULL: another message */
 	size_t n;
 	uint8_t octets[];
 };
@@ -107,7 +110,11 @@ auth_log(struct log_record *r)
 	stat_set(STAT_LOG_DROPPED, log_dropped());
 }
 
-/* main.c: sends or keeps for later. -ENOBUFS: too many wait. */
-[[nodiscard]] int monitor_send(struct auth *a, struct view message);
+/*
+ * main.c: sends or keeps for later; front: whose permit it is, or NULL. -EBUSY: too many
+ * of this front wait. -ENOBUFS: too many wait.
+ */
+[[nodiscard]] int monitor_send(
+	struct auth *a, struct auth_front *front, struct view message);
 
 #endif

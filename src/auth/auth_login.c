@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "os/clock.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,14 @@ refuse(struct attempt *a)
 	attempt_free(a);
 }
 
+static void
+busy(struct attempt *a, const char *reason)
+{
+	stat_add(STAT_QUEUE_FULL, 1);
+	(void)core_refuse(a, REFUSAL_BUSY, reason);
+	refuse(a);
+}
+
 /* The yes goes to the monitor, never to the front. */
 static void
 grant(struct attempt *a)
@@ -80,21 +89,18 @@ grant(struct attempt *a)
 	struct msg_grant m = core_grant(a, a->front->incarnation);
 	msg_grant_put(&m, &b);
 	CHECK(!b.full);
-	if (monitor_send(a->front->auth, buf_view(&b)) < 0) {
+	int r = monitor_send(a->front->auth, a->front, buf_view(&b));
+	if (r == -EBUSY) {
+		busy(a, "grants_of_front_unsent");
+		return;
+	}
+	if (r < 0) {
 		(void)core_refuse(a, REFUSAL_TEMPORARY, "monitor_is_behind");
 		refuse(a);
 		return;
 	}
 	sessions_end(&a->front->sessions, a->session, true);
 	attempt_free(a);
-}
-
-static void
-busy(struct attempt *a, const char *reason)
-{
-	stat_add(STAT_QUEUE_FULL, 1);
-	(void)core_refuse(a, REFUSAL_BUSY, reason);
-	refuse(a);
 }
 
 static const char *

@@ -61,7 +61,7 @@ users_fresh(struct auth *a, unsigned rounds)
 		return advice;
 	msg_users_ask_put(&m, &b);
 	/* Where this fails the timer ends the wait. */
-	(void)!monitor_send(a, buf_view(&b));
+	(void)!monitor_send(a, NULL, buf_view(&b));
 	(void)!loop_timer_set(a->loop, &a->watch_timer, now_ms + WATCH_ASK_MS);
 	return WATCH_ASK;
 }

@@ -1,12 +1,12 @@
 /* restante-auth: says who a session is, to the monitor alone. */
 #include "auth/auth.h"
 #include "base/check.h"
+#include "ipc/start.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,18 +16,25 @@
 #include <unistd.h>
 
 int
-monitor_send(struct auth *a, struct view message)
+monitor_send(struct auth *a, struct auth_front *front, struct view message)
 {
 	if (!a->out_first) {
 		int r = channel_send(FD_MONITOR, message, NULL, 0);
 		if (r != -EAGAIN)
 			return r;
 	}
+	if (front && front->grants_unsent >= GRANTS_UNSENT_MAX / 2)
+		return -EBUSY;
 	struct outgoing *o =
 		a->out_n < GRANTS_UNSENT_MAX ? malloc(sizeof(*o) + message.n) : NULL;
 	if (!o)
 		return -ENOBUFS;
 	o->next = NULL;
+	o->front = front;
+	if (front) {
+		front->attempts++;
+		front->grants_unsent++;
+	}
 	o->n = message.n;
 	memcpy(o->octets, message.p, message.n);
 	if (a->out_last)
@@ -51,6 +58,10 @@ monitor_flush(struct auth *a)
 			return;
 		a->out_first = o->next;
 		a->out_n--;
+		if (o->front) {
+			o->front->grants_unsent--;
+			front_release(o->front);
+		}
 		free(o);
 	}
 	a->out_last = NULL;
@@ -137,19 +148,12 @@ monitor_ready(struct source *s, uint32_t events)
 static int
 receive_setup(struct received *r, struct msg_auth_setup *ret)
 {
-	struct pollfd p = {.fd = FD_MONITOR, .events = POLLIN};
 	struct view payload;
-	int got;
+	int e = start_receive(MSG_AUTH_SETUP, 1, r, &payload);
 
-	while ((got = channel_recv(FD_MONITOR, r, 1)) == -EAGAIN)
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			return -errno;
-	if (got < 0)
-		return got;
-	if (r->truncated || message_number(r->message, &payload) != MSG_AUTH_SETUP ||
-		!msg_auth_setup_get(ret, payload))
-		return -EPROTO;
-	return 0;
+	if (e < 0)
+		return e;
+	return msg_auth_setup_get(ret, payload) ? 0 : -EPROTO;
 }
 
 static int
@@ -212,8 +216,26 @@ prepare(struct auth *a, const struct msg_auth_setup *m)
 	return add_sources(a) < 0 ? "no event loop" : NULL;
 }
 
+static void
+send_failure(void *context, struct log_record *r)
+{
+	(void)context;
+	auth_log(r);
+}
+
+static const struct start_words words = {
+	.event = "start_failed", .key = "what", .send = send_failure};
+
 static int
-enter_cage(const struct msg_auth_setup *m, int empty_dir, const char **ret_step)
+fail(const char *what, int error)
+{
+	start_fail(&words, what, error);
+	return EX_OSERR;
+}
+
+/* 0, or the status to end with. */
+static int
+enter_cage(const struct msg_auth_setup *m, int empty_dir)
 {
 	struct sandbox_plan plan = {
 		.profile = SANDBOX_AUTH,
@@ -224,29 +246,12 @@ enter_cage(const struct msg_auth_setup *m, int empty_dir, const char **ret_step)
 		.required = SANDBOX_NO_NEW_PRIVS | SANDBOX_SECCOMP |
 			(m->uid ? SANDBOX_USER | SANDBOX_CHROOT : 0),
 	};
-	uint8_t octets[16];
-	struct buf b = buf_over(octets, sizeof(octets));
-	struct msg_ready ready = {0};
+	uint32_t parts;
 
-	int r = sandbox_enter(&plan, &ready.cage, ret_step);
-	if (r < 0)
-		return r;
-	msg_ready_put(&ready, &b);
-	*ret_step = "ready";
-	return channel_send(FD_MONITOR, buf_view(&b), NULL, 0);
-}
-
-static int
-fail(const char *what, int error)
-{
-	struct log_record r;
-
-	log_begin(&r, LOG_LEVEL_ERROR, "start_failed");
-	log_str(&r, "what", what);
-	if (error < 0)
-		log_error(&r, "error", error);
-	auth_log(&r);
-	return EX_OSERR;
+	if (start_cage(&plan, &words, &parts) < 0)
+		return EX_OSERR;
+	int r = start_ready(parts);
+	return r < 0 ? fail("ready", r) : EX_OK;
 }
 
 int
@@ -256,7 +261,6 @@ main(void)
 		auth; /* too large for a stack; everything gets it as an argument */
 	struct auth *a = &auth;
 	struct msg_auth_setup setup;
-	const char *step = "";
 
 	sandbox_first();
 	int r = stat_open(FD_STAT);
@@ -272,10 +276,10 @@ main(void)
 	if (why)
 		return fail(why, 0);
 	int empty_dir = only_descriptor(a->received);
-	r = enter_cage(&setup, empty_dir, &step);
+	int status = enter_cage(&setup, empty_dir);
 	fd_close(&empty_dir);
-	if (r < 0)
-		return fail(step, r);
+	if (status != EX_OK)
+		return status;
 	/* Threads are made inside: they are born with the filter. */
 	r = pool_start(a->pool);
 	if (r < 0)

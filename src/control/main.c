@@ -7,13 +7,12 @@
 #include "control/core.h"
 #include "ipc/channel.h"
 #include "ipc/log.h"
+#include "ipc/start.h"
 #include "os/fd.h"
 #include "os/loop.h"
-#include "os/sandbox.h"
 #include "stat/stat.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -144,20 +143,13 @@ monitor_ready(struct source *s, uint32_t events)
 static int
 receive_setup(struct control *c, struct msg_control_setup *ret)
 {
-	struct pollfd p = {.fd = FD_MONITOR, .events = POLLIN};
 	struct view payload;
-	int r;
+	int r = start_receive(MSG_CONTROL_SETUP, SETUP_FDS_MAX, &c->received, &payload);
 
-	while ((r = channel_recv(FD_MONITOR, &c->received, SETUP_FDS_MAX)) == -EAGAIN)
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			return -errno;
 	if (r < 0)
 		return r;
-	if (c->received.truncated || c->received.nfds < 2 ||
-		message_number(c->received.message, &payload) != MSG_CONTROL_SETUP ||
-		!msg_control_setup_get(ret, payload))
-		return -EPROTO;
-	return 0;
+	bool sound = c->received.nfds >= 2 && msg_control_setup_get(ret, payload);
+	return sound ? 0 : -EPROTO;
 }
 
 static int
@@ -183,7 +175,15 @@ open_desks(struct control *c, const struct msg_control_setup *m)
 }
 
 static int
-enter_cage(struct control *c, const struct msg_control_setup *m, const char **ret_step)
+fail(const char *what, int error)
+{
+	start_fail(&start_words, what, error);
+	return EX_OSERR;
+}
+
+/* 0, or the status to end with. */
+static int
+enter_cage(struct control *c, const struct msg_control_setup *m)
 {
 	struct sandbox_plan plan = {
 		.profile = SANDBOX_CONTROL,
@@ -194,36 +194,19 @@ enter_cage(struct control *c, const struct msg_control_setup *m, const char **re
 		.required = SANDBOX_NO_NEW_PRIVS | SANDBOX_SECCOMP |
 			(m->uid ? SANDBOX_USER | SANDBOX_CHROOT : 0),
 	};
-	uint8_t octets[16];
-	struct buf b = buf_over(octets, sizeof(octets));
-	struct msg_ready ready = {0};
+	uint32_t parts;
 
-	int r = sandbox_enter(&plan, &ready.cage, ret_step);
-	if (r < 0)
-		return r;
-	c->operator.is_in_user_namespace = ready.cage & SANDBOX_USERNS;
-	msg_ready_put(&ready, &b);
-	*ret_step = "ready";
-	return channel_send(FD_MONITOR, buf_view(&b), NULL, 0);
-}
-
-static int
-fail(const char *what, int error)
-{
-	struct log_record r;
-
-	log_begin(&r, LOG_LEVEL_ERROR, "start_failed");
-	log_str(&r, "what", what);
-	log_error(&r, "error", error);
-	log_send(&r);
-	return EX_OSERR;
+	if (start_cage(&plan, &start_words, &parts) < 0)
+		return EX_OSERR;
+	c->operator.is_in_user_namespace = parts & SANDBOX_USERNS;
+	int r = start_ready(parts);
+	return r < 0 ? fail("ready", r) : EX_OK;
 }
 
 int
 main(void)
 {
 	struct msg_control_setup setup;
-	const char *step = "";
 
 	sandbox_first();
 	int r = stat_open(FD_STAT);
@@ -238,10 +221,10 @@ main(void)
 	r = open_desks(c, &setup);
 	if (r < 0)
 		return fail("sockets", r);
-	r = enter_cage(c, &setup, &step);
+	int status = enter_cage(c, &setup);
 	received_done(&c->received);
-	if (r < 0)
-		return fail(step, r);
+	if (status != EX_OK)
+		return status;
 	r = loop_run(c->loop);
 	if (r < 0)
 		return fail("event loop", r);

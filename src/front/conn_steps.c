@@ -179,6 +179,13 @@ step_wait(struct conn *c, struct turn *t)
 }
 
 static enum step
+step_slice(struct conn *c, struct turn *t)
+{
+	(void)t;
+	return transfer_look(c);
+}
+
+static enum step
 step_starttls(struct conn *c, struct turn *t)
 {
 	switch (conn_flush(c, t)) {
@@ -301,7 +308,7 @@ static step_fn *const steps[CONN_STATES] = {
 	[CONN_LOGIN] = step_wait,
 	[CONN_SNAPSHOT] = step_wait,
 	[CONN_CHECKING] = step_checking,
-	[CONN_SLICE] = step_wait,
+	[CONN_SLICE] = step_slice,
 	[CONN_BODY] = pump_step,
 	[CONN_COMMIT] = step_wait,
 	[CONN_CLOSING] = step_closing,

@@ -26,10 +26,12 @@ void front_end(struct front *f, int status);
 /* Waits for the first message, which must be the set-up. 0 or -errno. */
 [[nodiscard]] int monitor_read_setup(struct front *f);
 [[nodiscard]] int monitor_start(struct front *f);
-void monitor_send_ready(struct front *f, uint32_t cage);
 /* Tells the monitor what is_full says, if it does not know it; now or when there is room.
  */
 void monitor_tell_full(struct front *f);
+
+/* ---- budget.c ---- */
+void budget_init(struct front *f);
 
 /* ---- options.c ---- */
 /* Message FRONT_OPTIONS: in force for connections from now on. False: malformed. */

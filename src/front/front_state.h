@@ -66,7 +66,6 @@ struct front {
 	struct link monitor;
 	struct link auth;
 
-	bool is_set_up;
 	bool has_auth; /* a channel to it has come: from then on connections are served */
 	uint64_t incarnation;
 	uint32_t index;
@@ -99,10 +98,16 @@ struct front {
 	uint32_t conns_n;
 	uint64_t sessions_begun;
 
-	/* Descriptors of slices: how many there may be, are, and who used theirs last.
+	/*
+	 * Descriptors of slices and pieces: how many there may be, are, who used theirs
+	 * last, who waits for one (by enum budget_kind), and when to call those.
 	 */
 	uint32_t ahead_max, ahead_n;
 	struct transfer *ahead_oldest, *ahead_newest;
+	struct {
+		struct transfer *first, *last;
+	} waiting[2];
+	struct timer call;
 
 	const struct dot_kernel *dot;
 	/* What a connection works with while it has its turn; nothing stays in them. */

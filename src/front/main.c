@@ -3,8 +3,8 @@
 
 #include "base/check.h"
 #include "front/places.h"
+#include "ipc/start.h"
 #include "os/fd.h"
-#include "os/sandbox.h"
 #include "stat/stat.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ front_end(struct front *f, int status)
 static int
 fail(const char *what, int err, int status)
 {
-	report_error("start_failed", what, err);
+	start_fail(&start_words, what, err);
 	return status;
 }
 
@@ -74,16 +74,14 @@ make_places(struct front *f)
 static int
 enter_cage(struct front *f, uint32_t *ret_parts)
 {
-	const char *step = "cage";
+	static const struct start_words words = {.event = "cage_failed", .key = "what"};
 	struct sandbox_plan plan = {.profile = SANDBOX_FRONT,
 		.uid = f->uid,
 		.gid = f->uid,
 		.empty_dir = f->empty_dir,
 		.fsize_max = 0};
-	int r = sandbox_enter(&plan, ret_parts, &step);
+	int r = start_cage(&plan, &words, ret_parts);
 
-	if (r < 0)
-		report_error("cage_failed", step, r);
 	fd_close(&f->empty_dir);
 	return r;
 }
@@ -120,7 +118,8 @@ start(struct front *f)
 	if (r < 0)
 		return fail("channel to the monitor", r, STATUS_OS);
 	report_start(f, cage);
-	monitor_send_ready(f, cage);
+	if (start_ready(cage) < 0)
+		front_end(f, STATUS_OS);
 	return -1;
 }
 
@@ -138,6 +137,7 @@ main(void)
 	if (!f->loop)
 		return fail("event loop", -ENOMEM, STATUS_OS);
 	accept_pause_init(f);
+	budget_init(f);
 	int status = start(f);
 	if (status >= 0)
 		return status;

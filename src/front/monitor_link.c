@@ -2,11 +2,11 @@
 #include "front/conn.h"
 
 #include "base/check.h"
+#include "ipc/start.h"
 #include "os/fd.h"
 #include "os/sealed.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -219,7 +219,7 @@ on_setup(struct front *f, struct view payload, struct received *r)
 {
 	struct msg_front_setup m;
 
-	if (f->is_set_up || !msg_front_setup_get(&m, payload) || r->nfds > 1)
+	if (!msg_front_setup_get(&m, payload))
 		return false;
 	if (m.sessions_max < 1 || m.sessions_max > FRONT_SESSIONS_MAX)
 		return false;
@@ -233,7 +233,6 @@ on_setup(struct front *f, struct view payload, struct received *r)
 	f->sessions_max = m.sessions_max;
 	if (r->nfds == 1)
 		f->empty_dir = received_take(r, 0);
-	f->is_set_up = true;
 	return true;
 }
 
@@ -243,7 +242,6 @@ static const struct {
 	uint16_t number;
 	message_fn *fn;
 } messages[] = {
-	{MSG_FRONT_SETUP, on_setup},
 	{MSG_FRONT_OPTIONS, options_take},
 	{MSG_FRONT_LISTENER, on_listener},
 	{MSG_FRONT_LISTENER_GONE, on_listener_gone},
@@ -260,9 +258,6 @@ static bool
 dispatch(struct front *f, uint16_t number, struct view payload, struct received *r)
 {
 	if (r->truncated || r->nfds > message_fds_max(number))
-		return false;
-	/* The set-up is first, and once. */
-	if (f->is_set_up == (number == MSG_FRONT_SETUP))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
 		if (messages[i].number == number)
@@ -293,15 +288,18 @@ read_message(struct front *f)
 int
 monitor_read_setup(struct front *f)
 {
-	struct pollfd p = {.fd = f->monitor.source.fd, .events = POLLIN};
+	struct received *r = &f->rx;
+	struct view payload = {NULL, 0};
+	int e = start_receive(
+		MSG_FRONT_SETUP, message_fds_max(MSG_FRONT_SETUP), r, &payload);
 
-	for (;;) {
-		int r = read_message(f);
-		if (r != -EAGAIN)
-			return r;
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			return -errno;
-	}
+	if (e == 0 && !on_setup(f, payload, r))
+		e = -EPROTO;
+	if (e == -EPROTO)
+		report_fault("monitor", message_number(r->message, &payload),
+			"malformed or not allowed now");
+	received_done(r);
+	return e;
 }
 
 static void
@@ -336,16 +334,6 @@ monitor_start(struct front *f)
 }
 
 /* ---- to the monitor ----------------------------------------------------- */
-
-void
-monitor_send_ready(struct front *f, uint32_t cage)
-{
-	struct buf out = buf_over(f->msg, sizeof(f->msg));
-
-	msg_ready_put(&(struct msg_ready){.cage = cage}, &out);
-	if (channel_send(f->monitor.source.fd, buf_view(&out), NULL, 0) < 0)
-		front_end(f, 71);
-}
 
 void
 monitor_tell_full(struct front *f)

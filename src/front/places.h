@@ -10,7 +10,10 @@
 #define FRONT_DESCRIPTORS_KEPT 192U /* for channels, tables and what comes unasked */
 #define FRONT_DESCRIPTORS_EACH 2U   /* socket, keeper */
 
-/* With a limit of so many open files. One in eight is for slices: who logs in reads. */
+/*
+ * With a limit of so many open files. One in eight is for slices and pieces of messages:
+ * who logs in reads.
+ */
 static inline uint64_t
 front_places(uint64_t files)
 {

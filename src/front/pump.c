@@ -32,7 +32,7 @@ pump_send_fetch(struct conn *c)
 	return r;
 }
 
-/* Asks for what begins at this octet of the message; one question at a time. */
+/* Asks for what begins at this octet of the message. The budget has its descriptor. */
 static int
 fetch(struct conn *c, uint64_t offset)
 {
@@ -40,8 +40,7 @@ fetch(struct conn *c, uint64_t offset)
 	uint64_t left = t->body.length - offset;
 	uint32_t most = t->body.is_top ? TRANSFER_PIECE_TOP : TRANSFER_PIECE;
 
-	if (t->is_fetching)
-		return 0;
+	CHECK(!t->is_fetching);
 	t->is_fetching = true;
 	t->is_fetch_stale = false;
 	t->fetch_tries = 0;
@@ -66,6 +65,13 @@ cut(struct conn *c)
 	c->at = CONN_RUN;
 }
 
+static void
+end_fetch(struct conn *c)
+{
+	c->transfer->is_fetching = false;
+	budget_back(c->front, 1);
+}
+
 bool
 pump_fetched(struct conn *c, struct view payload, struct received *r)
 {
@@ -78,7 +84,7 @@ pump_fetched(struct conn *c, struct view payload, struct received *r)
 	if (m.msgno != t->fetch_msgno || m.offset != t->fetch_offset ||
 		m.length != t->fetch_length)
 		return false;
-	t->is_fetching = false;
+	end_fetch(c);
 	if (t->is_fetch_stale || c->at != CONN_BODY)
 		return true;
 	if (m.error) {
@@ -87,7 +93,8 @@ pump_fetched(struct conn *c, struct view payload, struct received *r)
 	}
 	if (r->nfds != 1 || sealed_check(r->fds[0], &size) < 0 || size != m.length)
 		return false;
-	fd_close(&t->piece_next.fd);
+	transfer_drop_piece(t, &t->piece_next);
+	c->front->ahead_n++; /* which end_fetch gave back just now */
 	t->piece_next = (struct piece){received_take(r, 0), m.offset, m.length};
 	return true;
 }
@@ -101,7 +108,7 @@ pump_fetched_lost(struct conn *c)
 	if (!t || !t->is_fetching || c->fetch_unsent)
 		return false;
 	if (t->is_fetch_stale) {
-		t->is_fetching = false;
+		end_fetch(c);
 		return true;
 	}
 	if (++t->fetch_tries > TRANSFER_TRIES) {
@@ -117,10 +124,12 @@ pump_end(struct conn *c)
 {
 	struct transfer *t = c->transfer;
 
-	fd_close(&t->piece.fd);
-	fd_close(&t->piece_next.fd);
-	if (t->is_fetching && c->fetch_unsent)
-		t->is_fetching = c->fetch_unsent = false;
+	transfer_drop_piece(t, &t->piece);
+	transfer_drop_piece(t, &t->piece_next);
+	if (t->is_fetching && c->fetch_unsent) {
+		c->fetch_unsent = false;
+		end_fetch(c);
+	}
 	t->is_fetch_stale = t->is_fetching;
 }
 
@@ -146,9 +155,10 @@ read_piece(struct conn *c, size_t n)
 	struct transfer *t = c->transfer;
 	const struct piece *p = &t->piece;
 	uint64_t within = t->body.offset - p->offset, end = p->offset + p->length;
-	bool ahead = t->now.slice.kind == SLICE_PIECES && !t->body.is_top;
+	bool ahead = t->now.slice.kind == SLICE_PIECES && !t->body.is_top &&
+		t->piece_next.fd < 0 && end < t->body.length && !t->is_fetching;
 
-	if (ahead && t->piece_next.fd < 0 && end < t->body.length && fetch(c, end) < 0)
+	if (ahead && budget_spare(c->front, BUDGET_PIECE, 1) > 0 && fetch(c, end) < 0)
 		return -EPIPE;
 	if (n > p->length - within)
 		n = (size_t)(p->length - within);
@@ -167,7 +177,7 @@ read_block(struct conn *c, size_t n)
 	uint64_t at = t->body.offset;
 
 	if (!covers(&t->piece, at) && covers(&t->piece_next, at)) {
-		fd_close(&t->piece.fd);
+		transfer_drop_piece(t, &t->piece);
 		t->piece = t->piece_next;
 		t->piece_next.fd = -1;
 	}
@@ -182,8 +192,11 @@ read_block(struct conn *c, size_t n)
 			return got;
 		t->no_nowait = got == -EOPNOTSUPP;
 	}
-	int r = fetch(c, at);
-	return r < 0 ? -EPIPE : -EAGAIN;
+	/* One question at a time; and who may have to wait for a piece holds none. */
+	transfer_drop_piece(t, &t->piece);
+	if (t->is_fetching || budget_take(t, BUDGET_PIECE, 1) == 0)
+		return -EAGAIN;
+	return fetch(c, at) < 0 ? -EPIPE : -EAGAIN;
 }
 
 /* ---- sending ------------------------------------------------------------ */

@@ -7,63 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- the front's budget ------------------------------------------------- */
-
-static void
-unlist(struct transfer *t)
-{
-	struct front *f = t->conn->front;
-
-	if (!t->is_listed)
-		return;
-	*(t->older ? &t->older->newer : &f->ahead_oldest) = t->newer;
-	*(t->newer ? &t->newer->older : &f->ahead_newest) = t->older;
-	t->older = t->newer = NULL;
-	t->is_listed = false;
-}
-
-static void
-list_newest(struct transfer *t)
-{
-	struct front *f = t->conn->front;
-
-	unlist(t);
-	t->older = f->ahead_newest;
-	*(t->older ? &t->older->newer : &f->ahead_oldest) = t;
-	f->ahead_newest = t;
-	t->is_listed = true;
-}
-
-static void
-budget_back(struct front *f, uint32_t n)
-{
-	CHECK(f->ahead_n >= n);
-	f->ahead_n -= n;
-}
-
-static void
-drop_held(struct transfer *t)
-{
-	for (size_t i = 0; i < t->held_n; i++) {
-		if (t->held[i].fd < 0)
-			continue;
-		fd_close(&t->held[i].fd);
-		budget_back(t->conn->front, 1);
-	}
-	t->held_n = 0;
-	unlist(t);
-}
-
-/* How many of n descriptors the budget has room for, after the longest unused went. */
-static uint32_t
-budget_room(struct front *f, uint32_t n)
-{
-	while (f->ahead_n + n > f->ahead_max && f->ahead_oldest)
-		drop_held(f->ahead_oldest);
-	uint32_t room = f->ahead_max > f->ahead_n ? f->ahead_max - f->ahead_n : 0;
-	return n < room ? n : room;
-}
-
 /* ---- asking ------------------------------------------------------------- */
 
 static bool
@@ -92,6 +35,7 @@ transfer_send_want(struct conn *c)
 	return r;
 }
 
+/* The budget has them already. */
 static int
 ask(struct conn *c, uint32_t first, uint32_t n)
 {
@@ -104,7 +48,6 @@ ask(struct conn *c, uint32_t first, uint32_t n)
 		t->asked[i] = first + i;
 	t->asked_n = (uint8_t)n;
 	t->asked_at = 0;
-	c->front->ahead_n += n;
 	c->want_unsent = true;
 	return keeper_push(c);
 }
@@ -135,11 +78,9 @@ ask_ahead(struct conn *c)
 		last = t->held[t->held_n - 1].slice.msgno;
 	if (last >= c->check.snapshot.count)
 		return;
-	uint32_t room = c->front->ahead_max - c->front->ahead_n;
-	uint32_t n = window(c, last + 1);
-	if (c->front->ahead_n < c->front->ahead_max && n > 0)
-		(void)ask(c, last + 1,
-			n < room ? n : room); /* an end shows on the channel */
+	uint32_t n = budget_spare(c->front, BUDGET_SLICE, window(c, last + 1));
+	if (n > 0)
+		(void)ask(c, last + 1, n); /* an end shows on the channel */
 }
 
 /* ---- using -------------------------------------------------------------- */
@@ -161,9 +102,9 @@ use(struct conn *c, size_t idx)
 	for (size_t i = 0; i < t->held_n; i++)
 		t->held[i] = t->held[i + idx + 1];
 	if (t->held_n > 0)
-		list_newest(t);
+		budget_list(t);
 	else
-		unlist(t);
+		budget_unlist(t);
 	t->has_now = t->now.slice.kind <= SLICE_PIECES;
 	if (t->has_now)
 		session_slice(&c->session, t->now.slice.wire);
@@ -173,9 +114,8 @@ use(struct conn *c, size_t idx)
 	ask_ahead(c);
 }
 
-/* The slice that the session waits for: used if it is here, asked for if nothing is. */
-static enum step
-look(struct conn *c)
+enum step
+transfer_look(struct conn *c)
 {
 	struct transfer *t = c->transfer;
 	uint32_t msgno = session_msgno(&c->session);
@@ -188,10 +128,9 @@ look(struct conn *c)
 	}
 	if (is_asking(t))
 		return STEP_WAIT;
-	drop_held(t);
-	uint32_t n = window(c, msgno);
-	uint32_t room = n > 1 ? budget_room(c->front, n) : 1;
-	if (ask(c, msgno, room > 1 ? room : 1) == 0)
+	transfer_drop_held(t);
+	uint32_t n = budget_take(t, BUDGET_SLICE, window(c, msgno));
+	if (n == 0 || ask(c, msgno, n) == 0)
 		return STEP_WAIT;
 	keeper_lost(c);
 	c->at = CONN_RUN;
@@ -212,6 +151,7 @@ transfer_want(struct conn *c)
 		}
 		t->conn = c;
 		t->now.fd = t->piece.fd = t->piece_next.fd = -1;
+		t->waits_for = BUDGET_NOTHING;
 		c->transfer = t;
 	}
 	if (msgno == c->last_msgno + 1 && c->in_sequence < TRANSFER_SEQUENCE)
@@ -220,7 +160,7 @@ transfer_want(struct conn *c)
 		c->in_sequence = 0;
 	c->last_msgno = msgno;
 	c->transfer->tries = 0;
-	return look(c);
+	return transfer_look(c);
 }
 
 /* ---- arriving ----------------------------------------------------------- */
@@ -287,9 +227,9 @@ transfer_slices(struct conn *c, struct view payload, struct received *r)
 			return false;
 	if (rows.bad || fd_idx != r->nfds)
 		return false;
-	list_newest(c->transfer);
+	budget_list(c->transfer);
 	if (c->at == CONN_SLICE)
-		(void)look(c);
+		(void)transfer_look(c);
 	return true;
 }
 
@@ -312,11 +252,11 @@ transfer_slices_lost(struct conn *c, struct view payload)
 	if (rows.bad)
 		return false;
 	c->window = c->window > 1 ? c->window / 2 : 1;
-	drop_held(t);
+	transfer_drop_held(t);
 	if (c->at != CONN_SLICE)
 		return true;
 	if (++t->tries <= TRANSFER_TRIES) {
-		(void)look(c);
+		(void)transfer_look(c);
 		return true;
 	}
 	session_no_slice(&c->session, false);
@@ -372,8 +312,9 @@ transfer_free(struct conn *c)
 	if (!t)
 		return;
 	transfer_now_done(c);
-	drop_held(t);
-	budget_back(c->front, (uint32_t)(t->asked_n - t->asked_at));
+	transfer_drop_held(t);
+	budget_back(c->front, (uint32_t)(t->asked_n - t->asked_at) + t->is_fetching);
+	budget_leave(t);
 	c->want_unsent = c->fetch_unsent = false;
 	free(t);
 	c->transfer = NULL;

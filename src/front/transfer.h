@@ -3,8 +3,9 @@
  * slices that the keeper handed over ahead, and the one that is being sent. There is one
  * only while it holds something.
  *
- * Read-ahead descriptors come out of one budget of the front; where it is used up, the
- * session that used its own longest ago gives them back.
+ * Descriptors of slices and pieces come out of one budget of the front; where it is used
+ * up, the session that used what it holds ahead longest ago gives it back, and where none
+ * does, a session waits for its turn.
  */
 #ifndef FRONT_TRANSFER_H
 #define FRONT_TRANSFER_H
@@ -24,6 +25,18 @@ struct held {
 	int fd; /* -1: its kind has none */
 };
 
+/*
+ * What a descriptor is for. Who waits for a slice holds none; who waits for a piece may
+ * hold the slice. So slices never take the last of the budget, and pieces come first:
+ * then whoever waits for one is waiting for somebody who can go on.
+ */
+enum budget_kind {
+	BUDGET_PIECE,
+	BUDGET_SLICE,
+	BUDGET_KINDS,
+	BUDGET_NOTHING = BUDGET_KINDS
+};
+
 /* A part of a message in a sealed memfd. */
 struct piece {
 	int fd; /* -1: none */
@@ -35,6 +48,9 @@ struct transfer {
 	struct conn *conn;
 	struct transfer *older, *newer; /* among those with slices held ahead */
 	bool is_listed;
+	struct transfer *before, *behind; /* among those that wait for a descriptor */
+	uint8_t waits_for;		  /* enum budget_kind */
+	bool is_called;			  /* it has waited: its turn */
 
 	struct held held[SLICES_BATCH_MAX];
 	uint8_t held_n;
@@ -58,9 +74,28 @@ struct transfer {
 	uint8_t seen_n;
 };
 
+/* ---- budget.c ---- */
+/*
+ * Takes 1 to n descriptors out of the budget; held ahead ones go for it. 0: there is
+ * none, and conn_look comes when it is this one's turn.
+ */
+[[nodiscard]] uint32_t budget_take(struct transfer *t, enum budget_kind kind, uint32_t n);
+/* As many of n as nobody needs; 0 where there is no such. */
+[[nodiscard]] uint32_t budget_spare(struct front *f, enum budget_kind kind, uint32_t n);
+void budget_back(struct front *f, uint32_t n);
+/* Waits no more. */
+void budget_leave(struct transfer *t);
+/* What it holds ahead was used just now / is none any more. */
+void budget_list(struct transfer *t);
+void budget_unlist(struct transfer *t);
+void transfer_drop_held(struct transfer *t);
+void transfer_drop_piece(struct transfer *t, struct piece *p);
+
 /* ---- transfer.c ---- */
 /* SESSION_WANT_SLICE: uses a held slice or asks. */
 enum step transfer_want(struct conn *c);
+/* The slice that the session waits for: used if it is here, asked for if nothing is. */
+enum step transfer_look(struct conn *c);
 /* The messages that arrive. False: the keeper broke the rules. */
 [[nodiscard]] bool transfer_slices(
 	struct conn *c, struct view payload, struct received *r);

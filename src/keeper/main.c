@@ -4,29 +4,24 @@
  * reads anything that a stranger wrote.
  */
 #include "base/check.h"
-#include "ipc/log.h"
+#include "ipc/start.h"
 #include "keeper/keeper.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/sandbox.h"
 #include "stat/stat.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+static const struct start_words words = {.event = "start_failed", .key = "step"};
+
 [[gnu::noreturn]] static void
 give_up(const char *step, int e)
 {
-	struct log_record r;
-
-	log_begin(&r, LOG_LEVEL_ERROR, "start_failed");
-	log_str(&r, "step", step);
-	log_error(&r, "error", e);
-	log_send(&r);
+	start_fail(&words, step, e);
 	_exit(70);
 }
 
@@ -34,21 +29,16 @@ give_up(const char *step, int e)
 static void
 read_setup(struct keeper *k, struct received *r)
 {
-	struct pollfd p = {.fd = FD_MONITOR, .events = POLLIN};
 	struct msg_keeper_setup m;
 	struct view payload;
-	int e;
+	int e = start_receive(MSG_KEEPER_SETUP, 1, r, &payload);
 
-	while ((e = channel_recv(FD_MONITOR, r, 1)) == -EAGAIN)
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			give_up("poll", -errno);
 	if (e == -EPIPE)
 		_exit(0);
+	if (e == 0 && (r->nfds != 1 || !msg_keeper_setup_get(&m, payload)))
+		e = -EPROTO;
 	if (e < 0)
 		give_up("set-up", e);
-	if (r->truncated || message_number(r->message, &payload) != MSG_KEEPER_SETUP ||
-		r->nfds != 1 || !msg_keeper_setup_get(&m, payload))
-		give_up("set-up", -EPROTO);
 	uint32_t threads = m.threads;
 	if (threads < KEEPER_THREADS_MIN)
 		threads = KEEPER_THREADS_MIN;
@@ -76,17 +66,6 @@ open_own(struct keeper *k)
 	k->main_wakes_ms = KEEPER_NEVER;
 }
 
-static void
-tell_ready(uint32_t parts)
-{
-	uint8_t storage[16];
-	struct buf b = buf_over(storage, sizeof(storage));
-	struct msg_ready m = {.cage = parts};
-
-	msg_ready_put(&m, &b);
-	(void)!channel_send(FD_MONITOR, buf_view(&b), NULL, 0);
-}
-
 int
 main(void)
 {
@@ -94,7 +73,6 @@ main(void)
 
 	struct keeper *k = calloc(1, sizeof(*k));
 	struct received *r = malloc(sizeof(*r));
-	const char *step = "";
 	uint32_t parts = 0;
 
 	if (!k || !r)
@@ -113,12 +91,12 @@ main(void)
 		.landlock_dirs_n = 1,
 		.landlock_write = true,
 		.fsize_max = UINT64_MAX};
-	e = sandbox_enter(&plan, &parts, &step);
-	if (e < 0)
-		give_up(step, e);
+	if (start_cage(&plan, &words, &parts) < 0)
+		_exit(70);
 	e = keeper_pool_start(k);
 	if (e < 0)
 		give_up("threads", e);
-	tell_ready(parts);
+	/* Should this fail, the monitor is gone, and so are we soon. */
+	(void)!start_ready(parts);
 	keeper_watch(k);
 }

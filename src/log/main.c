@@ -5,12 +5,12 @@
 #include "base/check.h"
 #include "ipc/channel.h"
 #include "ipc/log.h"
+#include "ipc/start.h"
 #include "log/core.h"
 #include "log/out.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/loop.h"
-#include "os/sandbox.h"
 #include "stat/stat.h"
 
 #include <errno.h>
@@ -383,21 +383,21 @@ monitor_ready(struct source *source, uint32_t events)
 static bool
 first_setup(struct program *p, struct msg_log_setup *ret, int *ret_dir)
 {
-	struct pollfd wait = {.fd = FD_MONITOR, .events = POLLIN};
 	struct view payload;
-	int err;
 
-	do {
-		if (poll(&wait, 1, -1) < 0 && errno != EINTR)
-			return false;
-		err = channel_recv(FD_MONITOR, &p->received, 2);
-	} while (err == -EAGAIN);
-	if (err < 0 || message_number(p->received.message, &payload) != MSG_LOG_SETUP)
+	if (start_receive(MSG_LOG_SETUP, 2, &p->received, &payload) < 0)
 		return false;
-	bool ok = !p->received.truncated &&
-		take_setup(p, &p->received, payload, ret, ret_dir);
+	bool ok = take_setup(p, &p->received, payload, ret, ret_dir);
 	received_done(&p->received);
 	return ok;
+}
+
+static void
+write_failure(void *context, struct log_record *r)
+{
+	struct program *p = context;
+
+	write_own(p, &p->self, r);
 }
 
 static bool
@@ -408,27 +408,20 @@ enter_cage(struct program *p, const struct msg_log_setup *setup, int empty_dir)
 		.gid = setup->uid,
 		.empty_dir = empty_dir,
 		.fsize_max = UINT64_MAX};
+	struct start_words words = {
+		.event = "cage", .key = "step", .send = write_failure, .context = p};
 	struct log_record r;
-	struct msg_ready ready = {0};
-	const char *step = "";
-	uint8_t storage[16], text[128];
-	struct buf b = buf_over(storage, sizeof(storage)),
-		   parts = buf_over(text, sizeof(text));
-	int err = sandbox_enter(&plan, &ready.cage, &step);
+	uint8_t text[128];
+	struct buf names = buf_over(text, sizeof(text));
+	uint32_t parts;
 
-	if (err < 0) {
-		log_begin(&r, LOG_LEVEL_ERROR, "cage");
-		log_str(&r, "step", step);
-		log_error(&r, "error", err);
-		write_own(p, &p->self, &r);
+	if (start_cage(&plan, &words, &parts) < 0)
 		return false;
-	}
-	sandbox_parts_text(ready.cage, &parts);
+	sandbox_parts_text(parts, &names);
 	log_begin(&r, LOG_LEVEL_DEBUG, "cage");
-	log_text(&r, "parts", buf_view(&parts));
+	log_text(&r, "parts", buf_view(&names));
 	write_own(p, &p->self, &r);
-	msg_ready_put(&ready, &b);
-	return channel_send(FD_MONITOR, buf_view(&b), NULL, 0) == 0;
+	return start_ready(parts) == 0;
 }
 
 static int

@@ -6,7 +6,11 @@
 #include "stat/stat.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
+
+/* Of one second; those beyond are counted in one line. */
+#define REFUSED_LINES_MAX 10
 
 static void
 report_grant(struct monitor *m, const struct msg_grant *g, enum log_level level,
@@ -22,6 +26,40 @@ report_grant(struct monitor *m, const struct msg_grant *g, enum log_level level,
 	log_text(&r, "maildrop", g->maildrop);
 	log_str(&r, "reason", why);
 	report(m, &r);
+}
+
+static void
+refused_second_over(struct timer *t, uint64_t now_ms)
+{
+	struct monitor *m =
+		(struct monitor *)(void *)((char *)t - offsetof(struct monitor, refused));
+	struct log_record r;
+
+	(void)now_ms;
+	if (m->refused_untold == 0)
+		return;
+	log_begin(&r, LOG_LEVEL_WARNING, "grants_refused");
+	log_number(&r, "more", m->refused_untold);
+	report(m, &r);
+	m->refused_untold = 0;
+}
+
+/* A storm of logins is a few lines, and the number of those that were refused, too. */
+static void
+report_refused(struct monitor *m, const struct msg_grant *g, const char *why)
+{
+	if (!m->refused.slot) {
+		m->refused.fire = refused_second_over;
+		m->refused_told = 0;
+		/* Without memory for a timer the next refusal tries again. */
+		(void)!loop_timer_set(m->loop, &m->refused, clock_ms() + 1000);
+	}
+	if (m->refused_told < REFUSED_LINES_MAX || !m->refused.slot) {
+		m->refused_told++;
+		report_grant(m, g, LOG_LEVEL_WARNING, "grant_refused", why);
+		return;
+	}
+	m->refused_untold++;
 }
 
 /*
@@ -120,7 +158,7 @@ grant_received(struct monitor *m, const struct msg_grant *g)
 		return;
 	case CORE_GRANT_REFUSE:
 		stat_add(STAT_GRANTS_REFUSED, 1);
-		report_grant(m, g, LOG_LEVEL_WARNING, "grant_refused", d.why);
+		report_refused(m, g, d.why);
 		refuse(m, d.front, g->session, d.code);
 		return;
 	case CORE_GRANT_ATTACH:
@@ -130,8 +168,7 @@ grant_received(struct monitor *m, const struct msg_grant *g)
 			return;
 		}
 		stat_add(STAT_GRANTS_REFUSED, 1);
-		report_grant(
-			m, g, LOG_LEVEL_WARNING, "grant_refused", strerrordesc_np(-rc));
+		report_refused(m, g, strerrordesc_np(-rc));
 		refuse(m, d.front, g->session, REFUSAL_TEMPORARY);
 		return;
 	}

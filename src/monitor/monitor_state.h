@@ -98,6 +98,9 @@ struct monitor {
 	int given[LISTEN_SOCKETS_MAX]; /* by socket activation, not yet used */
 	char given_names[LISTEN_SOCKETS_MAX][CONF_NAME_OCTETS_MAX + 1];
 	size_t given_n;
+	/* Refused grants of this second: lines written, and not. */
+	struct timer refused;
+	uint32_t refused_told, refused_untold;
 	bool log_up, serving, reloading;
 	bool finished;
 	int status;

@@ -23,12 +23,24 @@
 #define EXIT_SOFTWARE 70
 
 #ifdef RESTANTE_SANITIZED
-/* Leaks are looked for by ptrace, which a process that is not dumpable refuses. */
+/*
+ * Leaks are looked for by ptrace, which a process that is not dumpable refuses; in a cage
+ * the try would end it, whatever ASAN_OPTIONS ask for.
+ */
+static bool caged;
+
 const char *__asan_default_options(void);
 __attribute__((visibility("default"))) const char *
 __asan_default_options(void)
 {
 	return "detect_leaks=0";
+}
+
+int __lsan_is_turned_off(void);
+__attribute__((visibility("default"))) int
+__lsan_is_turned_off(void)
+{
+	return caged;
 }
 #endif
 
@@ -304,6 +316,7 @@ step_seccomp(struct cage *c)
 	if (err == 0)
 		c->parts |= SANDBOX_SECCOMP;
 #ifdef RESTANTE_SANITIZED
+	caged = true;
 	c->parts |= SANDBOX_WIDE;
 #endif
 	return err;

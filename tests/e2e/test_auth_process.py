@@ -325,6 +325,38 @@ def test_a_full_queue_is_busy_and_no_front_takes_it_all(auth):
     assert time.monotonic() - begin < 20
 
 
+def test_one_front_has_at_most_half_of_the_unsent_permits(auth):
+    a = auth("bob:%s\n" % crypt_hash("secret", "$6$rounds=5000$saltsalt$"))
+    a.front(2)
+    # Until the cache knows the password, and the file is no longer suspected of a change.
+    sent, settled = 0, a.path.stat().st_ctime + 0.1
+    while sent < 2 or time.time() < settled:
+        sent += 1
+        a.login(sent, b"bob", b"secret")
+        assert a.answer()[:2] == ("grant", sent)
+    first = sent
+    # The monitor reads nothing more, until this front is told that it is busy.
+    while not select.select([a.fronts[1]], [], [], 0)[0]:
+        sent += 1
+        assert sent < first + 6000
+        a.login(sent, b"bob", b"secret")
+    assert struct.unpack("<HQB", a.receive(a.fronts[1]))[2] == BUSY
+    assert a.log_line("login_not_possible")["reason"] == b"grants_of_front_unsent"
+    a.login(1, b"bob", b"secret", front=2)
+    granted = {1: 0, 2: 0}
+    while granted[2] == 0:
+        answer = a.answer(front=2)
+        assert answer[0] == "grant", "the other half is for others"
+        granted[answer[2]["front"]] += 1
+    assert granted[1] > 2048
+    # What was taken makes room again.
+    a.login(70000, b"bob", b"secret")
+    while True:
+        got = a.from_monitor(a.receive(a.monitor))
+        if got and got[1] == 70000:
+            break
+
+
 def test_one_session_has_one_question_and_one_permit(auth):
     a = auth("bob:{PLAIN}secret\n")
     a.login(5, b"bob", b"secret")
