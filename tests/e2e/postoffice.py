@@ -15,6 +15,8 @@ BUILD = pathlib.Path(os.environ.get("RESTANTE_BUILD") or ROOT / "build").resolve
 NOBODY = 65534
 START_S = 30
 END_S = 20
+# Sanitizers write to the standard error of the process that they look after.
+REPORT = re.compile(r"(Address|Leak|UndefinedBehavior)Sanitizer|: runtime error: ")
 
 
 def until(what, deadline=10.0, why="it never came", tick=0.01):
@@ -173,6 +175,7 @@ class Office:
         self.process.stdout.close()
         self._reader.join(5)
         self.process.stderr.close()
+        assert not any(map(REPORT.search, self.lines)), self.log()
         if status is not None:
             assert code == status, f"status {code}, not {status}\n{self.log()}"
         until(lambda: not any(map(alive, processes)), 5,

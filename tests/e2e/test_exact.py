@@ -60,6 +60,8 @@ def test_top_is_exact(house, way):
             for i, w in enumerate(WIRE[:-1]):
                 assert p.say(f"TOP {i + 1} {n}").startswith(b"+OK"), NAMES[i]
                 assert p.body() == stuffed(top(w, n)), (NAMES[i], n)
+        # Only who says QUIT knows at the end that the maildrop is free again.
+        assert p.say("QUIT").startswith(b"+OK")
 
 
 def test_pipelined_whole(house):

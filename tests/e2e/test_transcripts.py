@@ -86,7 +86,8 @@ def renew(box, t):
         for p in [new, *new.rglob("*")]:
             os.chown(p, NOBODY, NOBODY, follow_symlinks=False)
     if box.exists():
-        shutil.rmtree(box)
+        # Out of the way, not removed: a keeper may be writing its index in there still.
+        box.rename(box.with_name(f"old-{box.stat().st_ino}"))
     new.rename(box)
 
 

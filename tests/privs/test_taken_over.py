@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from house import House, status, until
+from house import SANITIZED, House, status, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
 MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
@@ -44,11 +44,22 @@ def house(house_dir):
         assert h.p.poll() is None
 
 
+# What the wider filter of a sanitizer build lets through: an empty root still has no file
+# that could be opened; what changes the process alone works.
+NOTHING_THERE = f"errno={errno.ENOENT}"
+LET_THROUGH = {"open_file": NOTHING_THERE, "open_up": NOTHING_THERE, "open_own_fd": NOTHING_THERE,
+               "slice_reopen": NOTHING_THERE, "be_dumpable": "SUCCEEDED",
+               "code_pages": "SUCCEEDED"} if SANITIZED else {}
+
+
 def killed(house, attack):
     """The attack ends the process that tried it, the monitor says so, another comes."""
     before = len(house.lines)
     said = house.attack(attack)
-    assert said == "", said
+    assert said == LET_THROUGH.get(attack, ""), said
+    if attack in LET_THROUGH:
+        good_session(house)
+        return
     house.wait_for_line(r"event=process_ended child=restante-front .*signal=SYS", since=before)
     good_session(house)
 
