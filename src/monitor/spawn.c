@@ -96,7 +96,8 @@ environment(void)
 	static char *kept[8];
 	size_t n = 0;
 	for (char **e = environ; *e && n < 7; e++)
-		if (strstr(*e, "SAN_OPTIONS="))
+		if (strncmp(*e, "ASAN_OPTIONS=", 13) == 0 ||
+			strncmp(*e, "UBSAN_OPTIONS=", 14) == 0)
 			kept[n++] = *e;
 	return n > 0 ? kept : none;
 #else

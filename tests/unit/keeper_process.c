@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define DEADLINE_MS 10000
@@ -679,6 +680,13 @@ main(void)
 		cmocka_unit_test(many_maildrops_at_once),
 	};
 	program = keeper_program();
+	/* As the monitor does before it starts one. */
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return 1;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return 1;
 	/* A keeper never runs as root, and these maildrops are its own. */
 	if (geteuid() == 0 &&
 		(setresgid(65534, 65534, 65534) < 0 ||
