@@ -340,9 +340,16 @@ class KillHouse(House):
         return rng.choice(pids[-len(self.boxes):])  # the latest: the others may be idle
 
     def kill_series(self, program, count, pause, rng):
-        """Kills one of them `count` times, with pause() seconds in between."""
-        for _ in range(count):
+        """Kills one of them `count` times, with pause() seconds in between. After every
+        few, each mailbox must come to a confirmed session before it goes on: on a slow
+        machine nobody starves behind kills that come faster than a login takes."""
+        for i in range(count):
             threading.Event().wait(pause())
+            if i % 8 == 7:
+                before = [box.seen["confirmed"] for box in self.boxes]
+                until(lambda: self.errors or all(
+                    box.seen["confirmed"] > n for box, n in zip(self.boxes, before)),
+                      20, "a confirmed session of every mailbox")
             if self.errors:
                 return
             pid = self.one_of(program, rng)
