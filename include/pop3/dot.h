@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+POP3_C_BEGIN
 /* Where the octets seen so far have left us. Zero-initialised: at the start of a message.
  */
 struct dot_state {
@@ -90,15 +91,25 @@ size_t dot_top_take(struct dot_top *t, const uint8_t *in, size_t n);
 bool dot_top_lacks_blank(const struct dot_top *t);
 
 /*
- * Decoding, for the retriever: undoes stuffing and finds the terminator. Line ends stay
- * CRLF as received. Takes octets until the terminator was read (*ret_end) or all of in;
- * *ret_taken octets were consumed, the result is the octets written to out (room n + 1: a
- * CR behind a dot may have been held back). in and out do not overlap.
+ * Decoding, for clients: undoes stuffing and finds the terminator. Line ends stay as they
+ * were received. Takes octets until the terminator was read (*ret_end) or all of in;
+ * *ret_taken octets were consumed, the result is the octets written to out (room n +
+ * DOT_DECODE_HELD). in and out do not overlap.
+ *
+ * Zero-initialised: strict, RFC 1939 s.3, where only CRLF ends a line. Set `unstuffed`
+ * for a server that does not stuff (no dot is taken off) and `lf_ends` for one whose
+ * lines may end in a bare LF, the terminator's too.
  */
+#define DOT_DECODE_HELD 2 /* a dot and a CR */
 struct dot_decode_state {
 	uint8_t at;
+	bool unstuffed, lf_ends;
+	uint64_t dots;	    /* that were taken off */
+	uint64_t lone_dots; /* of these: no second dot behind, so the peer does not stuff
+			     */
+	uint64_t bare_lf;   /* line ends without CR that were seen */
 };
 size_t dot_decode(struct dot_decode_state *s, const uint8_t *in, size_t n, uint8_t *out,
 	size_t *ret_taken, bool *ret_end);
-
+POP3_C_END
 #endif

@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 
+POP3_C_BEGIN
 struct buf {
 	uint8_t *p;
 	size_t n;   /* octets written */
@@ -27,7 +28,9 @@ struct buf {
 static inline struct buf
 buf_over(void *storage, size_t cap)
 {
-	return (struct buf){(uint8_t *)storage, 0, cap, false};
+	struct buf b = {(uint8_t *)storage, 0, cap, false};
+
+	return b;
 }
 
 static inline size_t
@@ -39,7 +42,9 @@ buf_room(const struct buf *b)
 static inline struct view
 buf_view(const struct buf *b)
 {
-	return (struct view){b->p, b->n};
-}
+	struct view v = {b->p, b->n};
 
+	return v;
+}
+POP3_C_END
 #endif

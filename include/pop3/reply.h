@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+POP3_C_BEGIN
 struct pop3_server;
 struct pop3_server_options;
 
@@ -94,5 +95,5 @@ void pop3_put_size_row(uint32_t msgno, uint64_t octets, struct buf *out);
 void pop3_put_uidl_row(
 	uint32_t msgno, struct view uidl, struct buf *out); /* checked by the caller */
 void pop3_put_end(struct buf *out);
-
+POP3_C_END
 #endif

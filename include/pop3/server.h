@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+POP3_C_BEGIN
 /* A command line and its end are at most this long; AUTH and SASL lines the second. */
 #define POP3_LINE_MAX	   1024
 #define POP3_LINE_SASL_MAX 12288
@@ -145,5 +146,5 @@ const char *pop3_command_usage(enum pop3_command c);
 /* Strict base64 (RFC 5034 s.4) into POP3_SASL_MAX octets; initial: "=" alone is empty. */
 [[nodiscard]] bool pop3_sasl_decode(
 	struct view text, bool initial, uint8_t *storage, struct view *ret);
-
+POP3_C_END
 #endif

@@ -11,12 +11,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+#define POP3_C_BEGIN extern "C" {
+#define POP3_C_END   }
+#else
+#define POP3_C_BEGIN
+#define POP3_C_END
+#endif
+
 struct view {
 	const uint8_t *p;
 	size_t n;
 };
 
 /* A view of a string literal, without its NUL. */
+#ifdef __cplusplus
+#define VIEW(literal) (view{(const uint8_t *)"" literal, sizeof(literal) - 1})
+#else
 #define VIEW(literal) ((struct view){(const uint8_t *)"" literal, sizeof(literal) - 1})
+#endif
 
 #endif

@@ -5,8 +5,9 @@
 
 /*
  * Only CRLF ends a line here, and only CRLF . CRLF the message (or . CRLF at its start):
- * a bare LF or CR around a lone dot is content. A dot, and a CR behind it, are held back
- * until the next octet says what they were.
+ * a bare LF or CR around a lone dot is content. With lf_ends a bare LF ends a line as
+ * well. A dot that begins a line, and a CR behind it, are held back until the next octet
+ * says what they were.
  */
 enum decode_at {
 	DECODE_LINE_START = 0,
@@ -16,25 +17,74 @@ enum decode_at {
 	DECODE_AFTER_CR,
 };
 
-/* Copies up to and including the next LF, or all; where that leaves us. */
-static uint8_t
-decode_line(const uint8_t *in, size_t n, uint8_t *out, size_t *ret_n)
+/*
+ * From within a line: the octets until one that must be looked at, which is a dot at the
+ * start of a line, or all. Lines are found by their LF, what lies between is not touched.
+ */
+static size_t
+decode_run(struct dot_decode_state *s, const uint8_t *in, size_t n)
 {
-	const uint8_t *lf = memchr(in, '\n', n);
-	size_t line = lf ? (size_t)(lf - in) + 1 : n;
+	const uint8_t *p = in, *end = in + n, *lf;
 
-	memcpy(out, in, line);
-	*ret_n = line;
-	if (!lf)
-		return in[n - 1] == '\r' ? DECODE_AFTER_CR : DECODE_IN_LINE;
-	return line > 1 && lf[-1] == '\r' ? DECODE_LINE_START : DECODE_IN_LINE;
+	s->at = DECODE_IN_LINE;
+	while (p < end && (lf = memchr(p, '\n', (size_t)(end - p)))) {
+		bool crlf = lf > in && lf[-1] == '\r';
+		s->bare_lf += !crlf;
+		p = lf + 1;
+		if (!crlf && !s->lf_ends)
+			continue;
+		if (p == end)
+			s->at = DECODE_LINE_START;
+		else if (*p == '.') {
+			s->at = DECODE_LINE_START;
+			return (size_t)(p - in);
+		}
+	}
+	if (s->at == DECODE_IN_LINE && n > 0 && end[-1] == '\r')
+		s->at = DECODE_AFTER_CR;
+	return n;
+}
+
+/* The dot that was held back does not end the message: it is taken off, or stays. */
+static size_t
+release_dot(struct dot_decode_state *s, bool before_dot, uint8_t *out)
+{
+	if (!s->unstuffed) {
+		s->dots++;
+		s->lone_dots += !before_dot;
+		return 0;
+	}
+	out[0] = '.';
+	return 1;
+}
+
+/* One octet behind a dot, or a dot and a CR. True if the message ends with it. */
+static bool
+decode_held(struct dot_decode_state *s, uint8_t c, size_t *taken, uint8_t *out, size_t *o)
+{
+	bool cr = s->at == DECODE_DOT_CR;
+	bool ends = c == '\n' && (cr || s->lf_ends);
+
+	s->at = ends ? DECODE_LINE_START : cr ? DECODE_AFTER_CR : DECODE_IN_LINE;
+	*taken = ends;
+	if (ends)
+		return true;
+	if (!cr && c == '\r') {
+		s->at = DECODE_DOT_CR;
+		*taken = 1;
+		return false;
+	}
+	*o += release_dot(s, !cr && c == '.', out + *o);
+	if (cr)
+		out[(*o)++] = '\r';
+	return false;
 }
 
 size_t
 dot_decode(struct dot_decode_state *s, const uint8_t *in, size_t n, uint8_t *out,
 	size_t *ret_taken, bool *ret_end)
 {
-	size_t i = 0, o = 0, line;
+	size_t i = 0, o = 0, run;
 	bool end = false;
 
 	CHECK(s->at <= DECODE_AFTER_CR);
@@ -45,15 +95,9 @@ dot_decode(struct dot_decode_state *s, const uint8_t *in, size_t n, uint8_t *out
 			i += in[i] == '.';
 			break;
 		case DECODE_DOT:
-			s->at = in[i] == '\r' ? DECODE_DOT_CR : DECODE_IN_LINE;
-			i += in[i] == '\r';
-			break;
 		case DECODE_DOT_CR:
-			end = in[i] == '\n';
-			i += end;
-			s->at = end ? DECODE_LINE_START : DECODE_AFTER_CR;
-			if (!end)
-				out[o++] = '\r';
+			end = decode_held(s, in[i], &run, out, &o);
+			i += run;
 			break;
 		case DECODE_AFTER_CR:
 			s->at = in[i] == '\n' ? DECODE_LINE_START : DECODE_IN_LINE;
@@ -61,9 +105,10 @@ dot_decode(struct dot_decode_state *s, const uint8_t *in, size_t n, uint8_t *out
 				out[o++] = in[i++];
 			break;
 		case DECODE_IN_LINE:
-			s->at = decode_line(in + i, n - i, out + o, &line);
-			i += line;
-			o += line;
+			run = decode_run(s, in + i, n - i);
+			memcpy(out + o, in + i, run);
+			i += run;
+			o += run;
 			break;
 		}
 	}
