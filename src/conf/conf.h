@@ -15,19 +15,14 @@
 #define CONF_CONF_H
 
 #include "base/buf.h"
-#include "pop3/view.h"
+#include "conf/conf_type.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CONF_FILE_OCTETS_MAX (1024 * 1024)
-#define CONF_LINE_OCTETS_MAX 4096
-#define CONF_NAME_OCTETS_MAX 64
 #define CONF_LISTENERS_MAX   64
-#define CONF_LIST_MAX	     16
-#define CONF_ERRORS_MAX	     100 /* reported; more are counted */
-#define CONF_NEVER	     UINT64_MAX
 
 enum conf_plaintext {
 	CONF_PLAINTEXT_NEVER,
@@ -38,25 +33,12 @@ enum conf_tls { CONF_TLS_NO, CONF_TLS_IMPLICIT };
 enum conf_log { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
 /* log_level: value + 1 is enum log_level of ipc/log.h */
 
-struct conf_list {
-	size_t n;
-	const char *at[CONF_LIST_MAX];
-};
-
 struct conf_address {
 	uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d; zero where `any` */
 	bool v4;
 	bool any; /* "*": both families */
 	uint16_t port;
 };
-
-#define CONF_FIELD_BOOL(name)	  bool name;
-#define CONF_FIELD_NUMBER(name)	  uint64_t name; /* 0: empty */
-#define CONF_FIELD_DURATION(name) uint64_t name##_ms;
-#define CONF_FIELD_TEXT(name)	  const char *name; /* never NULL */
-#define CONF_FIELD_PATH(name)	  const char *name;
-#define CONF_FIELD_LIST(name)	  struct conf_list name;
-#define CONF_FIELD_ENUM(name)	  uint8_t name;
 
 /* A row's field, in the struct of its section only. */
 #define CONF_ONLY_GLOBAL(...) __VA_ARGS__
@@ -104,13 +86,7 @@ struct conf {
 	struct conf_listener listeners[CONF_LISTENERS_MAX];
 	struct view texts[CONF_OPTIONS]; /* in force, as conf_get gives them */
 	uint32_t lines[CONF_OPTIONS];
-	size_t pool_n;
 	char pool[48 * 1024]; /* the texts; as large as all limits together */
-};
-
-/* Told each error as one line without its newline. Embed it in what keeps your state. */
-struct conf_sink {
-	void (*error)(struct conf_sink *s, const char *line);
 };
 
 /* What some defaults are made of. */
@@ -139,8 +115,6 @@ void conf_free(struct conf **c);
 struct view conf_get(const struct conf *c, const char *name);
 struct view conf_listener_get(const struct conf_listener *l, const char *name);
 
-/* Absolute, not / itself, no empty part, no `.` or `..`, no slash at the end. */
-[[nodiscard]] bool conf_path_is_normal(struct view path);
 /* "ADDRESS:PORT", "[V6]:PORT" or "*:PORT". */
 [[nodiscard]] bool conf_address_read(struct view text, struct conf_address *ret);
 

@@ -19,7 +19,7 @@ set_default(struct conf_reader *r, enum conf_option i, const char *text,
 	/* A default that its own row refuses would be a mistake of ours. */
 	bool fine = conf_value_set(r, &conf_rows[i], view_of(text), l);
 
-	CHECK(fine || r->errors > 0);
+	CHECK(fine || r->ini.errors > 0);
 }
 
 static void
@@ -86,17 +86,18 @@ check_maildrop(struct conf_reader *r)
 	struct view kind = VIEW("maildir:");
 
 	if (strncmp(m, (const char *)kind.p, kind.n) != 0) {
-		conf_report(r, line, "maildrop = %.80s: must begin with maildir:", m);
+		ini_report(
+			&r->ini, line, "maildrop = %.80s: must begin with maildir:", m);
 		return;
 	}
 	const char *path = m + kind.n;
 	if (path[0] != '/' && !(path[0] == '~' && (path[1] == '/' || path[1] == '\0')))
-		conf_report(
-			r, line, "maildrop = %.80s: the path must begin with / or ~/", m);
+		ini_report(&r->ini, line,
+			"maildrop = %.80s: the path must begin with / or ~/", m);
 	for (const char *p = path; (p = strchr(p, '%')) != NULL; p += 2) {
 		if (p[1] && strchr("und%", p[1]))
 			continue;
-		conf_report(r, line,
+		ini_report(&r->ini, line,
 			"maildrop = %.80s: only %%u, %%n, %%d and %%%% may stand there",
 			m);
 		return;
@@ -111,26 +112,26 @@ check_owners(struct conf_reader *r)
 	uint64_t gid;
 
 	if (c->mail_uid_min > c->mail_uid_max)
-		conf_report(r,
+		ini_report(&r->ini,
 			c->lines[CONF_GLOBAL_mail_uid_min]
 				? c->lines[CONF_GLOBAL_mail_uid_min]
 				: c->lines[CONF_GLOBAL_mail_uid_max],
 			"mail_uid_min is above mail_uid_max, exchange them");
 	if (c->mail_uid > 0 &&
 		(c->mail_uid < c->mail_uid_min || c->mail_uid > c->mail_uid_max))
-		conf_report(r, c->lines[CONF_GLOBAL_mail_uid],
+		ini_report(&r->ini, c->lines[CONF_GLOBAL_mail_uid],
 			"mail_uid is not within mail_uid_min and mail_uid_max, change "
 			"one of them");
 	if (c->mail_gid > 0 &&
 		(c->mail_gid < c->mail_uid_min || c->mail_gid > c->mail_uid_max))
-		conf_report(r, c->lines[CONF_GLOBAL_mail_gid],
+		ini_report(&r->ini, c->lines[CONF_GLOBAL_mail_gid],
 			"mail_gid is not within mail_uid_min and mail_uid_max, change "
 			"one of them");
 	for (size_t i = 0; i < groups->n; i++) {
 		/* Group 0 owns much of a system; a process that parses mail is never in
 		 * it. */
 		if (!num_decimal(view_of(groups->at[i]), 4294967293, &gid) || gid == 0)
-			conf_report(r, c->lines[CONF_GLOBAL_mail_groups],
+			ini_report(&r->ini, c->lines[CONF_GLOBAL_mail_groups],
 				"mail_groups: %.40s: must be a number from 1 to "
 				"4294967293",
 				groups->at[i]);
@@ -147,14 +148,14 @@ check_roots(struct conf_reader *r)
 
 	for (size_t i = 0; i < roots->n; i++) {
 		if (!conf_path_is_normal(view_of(roots->at[i])))
-			conf_report(r, line,
+			ini_report(&r->ini, line,
 				"mail_roots: %.80s: must be an absolute path below / "
 				"without "
 				"`.`, `..`, `//` or a slash at its end",
 				roots->at[i]);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(roots->at[i], roots->at[j]) == 0)
-				conf_report(r, line,
+				ini_report(&r->ini, line,
 					"mail_roots: %.80s is there twice, remove one",
 					roots->at[i]);
 	}
@@ -169,7 +170,7 @@ check_service_uids(struct conf_reader *r)
 	if (first == 0 || first > 4294967200)
 		return;
 	if (c->mail_uid >= first && c->mail_uid <= last)
-		conf_report(r, c->lines[CONF_GLOBAL_mail_uid],
+		ini_report(&r->ini, c->lines[CONF_GLOBAL_mail_uid],
 			"mail_uid lies among the 64 numbers from service_uids on, change "
 			"one of them");
 }
@@ -190,12 +191,12 @@ check_listener(struct conf_reader *r, struct conf_listener *l)
 
 	if (l->texts[CONF_LISTENER_address].n == 0) {
 		if (l->lines[CONF_LISTENER_address] == 0)
-			conf_report(r, l->line,
+			ini_report(&r->ini, l->line,
 				"listener %s needs `address = ADDRESS:PORT`", l->name);
 		return;
 	}
 	if (!conf_address_read(l->texts[CONF_LISTENER_address], &l->at)) {
-		conf_report(r, l->lines[CONF_LISTENER_address],
+		ini_report(&r->ini, l->lines[CONF_LISTENER_address],
 			"address = %.64s: must be 192.0.2.1:110, [2001:db8::1]:110 or "
 			"*:110",
 			l->address);
@@ -203,17 +204,17 @@ check_listener(struct conf_reader *r, struct conf_listener *l)
 	}
 	for (struct conf_listener *o = c->listeners; o < l; o++)
 		if (o->texts[CONF_LISTENER_address].n > 0 && same_address(&o->at, &l->at))
-			conf_report(r, l->lines[CONF_LISTENER_address],
+			ini_report(&r->ini, l->lines[CONF_LISTENER_address],
 				"listeners %s and %s have the same address, change one",
 				o->name, l->name);
 	if (has_tls)
 		return;
 	if (l->tls == CONF_TLS_IMPLICIT)
-		conf_report(r, l->line,
+		ini_report(&r->ini, l->line,
 			"listener %s speaks TLS: set tls_certificate and tls_key",
 			l->name);
 	else if (l->plaintext == CONF_PLAINTEXT_NEVER)
-		conf_report(r, l->line,
+		ini_report(&r->ini, l->line,
 			"nobody could log in on listener %s: set tls_certificate and "
 			"tls_key, or "
 			"allow plaintext",
@@ -230,7 +231,7 @@ conf_check(struct conf_reader *r)
 	check_roots(r);
 	check_service_uids(r);
 	if ((c->tls_certificate[0] == '\0') != (c->tls_key[0] == '\0'))
-		conf_report(r,
+		ini_report(&r->ini,
 			c->lines[CONF_GLOBAL_tls_certificate]
 				? c->lines[CONF_GLOBAL_tls_certificate]
 				: c->lines[CONF_GLOBAL_tls_key],
@@ -241,7 +242,7 @@ conf_check(struct conf_reader *r)
 			conf_address_read(c->texts[CONF_GLOBAL_metrics], &c->metrics_at);
 		c->has_metrics &= !c->metrics_at.any;
 		if (!c->has_metrics)
-			conf_report(r, c->lines[CONF_GLOBAL_metrics],
+			ini_report(&r->ini, c->lines[CONF_GLOBAL_metrics],
 				"metrics = %.64s: must be one address and a port, as "
 				"127.0.0.1:9110",
 				c->metrics);

@@ -53,10 +53,10 @@ conf_load_file(const char *path, struct conf_sink *sink, struct conf *conf)
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int rc = fd < 0 ? -errno : fd_read_file(fd, CONF_FILE_OCTETS_MAX, &octets, &n);
 	if (rc < 0) {
-		struct conf_reader r = {.file = path, .sink = sink, .conf = conf};
+		struct ini ini = {.file = path, .sink = sink};
 		memset(conf, 0, sizeof(*conf));
-		conf_report(&r, 0, "cannot be read: %s", strerror(-rc));
-		return r.errors;
+		ini_report(&ini, 0, "cannot be read: %s", strerror(-rc));
+		return ini.errors;
 	}
 	return conf_load((struct view){octets, n}, path, &facts, sink, conf);
 }
