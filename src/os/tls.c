@@ -64,6 +64,13 @@ fail(struct stream *s)
 	return STREAM_ERROR;
 }
 
+static enum stream_result
+fail_errno(struct stream *s)
+{
+	s->error = errno;
+	return fail(s);
+}
+
 /* ---- what OpenSSL reads from and writes to -------------------------------------- */
 
 static int
@@ -79,6 +86,24 @@ bio_write(BIO *b, const char *p, int n)
 	return n;
 }
 
+/* What a client's peer sent first tells one that speaks no TLS. */
+static void
+note_first(struct tls_peer *p, const void *from, size_t n)
+{
+	if (!p || p->first_n > 0)
+		return;
+	p->first_n = n < sizeof(p->first) ? n : sizeof(p->first);
+	memcpy(p->first, from, p->first_n);
+}
+
+/* Before the queue of errors is emptied: the first one is the cause. */
+static void
+note_fault(struct stream *s)
+{
+	if (s->peer && s->peer->fault == 0)
+		s->peer->fault = ERR_peek_error();
+}
+
 static int
 bio_read(BIO *b, char *p, int n)
 {
@@ -89,12 +114,18 @@ bio_read(BIO *b, char *p, int n)
 		return -1;
 	for (;;) {
 		ssize_t got = recv(s->fd, p, (size_t)n, MSG_DONTWAIT);
+		if (got == 0)
+			s->cut = true;
+		if (got > 0)
+			note_first(s->peer, p, (size_t)got);
 		if (got >= 0)
 			return (int)got;
 		if (errno == EINTR)
 			continue;
 		if (errno == EAGAIN)
 			BIO_set_retry_read(b);
+		else
+			s->error = errno;
 		return -1;
 	}
 }
@@ -138,7 +169,7 @@ enter(struct stream *s)
 /* ---- the handshake --------------------------------------------------------------- */
 
 enum stream_result
-stream_start_tls(struct stream *s, struct tls_context *c)
+tls_attach(struct stream *s, struct tls_context *c)
 {
 	CHECK(!s->ssl);
 	CHECK(stream_unsent(s) == 0);
@@ -152,12 +183,30 @@ stream_start_tls(struct stream *s, struct tls_context *c)
 	}
 	BIO_set_init(b, 1);
 	SSL_set_bio(ssl, b, b);
-	SSL_set_accept_state(ssl);
 	s->ssl = ssl;
 	s->context = tls_context_ref(c);
 	s->handshaking = true;
 	s->dry = false;
 	return STREAM_OK;
+}
+
+enum stream_result
+stream_start_tls(struct stream *s, struct tls_context *c)
+{
+	enum stream_result r = tls_attach(s, c);
+
+	if (r == STREAM_OK)
+		SSL_set_accept_state(s->ssl);
+	return r;
+}
+
+/* A client goes on only with a certificate that its rules accepted, also resumed ones. */
+static bool
+peer_is_good(const struct stream *s)
+{
+	return !s->peer ||
+		(SSL_get_verify_result(s->ssl) == X509_V_OK &&
+			SSL_get0_peer_certificate(s->ssl));
 }
 
 enum stream_result
@@ -172,7 +221,10 @@ stream_handshake(struct stream *s)
 	int rc = SSL_do_handshake(ssl);
 	int what = SSL_get_error(ssl, rc);
 	/* In TLS 1.3 the client's word is the last one; only a ticket comes after it. */
-	bool ticket_only = rc == 1 && SSL_version(ssl) >= TLS1_3_VERSION;
+	bool ticket_only =
+		rc == 1 && SSL_is_server(ssl) && SSL_version(ssl) >= TLS1_3_VERSION;
+	if (rc != 1 && what != SSL_ERROR_WANT_READ)
+		note_fault(s);
 	/* Also after a failure: what is gathered then is the alert that says why. */
 	enum stream_result sent = ticket_only ? STREAM_OK : stream_flush(s);
 	ERR_clear_error();
@@ -182,6 +234,8 @@ stream_handshake(struct stream *s)
 		return sent;
 	if (rc != 1)
 		return STREAM_AGAIN;
+	if (!peer_is_good(s))
+		return fail(s);
 	s->handshaking = false;
 	return STREAM_OK;
 }
@@ -206,6 +260,7 @@ plain_read(struct stream *s, void *p, size_t n, size_t *ret_n)
 	for (;;) {
 		ssize_t got = recv(s->fd, p, n, MSG_DONTWAIT);
 		if (got > 0) {
+			s->was_plain = true;
 			*ret_n = (size_t)got;
 			return STREAM_OK;
 		}
@@ -214,7 +269,7 @@ plain_read(struct stream *s, void *p, size_t n, size_t *ret_n)
 		if (errno == EAGAIN)
 			return STREAM_AGAIN;
 		if (errno != EINTR)
-			return fail(s);
+			return fail_errno(s);
 	}
 }
 
@@ -230,6 +285,8 @@ tls_read(struct stream *s, void *p, size_t n, size_t *ret_n)
 		*ret_n = got;
 		return STREAM_OK;
 	}
+	if (what != SSL_ERROR_WANT_READ && what != SSL_ERROR_ZERO_RETURN)
+		note_fault(s);
 	ERR_clear_error();
 	if (what == SSL_ERROR_WANT_READ)
 		return STREAM_AGAIN;
@@ -278,6 +335,7 @@ stream_write(struct stream *s, const void *p, size_t n)
 		SSL *ssl = enter(s);
 		if (SSL_write_ex(ssl, p, n, &put) == 1 && put == n)
 			return STREAM_OK;
+		note_fault(s);
 		ERR_clear_error();
 		return fail(s);
 	}
@@ -316,7 +374,7 @@ stream_flush(struct stream *s)
 		if (errno == EINTR)
 			continue;
 		if (errno != EAGAIN)
-			return fail(s);
+			return fail_errno(s);
 		s->want_write = true;
 		return STREAM_AGAIN;
 	}
@@ -334,7 +392,7 @@ stream_send(struct stream *s, const void *p, size_t n)
 	if (at_once) {
 		put = send(s->fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (put < 0 && errno != EAGAIN && errno != EINTR)
-			return fail(s);
+			return fail_errno(s);
 		if (put < 0)
 			put = 0;
 	}
@@ -342,6 +400,14 @@ stream_send(struct stream *s, const void *p, size_t n)
 	if ((size_t)put < n && stream_write(s, from + put, n - (size_t)put) != STREAM_OK)
 		return STREAM_ERROR;
 	return s->want_write ? STREAM_AGAIN : stream_flush(s);
+}
+
+void
+stream_discard(struct stream *s)
+{
+	if (s->out)
+		explicit_bzero(s->out, s->out_n);
+	out_release(s);
 }
 
 size_t
@@ -388,6 +454,9 @@ stream_done(struct stream *s)
 	out_release(s);
 	SSL_free(s->ssl);
 	s->ssl = NULL;
+	if (s->peer)
+		s->peer->free(s->peer);
+	s->peer = NULL;
 	tls_context_unref(&s->context);
 	ERR_clear_error();
 	fd_close(&s->fd);

@@ -39,7 +39,11 @@ struct stream {
 	bool want_write; /* the last call stopped because the socket was full */
 	bool dry;	 /* the last read took all that had come */
 	bool broken;	 /* no close_notify any more */
+	bool cut;	 /* TLS: the socket ended without close_notify */
+	bool was_plain;	 /* octets came before TLS began */
+	int error;	 /* errno of the socket's fault, or 0 */
 	struct tls_context *context; /* counted; NULL while plain */
+	struct tls_peer *peer;	     /* client side (tls_client.h), else NULL */
 };
 
 enum stream_result {
@@ -97,6 +101,8 @@ void stream_commit(struct stream *s, size_t n);
 [[nodiscard]] enum stream_result stream_send(struct stream *s, const void *p, size_t n);
 /* Octets gathered and not yet sent. */
 size_t stream_unsent(const struct stream *s);
+/* Drops (and wipes) them. */
+void stream_discard(struct stream *s);
 /* close_notify into the gather buffer (TLS), so that it leaves with the last octets. */
 void stream_goodbye(struct stream *s);
 /* Flushes, then close_notify, then shutdown of the sending side. Call again after AGAIN.

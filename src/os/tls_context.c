@@ -18,8 +18,8 @@ static const char ciphers_12[] = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!
 static const char ciphers_13[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
 				 "TLS_CHACHA20_POLY1305_SHA256";
 
-static int
-no_password(char *to, int n, int writing, void *arg)
+int
+tls_no_password(char *to, int n, int writing, void *arg)
 {
 	(void)to, (void)n, (void)writing, (void)arg;
 	return -1;
@@ -51,12 +51,12 @@ choose_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_n,
 static bool
 use_chain(SSL_CTX *ctx, BIO *pem)
 {
-	X509 *leaf = PEM_read_bio_X509_AUX(pem, NULL, no_password, NULL);
+	X509 *leaf = PEM_read_bio_X509_AUX(pem, NULL, tls_no_password, NULL);
 	bool ok = leaf && SSL_CTX_use_certificate(ctx, leaf) == 1;
 
 	X509_free(leaf);
 	for (int i = 0; ok && i < CHAIN_MAX; i++) {
-		X509 *above = PEM_read_bio_X509(pem, NULL, no_password, NULL);
+		X509 *above = PEM_read_bio_X509(pem, NULL, tls_no_password, NULL);
 		if (!above)
 			break;
 		ok = SSL_CTX_add0_chain_cert(ctx, above) == 1;
@@ -73,7 +73,7 @@ use_chain(SSL_CTX *ctx, BIO *pem)
 static bool
 use_key(SSL_CTX *ctx, BIO *pem)
 {
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(pem, NULL, tls_no_password, NULL);
 	bool ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1;
 
 	EVP_PKEY_free(key);
@@ -98,9 +98,8 @@ use_tickets(SSL_CTX *ctx, const uint8_t *keys)
 	return ok == 1 && SSL_CTX_set_num_tickets(ctx, 1) == 1;
 }
 
-/* NULL, or what failed. */
-static const char *
-settle(SSL_CTX *ctx, const uint8_t *ticket_keys)
+const char *
+tls_context_settle(SSL_CTX *ctx)
 {
 	char groups[] = "X25519:P-256:P-384";
 
@@ -108,14 +107,12 @@ settle(SSL_CTX *ctx, const uint8_t *ticket_keys)
 	/* Cleanse: what clients send are names and passwords. */
 	(void)SSL_CTX_set_options(ctx,
 		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-			SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_CIPHER_SERVER_PREFERENCE |
-			SSL_OP_PRIORITIZE_CHACHA);
+			SSL_OP_CLEANSE_PLAINTEXT);
 	(void)SSL_CTX_set_mode(ctx,
 		SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			SSL_MODE_AUTO_RETRY);
 	/* One recv a record, not one for its header and one for the rest. */
 	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1)
 		return "TLS 1.2 is not available";
 	if (SSL_CTX_set_cipher_list(ctx, ciphers_12) != 1 ||
@@ -129,13 +126,27 @@ settle(SSL_CTX *ctx, const uint8_t *ticket_keys)
 	if (SSL_CTX_set_max_early_data(ctx, 0) != 1 ||
 		SSL_CTX_set_recv_max_early_data(ctx, 0) != 1)
 		return "no memory";
+	return NULL;
+}
+
+/* NULL, or what failed. */
+static const char *
+settle_server(SSL_CTX *ctx, const uint8_t *ticket_keys)
+{
+	const char *failed = tls_context_settle(ctx);
+
+	if (failed)
+		return failed;
+	(void)SSL_CTX_set_options(
+		ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	if (!use_tickets(ctx, ticket_keys))
 		return "the ticket keys are not accepted";
 	return NULL;
 }
 
-static const char *
-load(SSL_CTX *ctx, struct view cert_pem, struct view key_pem)
+const char *
+tls_context_load(SSL_CTX *ctx, struct view cert_pem, struct view key_pem)
 {
 	if (cert_pem.n > INT_MAX || key_pem.n > INT_MAX)
 		return "the certificate or its key is too large";
@@ -171,9 +182,9 @@ tls_context_new(struct view cert_pem, struct view key_pem, const uint8_t *ticket
 		c->ctx = SSL_CTX_new(TLS_server_method());
 	}
 	if (c && c->bio && c->ctx)
-		failed = settle(c->ctx, ticket_keys);
+		failed = settle_server(c->ctx, ticket_keys);
 	if (!failed)
-		failed = load(c->ctx, cert_pem, key_pem);
+		failed = tls_context_load(c->ctx, cert_pem, key_pem);
 	if (!failed)
 		return c;
 	const char *reason = ERR_reason_error_string(ERR_peek_error());
@@ -188,7 +199,7 @@ struct tls_context *
 tls_context_ref(struct tls_context *c)
 {
 	CHECK(c->refs > 0);
-	c->refs++;
+	atomic_fetch_add(&c->refs, 1);
 	return c;
 }
 
@@ -198,9 +209,10 @@ tls_context_unref(struct tls_context **c)
 	struct tls_context *gone = *c;
 
 	*c = NULL;
-	if (!gone || --gone->refs > 0)
+	if (!gone || atomic_fetch_sub(&gone->refs, 1) > 1)
 		return;
 	SSL_CTX_free(gone->ctx);
 	BIO_meth_free(gone->bio);
+	free(gone->client);
 	free(gone);
 }
