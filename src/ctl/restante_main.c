@@ -19,6 +19,7 @@ static const struct subcommand {
 	const char *help;
 } subcommands[] = {
 	{"sandbox", "restante-sandbox", false, "a throwaway post office on loopback"},
+	{"fetch", "restante-fetch", false, "collect mail from POP3 accounts"},
 	{"passwd", "restante-passwd", false, "set a password in a users file"},
 	{"stat", "restante-ctl", true, "the counters of the running server"},
 	{"reload", "restante-ctl", true, "read the configuration again"},

@@ -1,0 +1,326 @@
+/*
+ * collect_jobs.c: what waits for disks or other programs, on a thread: the state,
+ * commits, filters.
+ */
+#include "fetch/collect.h"
+
+#include "fetch/filter.h"
+#include "fetch/status.h"
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MARKS_AT_ONCE 4096
+
+/* A job of a session with a few words of its own. */
+struct session_job {
+	struct work_job job;
+	struct collect *c;
+	struct mail *mail;
+	int result;
+	enum filter_verdict verdict;
+	size_t header_n;
+	uint8_t header[];
+};
+
+static void
+submit(struct collect *c, struct work_job *j, void (*run)(struct work_job *),
+	void (*done)(struct work_job *))
+{
+	j->run = run;
+	j->done = done;
+	c->jobs++;
+	work_submit(c->run->work, &c->lane, j);
+}
+
+static struct session_job *
+job_new(struct collect *c, size_t header_n)
+{
+	struct session_job *j = calloc(1, sizeof(*j) + header_n);
+
+	if (!j) {
+		session_fail(c->session, OUTCOME_LOCAL, "no memory");
+		return NULL;
+	}
+	j->c = c;
+	j->header_n = header_n;
+	return j;
+}
+
+static void
+state_failure(struct collect *c, int r)
+{
+	char why[LETTER_WHY_MAX];
+
+	snprintf(why, sizeof(why), "the state cannot be used: %s (%s)",
+		state_why(c->run->state), strerror(-r));
+	session_fail(c->session, OUTCOME_LOCAL, why);
+}
+
+/* ---- load
+ * ------------------------------------------------------------------------------- */
+
+static void
+load_run(struct work_job *job)
+{
+	struct session_job *j = (struct session_job *)job;
+
+	j->result = state_load(j->c->run->state, j->c->memory.row, &j->c->known);
+}
+
+static void
+load_done(struct work_job *job)
+{
+	struct session_job *j = (struct session_job *)job;
+	struct collect *c = j->c;
+
+	c->jobs--;
+	if (j->result == 0)
+		session_loaded(c->session, &c->known);
+	else
+		state_failure(c, j->result);
+	free(j);
+	collect_step(c);
+}
+
+void
+collect_load(struct collect *c)
+{
+	struct session_job *j = job_new(c, 0);
+
+	if (j)
+		submit(c, &j->job, load_run, load_done);
+}
+
+/* ---- marks
+ * ------------------------------------------------------------------------------ */
+
+int
+collect_write_marks(struct collect *c, bool end)
+{
+	struct mark *marks = calloc(MARKS_AT_ONCE, sizeof(*marks));
+	uint64_t at = 0;
+	size_t n;
+	int r = marks ? 0 : -ENOMEM;
+
+	while (r == 0 &&
+		(n = session_marks(c->session, end, &at, marks, MARKS_AT_ONCE)) > 0)
+		r = state_mark(c->run->state, c->memory.row, marks, n, clock_unix_s());
+	free(marks);
+	return r;
+}
+
+static void
+mark_run(struct work_job *job)
+{
+	struct session_job *j = (struct session_job *)job;
+
+	j->result = collect_write_marks(j->c, false);
+}
+
+static void
+mark_done(struct work_job *job)
+{
+	struct session_job *j = (struct session_job *)job;
+	struct collect *c = j->c;
+
+	c->jobs--;
+	if (j->result == 0)
+		session_marked(c->session);
+	else
+		state_failure(c, j->result);
+	free(j);
+	collect_step(c);
+}
+
+void
+collect_mark(struct collect *c)
+{
+	struct session_job *j = job_new(c, 0);
+
+	if (j)
+		submit(c, &j->job, mark_run, mark_done);
+}
+
+/* ---- filters
+ * ---------------------------------------------------------------------------- */
+
+static void
+filter_run(struct work_job *job)
+{
+	struct session_job *j = (struct session_job *)job;
+
+	j->verdict = filter_ask(j->c->account, (struct view){j->header, j->header_n});
+}
+
+static void
+filter_done(struct work_job *job)
+{
+	struct session_job *j = (struct session_job *)job;
+	struct collect *c = j->c;
+
+	c->jobs--;
+	session_filtered(c->session, j->mail, j->verdict);
+	free(j);
+	collect_step(c);
+}
+
+void
+collect_filter(struct collect *c, struct mail *m)
+{
+	struct session_job *j = job_new(c, c->header_n);
+
+	if (!j)
+		return;
+	j->mail = m;
+	if (c->header_n > 0)
+		memcpy(j->header, c->header, c->header_n);
+	submit(c, &j->job, filter_run, filter_done);
+}
+
+/* ---- commits
+ * ---------------------------------------------------------------------------- */
+
+static void
+keep_refused(struct collect *c, struct letter *l)
+{
+	char path[512], why[LETTER_WHY_MAX];
+
+	memcpy(why, l->why, sizeof(why));
+	if (spool_quarantine(c->spool, l, why, path, sizeof(path)) != 0)
+		l->fate = LETTER_TEMPORARY;
+}
+
+static void
+commit_run(struct work_job *job)
+{
+	struct batch *b = (struct batch *)job;
+
+	b->result = deliver_commit(b->c->deliver, b->letters, b->n);
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->letters[i]->fate == LETTER_REFUSED)
+			keep_refused(b->c, b->letters[i]);
+	}
+}
+
+static void
+tell_fate(struct collect *c, const struct letter *l)
+{
+	static const enum report_event events[] = {
+		[LETTER_COMING] = REPORT_FAILED_MESSAGE,
+		[LETTER_DELIVERED] = REPORT_DELIVERED,
+		[LETTER_KNOWN] = REPORT_KNOWN,
+		[LETTER_TEMPORARY] = REPORT_FAILED_MESSAGE,
+		[LETTER_REFUSED] = REPORT_QUARANTINED,
+		[LETTER_UNKNOWN] = REPORT_UNKNOWN_FATE,
+	};
+	struct report_facts f = REPORT_NOTHING;
+	char subject[HEADER_FIELD_MAX + 1], from[HEADER_FIELD_MAX + 1];
+
+	memcpy(subject, l->scan.subject, l->scan.subject_n);
+	subject[l->scan.subject_n] = 0;
+	memcpy(from, l->scan.from, l->scan.from_n);
+	from[l->scan.from_n] = 0;
+	f.account = c->account->name;
+	f.uid = l->uid;
+	f.msgno = l->msgno;
+	f.octets = l->octets;
+	f.subject = subject;
+	f.from = from;
+	f.why = l->why[0] ? l->why : NULL;
+	report_tell(c->run->report, events[l->fate], &f);
+}
+
+static void
+commit_done(struct work_job *job)
+{
+	struct batch *b = (struct batch *)job;
+	struct collect *c = b->c;
+
+	c->jobs--;
+	c->committing = false;
+	if (b->result != 0)
+		state_failure(c, b->result);
+	for (size_t i = 0; i < b->n; i++) {
+		struct letter *l = b->letters[i];
+
+		tell_fate(c, l);
+		session_committed(c->session, b->mails[i], l->fate);
+		if (l->fd >= 0)
+			spool_abort(c->spool, l);
+		free(l);
+	}
+	c->on_the_way -= (uint32_t)b->n;
+	if (c->on_the_way < COLLECT_HOLD / 2)
+		session_hold(c->session, false);
+	free(b);
+	collect_commit(c, false);
+	collect_step(c);
+}
+
+/*
+ * The next batch goes when the last is done: the slower the disk, the more letters share
+ * its syncs. now: nothing more comes for a while.
+ */
+void
+collect_commit(struct collect *c, bool now)
+{
+	struct batch *b = c->batch;
+
+	c->commit_wanted = c->commit_wanted || now;
+	if (!b || b->n == 0 || c->committing)
+		return;
+	if (!c->commit_wanted && b->n < COLLECT_BATCH_MIN &&
+		b->octets < COLLECT_BATCH_OCTETS)
+		return;
+	c->commit_wanted = false;
+	c->committing = true;
+	c->batch = NULL;
+	submit(c, &b->job, commit_run, commit_done);
+}
+
+/* ---- words
+ * ------------------------------------------------------------------------------ */
+
+static void
+tell_plan(struct collect *c, const struct mail *m)
+{
+	struct report_facts f = REPORT_NOTHING;
+
+	if (m->plan == MAIL_LEAVE || m->plan == MAIL_UNDECIDED)
+		return;
+	f.account = c->account->name;
+	f.msgno = m->number;
+	f.octets = m->size;
+	f.uid = mail_uid(&c->mails, m);
+	f.target = plan_name(m);
+	f.why = m->reason;
+	report_tell(c->run->report, REPORT_WOULD, &f);
+}
+
+void
+collect_planned(struct collect *c)
+{
+	bool talk = c->account->dry_run;
+	uint64_t octets = 0;
+	uint32_t n = 0;
+
+	if (c->run->task == RUN_LIST) {
+		status_list(stdout, c->run->settings->json, c->account->name, &c->mails);
+		return;
+	}
+	for (uint32_t i = 0; i < c->mails.n; i++) {
+		const struct mail *m = &c->mails.at[i];
+
+		if (!m->number)
+			continue;
+		if (talk)
+			tell_plan(c, m);
+		n += m->plan == MAIL_FETCH;
+		octets += m->plan == MAIL_FETCH && m->size != MAIL_NO_SIZE ? m->size : 0;
+	}
+	if (!talk)
+		report_expect(c->run->report, n, octets);
+}

@@ -1,0 +1,144 @@
+#include "fetch/plan_identify.h"
+
+#include "fetch/reconcile_rows.h"
+
+#include <string.h>
+
+static bool
+is_listed(const struct mails *m, uint32_t row)
+{
+	return m->listed[row / 8] & (1u << row % 8);
+}
+
+#define SAME_HEADER_MAX 64 /* messages of one header that are told apart by size */
+
+/* Of those that are to be identified, the first with this header that is not yet found.
+ */
+static struct mail *
+find_by_header(const struct plan_facts *f, const struct mails *m, const struct known *k)
+{
+	uint32_t from = mails_header_from(m, k->header);
+
+	for (uint32_t i = from; i < m->order_n && i - from < SAME_HEADER_MAX; i++) {
+		struct mail *mail = &m->at[m->order[i]];
+
+		if (memcmp(mail->header, k->header, HEADER_DIGEST) != 0)
+			return NULL;
+		if (mail->known == MAIL_NO_KNOWN && size_agrees(f, mail, k))
+			return mail;
+	}
+	return NULL;
+}
+
+static bool
+has_header(const struct mail *mail, const struct known *k)
+{
+	return memcmp(k->header, mail->header, HEADER_DIGEST) == 0;
+}
+
+/* The header is not that of the message that we know under this UIDL: which is it? */
+static void
+find_reused(const struct plan_facts *f, struct mails *m)
+{
+	for (uint32_t i = 0; i < m->n; i++) {
+		struct mail *mail = &m->at[i];
+		const struct known *k = known_of(f, mail);
+
+		if (!mail->number || mail->plan != MAIL_CHECK || !mail->has_header ||
+			mail->checked || !k || !k->has_header || has_header(mail, k))
+			continue;
+		mail->old_size = false;
+		mail->known = MAIL_NO_KNOWN;
+		mail->reused = true;
+		mail->plan = MAIL_IDENTIFY;
+	}
+}
+
+static void
+find_by_uid(const struct plan_facts *f, struct mails *m, bool seen)
+{
+	for (uint32_t i = 0; i < m->order_n; i++) {
+		struct mail *mail = &m->at[m->order[i]];
+		const struct known *k = mail->known == MAIL_NO_KNOWN
+			? known_find(f->known, mail_uid(m, mail))
+			: NULL;
+
+		if (k && (k->stage == KNOWN_SEEN) == seen &&
+			(k->has_header ? has_header(mail, k) : mail->named))
+			set_known(f, m, mail, k);
+	}
+}
+
+void
+plan_identify(const struct plan_facts *f, struct mails *m)
+{
+	find_reused(f, m);
+	mails_by_header(m);
+	find_by_uid(f, m, false);
+	for (uint32_t i = 0; m->order_n > 0 && i < f->known->n; i++) {
+		const struct known *k = &f->known->rows[i];
+		struct mail *mail;
+
+		if (!k->has_header || k->stage == KNOWN_SEEN || is_listed(m, i))
+			continue;
+		mail = find_by_header(f, m, k);
+		if (!mail)
+			continue;
+		set_known(f, m, mail, k);
+		mail->renamed = true;
+	}
+	/* What only failed so far is no better than a delivery under another UIDL. */
+	find_by_uid(f, m, true);
+	m->order_n = 0;
+}
+
+/* Rows of --reconcile wait for their UIDLs: they are gone after the first session. */
+static bool
+waits_for_uids(const struct plan_facts *f)
+{
+	for (size_t i = 0; i < f->known->n; i++) {
+		const struct known *k = &f->known->rows[i];
+
+		if (k->gone_s == 0 && reconcile_is_uid(k->uid))
+			return true;
+	}
+	return false;
+}
+
+bool
+plan_uids_changed(const struct plan_facts *f, const struct mails *m)
+{
+	uint32_t unknown = 0;
+
+	if (!f->whole || !f->has_top || f->known->n == 0)
+		return false;
+	for (uint32_t i = 0; i < m->n; i++)
+		unknown += m->at[i].number && m->at[i].known == MAIL_NO_KNOWN;
+	if (unknown > 0 && waits_for_uids(f))
+		return true;
+	if (unknown == 0 || unknown < m->count - unknown)
+		return false;
+	for (size_t i = 0; i < f->known->n; i++) {
+		const struct known *k = &f->known->rows[i];
+
+		if (k->has_header && k->stage != KNOWN_SEEN && k->gone_s == 0 &&
+			!is_listed(m, (uint32_t)i))
+			return true;
+	}
+	return false;
+}
+
+/* session_plan.c made a name for each, of the UIDL, NUL and the header. */
+bool
+plan_had_twin(const struct plan_facts *f, const struct mails *m, const struct mail *mail)
+{
+	struct view uid = mail_uid(m, mail);
+	size_t at = known_before(f->known, uid);
+
+	at += mail->known != MAIL_NO_KNOWN;
+	if (!f->has_top || uid.n == 0 || at == f->known->n)
+		return false;
+	const struct known *k = &f->known->rows[at];
+	return k->has_header && k->uid.n == uid.n + 1 + 2 * HEADER_DIGEST &&
+		memcmp(k->uid.p, uid.p, uid.n) == 0 && k->uid.p[uid.n] == 0;
+}

@@ -1,0 +1,288 @@
+/*
+ * session_letters.c: RETR, DELE for what is durable, and the end.
+ */
+#include "base/check.h"
+#include "fetch/session_parts.h"
+
+#include <string.h>
+
+#define NOTHING		 ((struct view){0})
+#define ASKED_OCTETS_MAX (4 * 1024 * 1024) /* of messages whose RETR is under way */
+#define NOOP_MS		 30000 /* some servers wait for no more than a minute */
+
+/* ---- what goes out
+ * ----------------------------------------------------------------------- */
+
+static bool
+session_is_long_enough(const struct fetch_session *s)
+{
+	const struct fetch_account *a = s->account;
+
+	/* Where nothing tells what came before, the next session would begin anew. */
+	if (a->keep && s->memory->has_no_uidl && s->memory->has_no_top)
+		return s->stopping;
+	return s->stopping ||
+		(a->commit_messages != FETCH_NEVER &&
+			s->counts.fetched >= a->commit_messages) ||
+		(a->commit_after_ms != FETCH_NEVER && s->counts.fetched > 0 &&
+			s->now_ms - s->logged_in_ms >= a->commit_after_ms);
+}
+
+static bool
+has_more_to_fetch(const struct fetch_session *s)
+{
+	return s->order_sent < s->mails->order_n;
+}
+
+static void
+send_retrievals(struct fetch_session *s)
+{
+	while (has_more_to_fetch(s) && !s->held && session_may_send(s) &&
+		!session_is_long_enough(s)) {
+		struct mails *all = s->mails;
+		struct mail *m = &all->at[all->order[s->order_sent % all->cap]];
+		uint64_t octets = m->size == MAIL_NO_SIZE ? 0 : m->size;
+		bool raw = m->raw || s->memory->unstuffed;
+
+		if (s->asked_octets > 0 && s->asked_octets + octets > ASKED_OCTETS_MAX)
+			return;
+		if (!pop3_client_retrieve(&s->client, m->number,
+			    raw ? POP3_RAW : POP3_STUFFED, &s->out))
+			return;
+		m->raw = raw;
+		m->stage = MAIL_ASKED;
+		s->asked_octets += octets;
+		s->counts.fetched++;
+		s->retrievals++;
+		s->order_sent++;
+	}
+}
+
+static bool
+wants_deletion(const struct mail *m)
+{
+	return m->number &&
+		((m->plan == MAIL_DELETE && m->stage == MAIL_LISTED) ||
+			(m->plan == MAIL_FETCH && m->delete_too &&
+				m->stage == MAIL_COMMITTED));
+}
+
+static void
+send_deletions(struct fetch_session *s)
+{
+	while (s->deletions_due && session_may_send(s)) {
+		for (; s->dele_next < s->mails->n; s->dele_next++) {
+			if (wants_deletion(&s->mails->at[s->dele_next]))
+				break;
+		}
+		if (s->dele_next == s->mails->n) {
+			s->deletions_due = false;
+			return;
+		}
+		struct mail *m = &s->mails->at[s->dele_next];
+		if (!pop3_client_send(&s->client, POP3_DELE, m->number, 0, &s->out))
+			return;
+		m->stage = MAIL_DELE_SENT;
+		s->counts.dele_waiting++;
+	}
+}
+
+/* All that can be done in this session is done. */
+static void
+end_mail(struct fetch_session *s)
+{
+	if (has_more_to_fetch(s) || s->counts.suspects > 0)
+		s->outcome.kind = OUTCOME_MORE;
+	session_quit(s);
+}
+
+void
+session_mail_send(struct fetch_session *s)
+{
+	if (!s->deletions_looked) {
+		s->deletions_looked = s->deletions_due = true;
+		s->dele_next = 0;
+	}
+	send_retrievals(s);
+	send_deletions(s);
+	if (s->retrievals > 0 || s->counts.dele_waiting > 0 || s->deletions_due)
+		return;
+	if (s->counts.uncommitted > 0) {
+		if (!s->commit_asked) {
+			s->commit_asked = true;
+			session_push(s, SESSION_COMMIT);
+		}
+		if (s->now_ms - s->noop_ms >= NOOP_MS &&
+			pop3_client_waits(&s->client) == 0 &&
+			pop3_client_send(&s->client, POP3_NOOP, 0, 0, &s->out))
+			s->noop_ms = s->now_ms;
+		return;
+	}
+	/* An answer to NOOP may be due yet. */
+	if ((!has_more_to_fetch(s) || session_is_long_enough(s)) && session_may_send(s))
+		end_mail(s);
+}
+
+/* ---- answers
+ * ----------------------------------------------------------------------------- */
+
+void
+session_mail_fail(struct fetch_session *s, struct mail *m, struct view said)
+{
+	struct report_facts f = REPORT_NOTHING;
+
+	m->stage = MAIL_FAILED;
+	m->tried = true;
+	s->counts.failed++;
+	f.uid = mail_uid(s->mails, m);
+	f.msgno = m->number;
+	f.server_said = said;
+	session_tell(s, REPORT_FAILED_MESSAGE, &f);
+}
+
+static void
+retrieval_over(struct fetch_session *s, const struct mail *m)
+{
+	s->retrievals--;
+	s->noop_ms = s->now_ms;
+	if (m->size != MAIL_NO_SIZE)
+		s->asked_octets -= m->size < s->asked_octets ? m->size : s->asked_octets;
+}
+
+/* Once more in this session, at the end. */
+static void
+ask_again(struct fetch_session *s, struct mail *m)
+{
+	struct mails *all = s->mails;
+
+	/* The order goes round: those that were sent have made room. */
+	all->order[all->order_n++ % all->cap] = (uint32_t)(m - all->at);
+	m->stage = MAIL_LISTED;
+	m->retried = true;
+}
+
+void
+session_mail_status(struct fetch_session *s, const struct pop3_answer *a)
+{
+	struct mail *m = mails_find(s->mails, a->msgno);
+
+	if (!m)
+		return;
+	if (a->command == POP3_DELE) {
+		s->counts.dele_waiting--;
+		m->stage = a->ok ? MAIL_DELETED : MAIL_FAILED;
+		s->counts.dele_sent += a->ok;
+		if (!a->ok)
+			s->counts.undeleted++;
+		return;
+	}
+	if (a->more) {
+		m->stage = MAIL_COMING;
+		s->coming = m;
+		session_push(s, SESSION_LETTER)->mail = m;
+		return;
+	}
+	retrieval_over(s, m);
+	if (a->code == POP3_CODE_SYS_TEMP && !m->retried)
+		ask_again(s, m);
+	else
+		session_mail_fail(s, m, a->text);
+	/* Not the message's fault. */
+	if (m->tried && a->code == POP3_CODE_SYS_TEMP) {
+		m->tried = false;
+		s->counts.temporary++;
+	}
+}
+
+void
+session_mail_data(struct fetch_session *s, const struct pop3_answer *a)
+{
+	struct session_action *action;
+
+	if (!s->coming)
+		return;
+	s->counts.octets += a->data.n;
+	action = session_push(s, SESSION_DATA);
+	action->mail = s->coming;
+	action->data = a->data;
+}
+
+/*
+ * A server that does not stuff dots loses the first dot of a line here. One that stuffs
+ * never sends a lone dot at the start of a line, and LIST has counted those dots.
+ */
+static bool
+is_unstuffed(const struct mail *m, const struct pop3_answer *a)
+{
+	return !m->raw && a->lone_dots > 0 && m->size != MAIL_NO_SIZE &&
+		a->octets != m->size && a->octets + a->dots == m->size;
+}
+
+void
+session_mail_end(struct fetch_session *s, const struct pop3_answer *a)
+{
+	struct mail *m = s->coming;
+	struct session_action *action;
+	struct report_facts f = REPORT_NOTHING;
+
+	if (!m)
+		return;
+	s->coming = NULL;
+	retrieval_over(s, m);
+	if (is_unstuffed(m, a)) {
+		s->memory->unstuffed = true;
+		f.why = "it does not stuff dots; its messages are taken as they come";
+		session_tell(s, REPORT_ODD_SERVER, &f);
+		action = session_push(s, SESSION_LETTER_CUT);
+		action->mail = m;
+		ask_again(s, m);
+		m->retried = false;
+		return;
+	}
+	if (m->size != MAIL_NO_SIZE && a->octets != m->size && !s->memory->sizes_lie) {
+		s->memory->sizes_lie = true;
+		f.why = "LIST does not tell the size that RETR sends";
+		session_tell(s, REPORT_ODD_SERVER, &f);
+	}
+	m->stage = MAIL_COME;
+	s->counts.uncommitted++;
+	s->commit_asked = false;
+	session_push(s, SESSION_LETTER_END)->mail = m;
+}
+
+void
+session_committed(struct fetch_session *s, struct mail *m, enum letter_fate fate)
+{
+	s->counts.uncommitted--;
+	switch (fate) {
+	case LETTER_DELIVERED:
+	case LETTER_KNOWN:
+		m->stage = MAIL_COMMITTED;
+		s->counts.committed++;
+		if (m->delete_too) {
+			uint32_t place = (uint32_t)(m - s->mails->at);
+
+			s->deletions_due = true;
+			if (place < s->dele_next)
+				s->dele_next = place;
+		}
+		break;
+	case LETTER_REFUSED:
+		m->stage = MAIL_FAILED;
+		m->put_aside = true;
+		s->counts.quarantined++;
+		break;
+	case LETTER_TEMPORARY:
+	case LETTER_UNKNOWN:
+	case LETTER_COMING:
+		m->stage = MAIL_FAILED;
+		s->counts.temporary++;
+		break;
+	}
+}
+
+void
+session_hold(struct fetch_session *s, bool hold)
+{
+	s->held = hold;
+}

@@ -1,0 +1,53 @@
+/*
+ * session_parts.h: what the files of the session share.
+ */
+#ifndef FETCH_SESSION_PARTS_H
+#define FETCH_SESSION_PARTS_H
+
+#include "fetch/session.h"
+#include "fetch/state.h"
+
+/* session.c */
+struct session_action *session_push(
+	struct fetch_session *s, enum session_action_kind kind);
+void session_tell(
+	struct fetch_session *s, enum report_event e, const struct report_facts *f);
+void session_end(struct fetch_session *s, enum session_outcome_kind kind,
+	const char *what, struct view said);
+/* May one more command be sent now? */
+bool session_may_send(const struct fetch_session *s);
+void session_quit(struct fetch_session *s);
+/* An answer that says no: temporary or for ever, by its code. */
+void session_refused(struct fetch_session *s, const struct pop3_answer *a,
+	enum session_outcome_kind otherwise, const char *what);
+
+/* session_auth.c */
+void session_greeting(struct fetch_session *s, const struct pop3_answer *a);
+void session_login_status(struct fetch_session *s, const struct pop3_answer *a);
+void session_choose(struct fetch_session *s);
+void session_capa_row(struct fetch_session *s, const struct pop3_answer *a);
+void session_capa_end(struct fetch_session *s, bool ok);
+void session_use_remembered(struct fetch_session *s);
+
+/* session_list.c */
+void session_list_begin(struct fetch_session *s);
+void session_list_send(struct fetch_session *s);
+void session_list_status(struct fetch_session *s, const struct pop3_answer *a);
+void session_list_row(struct fetch_session *s, const struct pop3_answer *a);
+void session_list_end(struct fetch_session *s, const struct pop3_answer *a);
+
+/* session_letters.c */
+void session_mail_send(struct fetch_session *s);
+void session_mail_status(struct fetch_session *s, const struct pop3_answer *a);
+void session_mail_data(struct fetch_session *s, const struct pop3_answer *a);
+void session_mail_end(struct fetch_session *s, const struct pop3_answer *a);
+void session_mail_fail(struct fetch_session *s, struct mail *m, struct view said);
+
+/* session_plan.c */
+void session_plan(struct fetch_session *s);
+void session_top_send(struct fetch_session *s);
+void session_top_status(struct fetch_session *s, const struct pop3_answer *a);
+void session_top_end(struct fetch_session *s, const struct pop3_answer *a);
+struct plan_facts session_facts(const struct fetch_session *s);
+
+#endif

@@ -1,0 +1,239 @@
+/*
+ * session_plan.c: between the listing and the mail: what is known, which headers must be
+ * seen first, what a filter says, what is remembered before anything moves.
+ */
+#include "base/buf.h"
+#include "fetch/session_parts.h"
+
+#include <string.h>
+
+#define NOTHING ((struct view){0})
+
+struct plan_facts
+session_facts(const struct fetch_session *s)
+{
+	return (struct plan_facts){
+		.account = s->account,
+		.known = s->known,
+		.now_s = s->now_s,
+		.has_top = !s->memory->has_no_top,
+		.has_uidl = !s->memory->has_no_uidl,
+		.sizes_lie = s->memory->sizes_lie,
+		.whole = s->whole,
+	};
+}
+
+static bool
+is_to_be_marked(const struct mail *m)
+{
+	return m->reused || m->renamed || m->resized || m->skipped ||
+		m->plan == MAIL_ADOPT;
+}
+
+static void
+tell_renamed(struct fetch_session *s)
+{
+	struct report_facts f = REPORT_NOTHING;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->mails->n; i++)
+		n += s->mails->at[i].number && s->mails->at[i].renamed;
+	if (n == 0)
+		return;
+	f.count = n;
+	f.why = "known messages were recognised by their headers";
+	session_tell(s, REPORT_UIDS_CHANGED, &f);
+}
+
+/* All headers are here: what was decided is remembered, then mail moves. */
+static void
+planned(struct fetch_session *s)
+{
+	bool marks = false;
+
+	s->planned = true;
+	tell_renamed(s);
+	for (uint32_t i = 0; i < s->mails->n && !marks; i++)
+		marks = s->mails->at[i].number && is_to_be_marked(&s->mails->at[i]);
+	session_push(s, SESSION_PLANNED);
+	if (s->list_only || s->account->dry_run) {
+		session_quit(s);
+		return;
+	}
+	s->step = STEP_MARK;
+	if (marks)
+		session_push(s, SESSION_MARK);
+	else
+		session_marked(s);
+}
+
+void
+session_marked(struct fetch_session *s)
+{
+	struct plan_facts f = session_facts(s);
+
+	if (s->step != STEP_MARK)
+		return;
+	plan_order(&f, s->mails, &s->counts.suspects);
+	s->step = STEP_MAIL;
+	session_mail_send(s);
+}
+
+void
+session_plan(struct fetch_session *s)
+{
+	struct plan_facts f = session_facts(s);
+
+	s->check_next = 0;
+	s->counts.tops_waiting = plan_all(&f, s->mails);
+	if (s->counts.tops_waiting > 0) {
+		s->step = STEP_TOP;
+		session_top_send(s);
+	} else {
+		planned(s);
+	}
+}
+
+void
+session_loaded(struct fetch_session *s, const struct known_table *known)
+{
+	struct mails *m = s->mails;
+
+	s->known = known;
+	if (s->step != STEP_LOAD)
+		return;
+	if ((known->n + 7) / 8 > m->listed_cap && !m->room(m, 0, 0, known->n)) {
+		session_end(s, OUTCOME_LOCAL, "no memory for what is known", NOTHING);
+		return;
+	}
+	session_plan(s);
+}
+
+/* ---- TOP
+ * --------------------------------------------------------------------------------- */
+
+static bool
+wants_top(const struct mail *m)
+{
+	return m->number && m->stage == MAIL_LISTED && !m->has_header &&
+		(m->plan == MAIL_CHECK || m->plan == MAIL_IDENTIFY ||
+			m->plan == MAIL_FILTER);
+}
+
+void
+session_top_send(struct fetch_session *s)
+{
+	for (; s->check_next < s->mails->n && session_may_send(s); s->check_next++) {
+		struct mail *m = &s->mails->at[s->check_next];
+
+		if (!wants_top(m))
+			continue;
+		if (!pop3_client_send(&s->client, POP3_TOP, m->number, 0, &s->out))
+			return;
+		m->stage = MAIL_ASKED;
+	}
+}
+
+static void
+top_done(struct fetch_session *s)
+{
+	if (s->counts.tops_waiting > 0 || s->counts.filters_waiting > 0)
+		return;
+	session_plan(s);
+}
+
+void
+session_top_status(struct fetch_session *s, const struct pop3_answer *a)
+{
+	struct mail *m = mails_find(s->mails, a->msgno);
+	struct plan_facts f = session_facts(s);
+
+	if (a->more || !m)
+		return;
+	/* No header: what was known is not touched, what was not is fetched. */
+	s->counts.tops_waiting--;
+	plan_without_header(&f, s->mails, m);
+	/* A server that says that it has TOP has it, whatever ails it now. */
+	s->tops_refused += a->code != POP3_CODE_SYS_TEMP;
+	if (s->tops_refused > 0 && s->counts.tops_waiting == 0 && !s->tops_given &&
+		!(s->caps.has & POP3_CAPA_TOP))
+		s->memory->has_no_top = true;
+	top_done(s);
+}
+
+void
+session_top_end(struct fetch_session *s, const struct pop3_answer *a)
+{
+	struct mail *m = mails_find(s->mails, a->msgno);
+
+	s->tops_given = true;
+	s->top_octets = 0;
+	if (m)
+		session_push(s, SESSION_HEADER_END)->mail = m;
+}
+
+/* A UIDL of our own for a message whose own does not tell it from others. */
+static bool
+make_uid(struct fetch_session *s, struct mail *m)
+{
+	uint8_t uid[LETTER_UID_MAX];
+	struct buf b = buf_over(uid, sizeof(uid));
+	struct view own = mail_uid(s->mails, m);
+
+	if (own.n > sizeof(uid) - 1 - 2 * HEADER_DIGEST)
+		own.n = sizeof(uid) - 1 - 2 * HEADER_DIGEST;
+	buf_put_view(&b, own);
+	buf_put_u8(&b, 0);
+	for (size_t i = 0; i < HEADER_DIGEST; i++) {
+		buf_put_u8(&b, (uint8_t) "0123456789abcdef"[m->header[i] >> 4]);
+		buf_put_u8(&b, (uint8_t) "0123456789abcdef"[m->header[i] & 15]);
+	}
+	m->named = true;
+	return !b.full && mails_set_uid(s->mails, m, buf_view(&b));
+}
+
+void
+session_header(
+	struct fetch_session *s, struct mail *m, const uint8_t digest[HEADER_DIGEST])
+{
+	struct plan_facts f = session_facts(s);
+
+	if (s->step != STEP_TOP)
+		return;
+	memcpy(m->header, digest, HEADER_DIGEST);
+	m->has_header = true;
+	s->counts.tops_waiting--;
+	if (m->plan == MAIL_FILTER) {
+		s->counts.filters_waiting++;
+		session_push(s, SESSION_FILTER)->mail = m;
+		return;
+	}
+	m->stage = MAIL_LISTED;
+	if (m->plan == MAIL_IDENTIFY && plan_needs_name(&f, m) && !make_uid(s, m)) {
+		session_end(s, OUTCOME_LOCAL, "no memory for the listing", NOTHING);
+		return;
+	}
+	top_done(s);
+}
+
+void
+session_filtered(struct fetch_session *s, struct mail *m, enum filter_verdict v)
+{
+	struct plan_facts f = session_facts(s);
+
+	s->counts.filters_waiting--;
+	m->stage = MAIL_LISTED;
+	plan_filtered(&f, s->mails, m, v);
+	if (s->step == STEP_TOP)
+		top_done(s);
+}
+
+bool
+session_name(struct fetch_session *s, struct mail *m, const uint8_t digest[HEADER_DIGEST])
+{
+	bool nameless = !m->named && (m->uid_n == 0 || m->twin);
+
+	memcpy(m->header, digest, HEADER_DIGEST);
+	m->has_header = true;
+	return !nameless || make_uid(s, m);
+}

@@ -1,0 +1,306 @@
+/* The journal: which message is on its way to which target (letter.h has the order). */
+#include "fetch/state_parts.h"
+
+#include "base/check.h"
+#include "os/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct intending {
+	struct state *s;
+	int64_t account;
+	const struct fetch_account *a;
+};
+
+/*
+ * The row of the letter's uid: 1 and its id, or 0. A row whose header and octets both are
+ * others is another message: what its targets have is not this one.
+ */
+static int
+find_own_row(const struct intending *in, const struct letter *l, int64_t *ret)
+{
+	bool other;
+	{
+		uint8_t header[HEADER_DIGEST], digest[DIGEST_OCTETS];
+		AUTO_RESET *q = state_statement(in->s, STATE_INTEND_FIND);
+		bind_i64(q, 1, in->account);
+		bind_blob(q, 2, l->uid);
+		int r = state_step(in->s, q);
+		if (r <= 0)
+			return r;
+		*ret = sqlite3_column_int64(q, 0);
+		other = column_u32(q, 3, 0) != 0 &&
+			column_octets(q, 1, header, sizeof(header)) &&
+			column_octets(q, 2, digest, sizeof(digest)) &&
+			memcmp(header, l->header, sizeof(header)) != 0 &&
+			memcmp(digest, l->digest, sizeof(digest)) != 0;
+	}
+	if (!other)
+		return 1;
+	int r = state_step_aside(in->s, in->account, *ret, l->uid, clock_unix_s());
+	return r < 0 ? r : 0;
+}
+
+static void
+bind_letter(sqlite3_stmt *q, int at, const struct letter *l)
+{
+	bind_u64(q, at, l->listed);
+	bind_blob(q, at + 1, (struct view){l->header, sizeof(l->header)});
+	bind_blob(q, at + 2, (struct view){l->digest, sizeof(l->digest)});
+	bind_i64(q, at + 3, (int64_t)l->octets);
+	bind_i64(q, at + 4, (int64_t)l->stored);
+}
+
+static int
+intend_message(const struct intending *in, const struct letter *l, int64_t *ret)
+{
+	int r = find_own_row(in, l, ret);
+
+	if (r < 0)
+		return r;
+	AUTO_RESET *q =
+		state_statement(in->s, r > 0 ? STATE_INTEND_AGAIN : STATE_INTEND_NEW);
+	bind_i64(q, 1, in->account);
+	bind_blob(q, 2, l->uid);
+	if (r == 0) {
+		*ret = in->s->next_message++;
+		bind_i64(q, 3, *ret);
+		bind_i64(q, 9, (int64_t)clock_unix_s());
+	}
+	bind_letter(q, r > 0 ? 3 : 4, l);
+	return state_run(in->s, q);
+}
+
+static int
+run_with_message(struct state *s, enum state_statement id, int64_t message)
+{
+	AUTO_RESET *q = state_statement(s, id);
+
+	bind_i64(q, 1, message);
+	return state_run(s, q);
+}
+
+/* The message's stage, from those of its deliveries. */
+static int
+settle_message(struct state *s, int64_t message, uint64_t now_s)
+{
+	AUTO_RESET *q = state_statement(s, STATE_MESSAGE_SYNCED);
+
+	bind_i64(q, 1, message);
+	bind_i64(q, 2, (int64_t)now_s);
+	int r = state_run(s, q);
+	return r < 0 ? r : run_with_message(s, STATE_MESSAGE_OWED, message);
+}
+
+static int
+intend_delivery(
+	const struct intending *in, const struct letter *l, size_t t, int64_t message)
+{
+	bool wanted = l->wanted & (UINT32_C(1) << t);
+	AUTO_RESET *q = state_statement(in->s, STATE_INTEND_DELIVERY);
+
+	bind_i64(q, 1, message);
+	bind_text(q, 2, in->a->targets[t].text);
+	bind_i64(q, 3, wanted ? DELIVERY_INTENDED : DELIVERY_OWED);
+	bind_text(q, 4, wanted ? l->tmp : NULL);
+	bind_text(q, 5, wanted && l->names ? l->names[t] : "");
+	bind_i64(q, 6, (int64_t)t);
+	return state_run(in->s, q);
+}
+
+static int
+intend_letter(const struct intending *in, const struct letter *l)
+{
+	int64_t message = 0;
+	int r = intend_message(in, l, &message);
+
+	/* Targets that are no longer wanted must not be waited for. */
+	if (r == 0)
+		r = run_with_message(in->s, STATE_INTEND_CLEAR, message);
+	if (r == 0)
+		r = run_with_message(in->s, STATE_INTEND_PLACES, message);
+	for (size_t t = 0; r == 0 && t < in->a->targets_n; t++)
+		r = intend_delivery(in, l, t, message);
+	if (r < 0 || l->wanted != 0)
+		return r;
+	return settle_message(in->s, message, clock_unix_s());
+}
+
+int
+state_intend(struct state *s, int64_t account, struct letter *const *l, size_t n,
+	const struct fetch_account *a)
+{
+	struct intending in = {s, account, a};
+	int r;
+
+	CHECK(a->targets_n <= FETCH_TARGETS_MAX);
+	for (size_t i = 0; i < n; i++)
+		if (l[i]->uid.n == 0 || l[i]->uid.n > LETTER_UID_MAX)
+			return -EINVAL;
+	if (n == 0)
+		return 0;
+	r = state_enter(s, "journalling what comes");
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = intend_letter(&in, l[i]);
+	return state_leave(s, r);
+}
+
+/* Whether an earlier row counted a try for the same letter. */
+static bool
+was_tried(const struct settled *done, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (done[j].letter == done[i].letter && !done[j].delivered)
+			return true;
+	return false;
+}
+
+static int
+settle_delivery(struct state *s, int64_t message, const struct settled *one)
+{
+	AUTO_RESET *q = state_statement(
+		s, one->delivered ? STATE_SETTLE_SYNCED : STATE_SETTLE_OWED);
+
+	bind_i64(q, 1, message);
+	bind_i64(q, 2, (int64_t)one->target);
+	if (one->delivered)
+		bind_text(q, 3, one->name);
+	int r = state_run(s, q);
+	if (r == 0 && sqlite3_changes(s->db) != 1)
+		return state_fail(
+			s, -ENOENT, "a message was not journalled for a target");
+	return r;
+}
+
+static int
+settle_one(struct state *s, int64_t account, const struct settled *done, size_t i,
+	uint64_t now_s)
+{
+	const struct settled *one = &done[i];
+	int64_t message;
+	int r = state_message_id(s, account, one->letter->uid, &message);
+
+	if (r == 0)
+		return state_fail(s, -ENOENT, "a message was not journalled");
+	if (r > 0)
+		r = settle_delivery(s, message, one);
+	if (r == 0 && !one->delivered && !was_tried(done, i))
+		r = run_with_message(s, STATE_TRIED, message);
+	return r < 0 ? r : settle_message(s, message, now_s);
+}
+
+int
+state_settle(struct state *s, int64_t account, const struct settled *done, size_t n,
+	uint64_t now_s)
+{
+	int r;
+
+	if (n == 0)
+		return 0;
+	r = state_enter(s, "journalling what was delivered");
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = settle_one(s, account, done, i, now_s);
+	return state_leave(s, r);
+}
+
+/* ---- the replay ---- */
+
+static void
+read_unsettled(sqlite3_stmt *q, struct unsettled *u)
+{
+	memset(u, 0, sizeof(*u));
+	u->message = sqlite3_column_int64(q, 0);
+	column_text(q, 1, u->target, sizeof(u->target));
+	column_text(q, 2, u->tmp, sizeof(u->tmp));
+	column_text(q, 3, u->name, sizeof(u->name));
+	(void)column_octets(q, 4, u->digest, sizeof(u->digest));
+	u->stored = column_u64(q, 5, 0);
+}
+
+static int
+read_all_unsettled(struct state *s, int64_t account, struct unsettled **rows, size_t *n)
+{
+	AUTO_RESET *q = state_statement(s, STATE_UNSETTLED);
+	size_t cap = 0;
+	int r;
+
+	bind_i64(q, 1, account);
+	while ((r = state_step(s, q)) > 0) {
+		if (*n == cap) {
+			cap = cap ? cap * 2 : 16;
+			struct unsettled *more = reallocarray(*rows, cap, sizeof(*more));
+			if (!more)
+				return state_fail(s, -ENOMEM, "no memory");
+			*rows = more;
+		}
+		read_unsettled(q, &(*rows)[(*n)++]);
+	}
+	return r;
+}
+
+int
+state_unsettled(struct state *s, int64_t account, struct unsettled **ret, size_t *ret_n)
+{
+	struct unsettled *rows = NULL;
+	size_t n = 0;
+	int r = state_enter_read(s, "reading the journal");
+
+	if (r < 0)
+		return r;
+	r = state_leave(s, read_all_unsettled(s, account, &rows, &n));
+	if (r < 0) {
+		free(rows);
+		return r;
+	}
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
+int
+state_replayed(struct state *s, const struct unsettled *u, bool found, uint64_t now_s)
+{
+	int r = state_enter(s, "settling the journal");
+
+	if (r < 0)
+		return r;
+	{
+		AUTO_RESET *q = state_statement(s, STATE_REPLAYED);
+		bind_i64(q, 1, u->message);
+		bind_text(q, 2, u->target);
+		bind_i64(q, 3, found ? DELIVERY_SYNCED : DELIVERY_OWED);
+		r = state_run(s, q);
+	}
+	if (r == 0)
+		r = settle_message(s, u->message, now_s);
+	return state_leave(s, r);
+}
+
+int
+state_target_has(
+	struct state *s, int64_t account, struct view uid, const char *target, bool *ret)
+{
+	int r = state_enter_read(s, "asking for a delivery");
+
+	if (r < 0)
+		return r;
+	{
+		AUTO_RESET *q = state_statement(s, STATE_TARGET_HAS);
+		bind_i64(q, 1, account);
+		bind_blob(q, 2, uid);
+		bind_text(q, 3, target);
+		r = state_step(s, q);
+	}
+	bool has = r > 0;
+	r = state_leave(s, r);
+	if (r < 0)
+		return r;
+	*ret = has;
+	return 0;
+}

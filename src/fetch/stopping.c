@@ -1,0 +1,33 @@
+#include "fetch/stopping.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static int told = -1;
+
+int
+stopping_prepare(void)
+{
+	if (told < 0)
+		told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return told < 0 ? -errno : 0;
+}
+
+void
+stopping_tell(void)
+{
+	uint64_t one = 1;
+
+	if (told >= 0)
+		CHECK(write(told, &one, sizeof(one)) == (ssize_t)sizeof(one));
+}
+
+int
+stopping_fd(void)
+{
+	return told;
+}
