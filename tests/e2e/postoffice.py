@@ -16,7 +16,7 @@ NOBODY = 65534
 START_S = 30
 END_S = 20
 # Sanitizers write to the standard error of the process that they look after.
-REPORT = re.compile(r"(Address|Leak|UndefinedBehavior)Sanitizer|: runtime error: ")
+REPORT = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: ")
 
 
 def until(what, deadline=10.0, why="it never came", tick=0.01):
