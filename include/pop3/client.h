@@ -31,7 +31,7 @@
 #include <stdint.h>
 
 POP3_C_BEGIN
-#define POP3_FLIGHT_MAX	  256
+#define POP3_FLIGHT_MAX	  1024
 #define POP3_STATUS_MAX	  1024
 #define POP3_ROW_MAX	  4096
 #define POP3_STATUS_FLOOD (UINT32_C(1) << 20)

@@ -75,7 +75,7 @@ struct fetch_account {
 	uint64_t delete_larger, skip_larger, keep_newest; /* FETCH_NEVER: off */
 	enum fetch_order order;
 	uint64_t commit_messages, commit_after_ms; /* QUIT and start anew; FETCH_NEVER */
-	uint32_t window;			   /* commands under way, 1 to 200 */
+	uint32_t window;			   /* commands under way, 1 to 1000 */
 	uint64_t messages_max;			   /* a longer listing is refused */
 	uint32_t tries;				   /* before a message is put aside: 3 */
 	uint64_t tombstones_ms;

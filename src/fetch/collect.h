@@ -16,11 +16,12 @@
 #include "os/tls.h"
 
 #define COLLECT_IN_MAX	     (64 * 1024)
-#define COLLECT_BATCH_MAX    1024 /* more than COLLECT_HOLD and what is under way */
+#define COLLECT_BATCH_MAX    2048 /* more than COLLECT_HOLD and what is under way */
 #define COLLECT_BATCH_MIN    32	  /* fewer wait while more are to come */
 #define COLLECT_BATCH_OCTETS (32 * 1024 * 1024)
 #define COLLECT_UIDLS_MAX    (256 * 1024 * 1024) /* octets, of one listing */
-#define COLLECT_HOLD	     768 /* letters on their way before no more are asked for */
+#define COLLECT_HOLD	     512 /* letters on their way before no more are asked for */
+#define COLLECT_HOLD_MIN     32	 /* where many accounts share them */
 
 /* What all accounts of a run share. */
 struct run {
@@ -109,6 +110,8 @@ void collect_letter_drop(struct collect *c);
 /* What of a session never came to its end. */
 void collect_top_drop(struct collect *c);
 void collect_batch_drop(struct collect *c);
+/* Letters that one account may have on their way: each holds a descriptor. */
+uint32_t collect_share(const struct run *r);
 void collect_commit(struct collect *c, bool now);
 void collect_login(struct collect *c);
 void collect_challenge(struct collect *c, struct view challenge, bool answered);

@@ -364,7 +364,7 @@ collect_letter_end(struct collect *c, struct mail *m)
 	c->batch->octets += l->stored;
 	c->run->come++;
 	c->on_the_way++;
-	if (c->on_the_way >= COLLECT_HOLD)
+	if (c->on_the_way >= collect_share(c->run))
 		session_hold(c->session, true);
 	collect_commit(c, false);
 }

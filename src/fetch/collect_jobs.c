@@ -233,6 +233,14 @@ tell_fate(struct collect *c, const struct letter *l)
 	report_tell(c->run->report, events[l->fate], &f);
 }
 
+uint32_t
+collect_share(const struct run *r)
+{
+	uint32_t share = COLLECT_HOLD / (r->sessions ? r->sessions : 1);
+
+	return share < COLLECT_HOLD_MIN ? COLLECT_HOLD_MIN : share;
+}
+
 static void
 commit_done(struct work_job *job)
 {
@@ -253,7 +261,7 @@ commit_done(struct work_job *job)
 		free(l);
 	}
 	c->on_the_way -= (uint32_t)b->n;
-	if (c->on_the_way < COLLECT_HOLD / 2)
+	if (c->on_the_way < collect_share(c->run) / 2)
 		session_hold(c->session, false);
 	free(b);
 	collect_commit(c, false);

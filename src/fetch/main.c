@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -228,6 +229,18 @@ perform(struct configuration *c)
 	return EX_SOFTWARE;
 }
 
+/* Letters on their way hold a descriptor each, in every account. */
+static void
+raise_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -235,6 +248,7 @@ main(int argc, char **argv)
 	int status;
 
 	prctl(PR_SET_DUMPABLE, 0);
+	raise_files();
 	/* A few arenas less: memory stays small with many threads. */
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);

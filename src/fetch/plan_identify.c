@@ -136,9 +136,18 @@ plan_had_twin(const struct plan_facts *f, const struct mails *m, const struct ma
 	size_t at = known_before(f->known, uid);
 
 	at += mail->known != MAIL_NO_KNOWN;
-	if (!f->has_top || uid.n == 0 || at == f->known->n)
+	if (!f->has_top || uid.n == 0)
 		return false;
-	const struct known *k = &f->known->rows[at];
-	return k->has_header && k->uid.n == uid.n + 1 + 2 * HEADER_DIGEST &&
-		memcmp(k->uid.p, uid.p, uid.n) == 0 && k->uid.p[uid.n] == 0;
+	/* They stand together, behind the UIDL itself; of some a try is all that is
+	 * known. */
+	for (; at < f->known->n; at++) {
+		const struct known *k = &f->known->rows[at];
+
+		if (k->uid.n <= uid.n || memcmp(k->uid.p, uid.p, uid.n) != 0 ||
+			k->uid.p[uid.n] != 0)
+			return false;
+		if (k->has_header && k->uid.n == uid.n + 1 + 2 * HEADER_DIGEST)
+			return true;
+	}
+	return false;
 }

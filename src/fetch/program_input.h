@@ -1,14 +1,14 @@
 /*
- * program_input.h: a letter as a program reads it, in pieces.
+ * program_input.h: a letter as a program reads it: a file of its own, without a name.
+ *
+ * A pipe would end where we end, in the middle of a message too, and a program cannot
+ * tell that end from the message's. A file is whole before the program starts, whatever
+ * becomes of us.
  */
 #ifndef FETCH_PROGRAM_INPUT_H
 #define FETCH_PROGRAM_INPUT_H
 
 #include "fetch/letter.h"
-#include "wire/line_ends.h"
-
-#define PROGRAM_BLOCK	  16384
-#define PROGRAM_FIELD_MAX 80
 
 enum program_lines {
 	PROGRAM_AS_IT_IS, /* CR LF */
@@ -16,19 +16,14 @@ enum program_lines {
 	PROGRAM_LF_ALREADY, /* in the spool file */
 };
 
-struct program_input {
-	const struct letter *letter;
-	bool to_lf, over; /* over: the file was read to its end */
-	struct line_ends ends;
-	uint64_t at;
-	size_t n, sent; /* of out */
-	uint8_t block[PROGRAM_BLOCK], out[PROGRAM_BLOCK + PROGRAM_FIELD_MAX];
-};
-
-void program_input_init(struct program_input *in, const struct letter *l,
-	const char *trace_id, enum program_lines lines);
-/* What is next, up to a block; empty at the end. Taken with program_input_took. */
-[[nodiscard]] int program_input_next(struct program_input *in, struct view *ret);
-void program_input_took(struct program_input *in, size_t n);
+/*
+ * X-Restante-Trace (where there is a trace id) and the letter in a file of the directory
+ * that has no name any more; *ret_fd stands at its start, the caller closes. 0 or -errno.
+ */
+[[nodiscard]] int program_input_make(int dir, const char *mark, const struct letter *l,
+	const char *trace_id, enum program_lines lines, int *ret_fd);
+/* For file systems without O_TMPFILE: made and unlinked at once. The mark begins its
+ * name, by which a sweep knows what a kill between the two left. */
+[[nodiscard]] int program_input_named(int dir, const char *mark, int *ret_fd);
 
 #endif

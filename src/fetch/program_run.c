@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define VALUE_MAX 400
@@ -23,10 +22,9 @@
 #define TERM_MS	  2000 /* from SIGTERM to SIGKILL */
 
 struct run {
-	struct program_input input;
-	int in, out, pidfd; /* our ends of its standard input and output */
+	int in, out, pidfd; /* its standard input; our end of its output */
 	pid_t pid;
-	uint64_t timeout_ms, until;
+	uint64_t timeout_ms;
 	size_t words_n;
 	struct program_end *end;
 };
@@ -70,7 +68,7 @@ start(struct run *r, const struct fetch_account *a, const char *command,
 	const char *trace_id)
 {
 	char values[VALUES][VALUE_MAX];
-	int in[2] = {-1, -1}, out[2] = {-1, -1}, rc = 0;
+	int out[2] = {-1, -1}, rc = 0;
 	AUTO_FREE char **env = NULL;
 
 	set_value("TRACE", trace_id, values[0]);
@@ -81,19 +79,15 @@ start(struct run *r, const struct fetch_account *a, const char *command,
 	env = environment(values);
 	if (!env)
 		return -ENOMEM;
-	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
+	if (pipe2(out, O_CLOEXEC) < 0)
 		rc = -errno;
-	if (rc == 0)
-		rc = fd_nonblock(in[1]);
 	if (rc == 0)
 		rc = fd_nonblock(out[0]);
 	if (rc == 0) {
-		const int files[3] = {in[0], out[1], out[1]};
+		const int files[3] = {r->in, out[1], out[1]};
 		rc = shell_start(command, env, files, true, &r->pid, &r->pidfd);
 	}
-	fd_close(&in[0]);
 	fd_close(&out[1]);
-	r->in = in[1];
 	r->out = out[0];
 	return rc;
 }
@@ -129,49 +123,27 @@ take_output(struct run *r)
 		fd_close(&r->out);
 }
 
-/* As much as it takes. 0, or what is wrong with the spool. */
-static int
-give_input(struct run *r)
-{
-	struct view v;
-
-	for (;;) {
-		int rc = program_input_next(&r->input, &v);
-		if (rc < 0)
-			return rc;
-		if (v.n == 0) {
-			fd_close(&r->in);
-			r->end->all_given = true;
-			return 0;
-		}
-		ssize_t put = write(r->in, v.p, v.n);
-		if (put > 0) {
-			program_input_took(&r->input, (size_t)put);
-			r->until = clock_ms() + r->timeout_ms;
-			continue;
-		}
-		if (put < 0 && errno == EINTR)
-			continue;
-		/* It reads no more, which is its right: its status decides. */
-		if (put < 0 && errno != EAGAIN)
-			fd_close(&r->in);
-		return 0;
-	}
-}
-
-/* Until it ended (0), the time is over, or the spool fails. */
+/* Until it ended (0), or the time is over. The offset of its input is ours too: where it
+ * moved, the program is slow, not stuck. */
 static int
 attend(struct run *r)
 {
-	r->until = clock_ms() + r->timeout_ms;
+	uint64_t until = clock_ms() + r->timeout_ms;
+	off_t before = 0;
+
 	for (;;) {
-		struct pollfd p[] = {
-			{r->pidfd, POLLIN, 0}, {r->in, POLLOUT, 0}, {r->out, POLLIN, 0}};
+		struct pollfd p[] = {{r->pidfd, POLLIN, 0}, {r->out, POLLIN, 0}};
 		uint64_t now = clock_ms();
 
-		if (now >= r->until)
-			return -ETIMEDOUT;
-		uint64_t left = r->until - now;
+		if (now >= until) {
+			off_t at = lseek(r->in, 0, SEEK_CUR);
+
+			if (at <= before)
+				return -ETIMEDOUT;
+			before = at;
+			until = now + r->timeout_ms;
+		}
+		uint64_t left = until - now;
 		if (poll(p, ARRAY_SIZE(p), left > 60000 ? 60000 : (int)left) < 0) {
 			if (errno != EINTR)
 				return -errno;
@@ -179,12 +151,7 @@ attend(struct run *r)
 		}
 		if (p[0].revents)
 			return 0;
-		if (p[1].revents) {
-			int rc = give_input(r);
-			if (rc < 0)
-				return rc;
-		}
-		if (p[2].revents)
+		if (p[1].revents)
 			take_output(r);
 	}
 }
@@ -218,6 +185,7 @@ run(struct run *r, const struct fetch_account *a, const char *command,
 	int rc = start(r, a, command, trace_id);
 
 	if (rc == 0) {
+		r->end->started = true;
 		rc = attend(r);
 		int reaped = reap(r, rc < 0);
 		rc = rc < 0 ? rc : reaped;
@@ -225,41 +193,26 @@ run(struct run *r, const struct fetch_account *a, const char *command,
 		if (r->out >= 0)
 			take_output(r);
 	}
-	fd_close(&r->in);
 	fd_close(&r->out);
 	fd_close(&r->pidfd);
 	return rc;
 }
 
 int
-program_run(const struct fetch_account *a, const char *command, const struct letter *l,
-	const char *trace_id, struct program_end *ret)
+program_run(const struct fetch_account *a, const char *command, int dir, const char *mark,
+	const struct letter *l, const char *trace_id, struct program_end *ret)
 {
-	AUTO_FREE struct run *r = malloc(sizeof(*r));
-	const struct timespec now = {0, 0};
-	sigset_t pipe, before, pending;
-	bool was_pending = false;
+	enum program_lines lines = spool_is_lf(a)    ? PROGRAM_LF_ALREADY
+		: a->line_ends == FETCH_LINE_ENDS_LF ? PROGRAM_TO_LF
+						     : PROGRAM_AS_IT_IS;
+	struct run r = {.in = -1, .out = -1, .pidfd = -1, .end = ret};
 	int rc;
 
 	*ret = (struct program_end){.status = -1};
-	if (!r)
-		return -ENOMEM;
-	*r = (struct run){.in = -1, .out = -1, .pidfd = -1, .end = ret};
-	r->timeout_ms = a->timeout_ms ? a->timeout_ms : 60000;
-	program_input_init(&r->input, l, trace_id,
-		spool_is_lf(a)				     ? PROGRAM_LF_ALREADY
-			: a->line_ends == FETCH_LINE_ENDS_LF ? PROGRAM_TO_LF
-							     : PROGRAM_AS_IT_IS);
-	/* A program that closes its input early must not end us. */
-	(void)sigemptyset(&pipe);
-	(void)sigaddset(&pipe, SIGPIPE);
-	(void)sigemptyset(&pending);
-	(void)sigpending(&pending);
-	was_pending = sigismember(&pending, SIGPIPE) == 1;
-	(void)pthread_sigmask(SIG_BLOCK, &pipe, &before);
-	rc = run(r, a, command, trace_id);
-	while (!was_pending && sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR)
-		continue;
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	r.timeout_ms = a->timeout_ms ? a->timeout_ms : 60000;
+	rc = program_input_make(dir, mark, l, trace_id, lines, &r.in);
+	if (rc == 0)
+		rc = run(&r, a, command, trace_id);
+	fd_close(&r.in);
 	return rc;
 }

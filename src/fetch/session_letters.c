@@ -34,9 +34,21 @@ has_more_to_fetch(const struct fetch_session *s)
 	return s->order_sent < s->mails->order_n;
 }
 
+/* Commands leave many at a time, once half of the window is free: one by one each would
+ * be a packet of its own. */
+static bool
+is_worth_sending(const struct fetch_session *s)
+{
+	uint32_t window = s->pipelining ? s->account->window : 1;
+
+	return s->retrievals <= window / 2 && s->asked_octets <= ASKED_OCTETS_MAX / 2;
+}
+
 static void
 send_retrievals(struct fetch_session *s)
 {
+	if (!is_worth_sending(s))
+		return;
 	while (has_more_to_fetch(s) && !s->held && session_may_send(s) &&
 		!session_is_long_enough(s)) {
 		struct mails *all = s->mails;

@@ -75,8 +75,14 @@ end_marks(const struct fetch_session *s, const struct mail *m, struct mark *mark
 		put(marks, n, MARK_DELETED, uid);
 	else if (m->stage == MAIL_DELETED || m->stage == MAIL_DELE_SENT)
 		put(marks, n, MARK_DELE_SENT, uid);
-	if (m->tried)
-		put(marks, n, MARK_TRY, uid)->size = m->size;
+	if (m->tried) {
+		struct mark *try = put(marks, n, MARK_TRY, uid);
+
+		/* By its header it is found under another UIDL. */
+		try->size = m->size;
+		if (m->has_header)
+			memcpy(try->header, m->header, HEADER_DIGEST);
+	}
 	if (is_given_up(s, m))
 		put(marks, n, MARK_QUARANTINED, uid)->size = m->size;
 }

@@ -78,11 +78,24 @@ check_login(struct settings_reader *r, const struct fetch_values *v,
 	if (v->tls == FETCH_TLS_NONE && v->pin.n > 0)
 		exclude(r, v, FETCH_OPTION_tls, FETCH_OPTION_pin,
 			"without TLS there is no certificate to check");
-	if (v->smtp_user[0] == '\0' &&
-		(a->smtp_password.file || a->smtp_password.command ||
-			a->smtp_password.credential || a->smtp_password.text))
+}
+
+/* A token or password for the POP3 server is never shown to another one. */
+static void
+check_smtp_login(struct settings_reader *r, const struct fetch_values *v,
+	const struct fetch_account *a)
+{
+	bool has_password = a->smtp_password.file || a->smtp_password.command ||
+		a->smtp_password.credential || a->smtp_password.text;
+
+	if (v->smtp_user[0] == '\0' && has_password)
 		settings_complain(r, v, FETCH_OPTION_smtp_user,
 			"smtp_password needs smtp_user, say it too");
+	if (v->smtp_user[0] && !has_password && !strstr(a->auth, "GSSAPI"))
+		settings_complain(r, v, FETCH_OPTION_smtp_user,
+			"smtp_user needs a password of its own: say "
+			"smtp_password_file, smtp_password_command, "
+			"smtp_password_credential or smtp_password");
 }
 
 static void
@@ -147,6 +160,7 @@ settings_check(struct settings_reader *r, const struct fetch_values *v,
 {
 	check_needed(r, v, a);
 	check_login(r, v, a);
+	check_smtp_login(r, v, a);
 	check_policies(r, v);
 	check_proxy(r, v);
 }

@@ -18,7 +18,6 @@ struct auth {
 	struct smtp_link *l;
 	const struct smtp_peer *p;
 	struct secret secret;
-	bool has_token;
 	struct login *login;
 	char tried[TRIED_MAX];
 	struct buf out;
@@ -32,20 +31,17 @@ fail(struct smtp_link *l, int err, const char *what, const char *words)
 	return err;
 }
 
+/* The POP3 server's token and password are nobody else's: smtp_password or nothing
+ * (GSSAPI has its ticket). */
 static int
 get_secret(struct auth *a)
 {
-	const struct fetch_account *f = a->p->account;
-	const struct fetch_secret_source *s = &f->smtp_password;
+	const struct fetch_secret_source *s = &a->p->account->smtp_password;
 	char why[LETTER_WHY_MAX] = "";
 	int r = 0;
 
-	if (s->file || s->command || s->credential || s->text || s->fd > 2) {
+	if (s->file || s->command || s->credential || s->text || s->fd > 2)
 		r = secret_read(s, NULL, &a->secret, why, sizeof(why));
-	} else if (f->token_command) {
-		r = secret_token(f->token_command, &a->secret, why, sizeof(why));
-		a->has_token = true;
-	}
 	return r < 0 ? fail(a->l, r, "the password for SMTP", why) : 0;
 }
 
@@ -58,6 +54,23 @@ has_binding(const struct stream *s)
 
 	return s->ssl &&
 		stream_channel_binding(s, &name, octets, sizeof(octets), &n) == 0;
+}
+
+/* Nothing will do: whether that is only because a password would be seen. */
+static int
+no_way(struct auth *a, struct fetch_account *as, const struct login_facts *facts,
+	const char *why)
+{
+	struct login_choice open;
+
+	as->plaintext = true;
+	login_choose(as, facts, &open);
+	if (!open.mechanism)
+		return fail(a->l, -EACCES, "no way to log in to SMTP", why);
+	return fail(a->l, -EACCES, "no TLS, so the password for SMTP is not sent",
+		a->l->loopback ? "smtp_tls = none sends it in the clear on this machine"
+			       : "smtp_tls = none with plaintext = yes sends it in the "
+				 "clear");
 }
 
 /* The next mechanism that might do, started. */
@@ -73,14 +86,15 @@ choose(struct auth *a, const char **ret_name)
 	as.user = as.smtp_user;
 	as.auth = "";
 	as.apop = as.recent = false;
-	as.plaintext = as.plaintext || l->loopback;
+	/* A server here that offers no STARTTLS may be somebody else's who listens at the
+	 * port: only smtp_tls = none says that there is to be no TLS. */
+	as.plaintext = as.smtp_tls == FETCH_TLS_NONE && (as.plaintext || l->loopback);
 	caps.mechanisms_n = l->client.mechanisms_n;
 	memcpy(caps.mechanisms, l->client.mechanisms, caps.mechanisms_n);
 	struct login_facts facts = {.capabilities = &caps,
 		.tls = l->secured,
 		.has_binding = has_binding(&l->stream),
-		.has_password = a->secret.n > 0 && !a->has_token,
-		.has_token = a->has_token,
+		.has_password = a->secret.n > 0,
 		.tried = a->tried};
 	struct login_party party = {.service = "smtp",
 		.host = a->p->host,
@@ -89,7 +103,7 @@ choose(struct auth *a, const char **ret_name)
 		.line_max = LOGIN_LINE_SMTP};
 	login_choose(&as, &facts, &choice);
 	if (!choice.mechanism)
-		return fail(l, -EACCES, "no way to log in to SMTP", choice.why);
+		return no_way(a, &as, &facts, choice.why);
 	*ret_name = choice.mechanism;
 	return login_start_for(choice.mechanism, &party, &a->secret, &l->stream,
 		(struct view){NULL, 0}, &a->login, l->why, sizeof(l->why));

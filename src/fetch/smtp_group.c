@@ -125,6 +125,24 @@ send_steps(struct run *r, enum step step)
 	return smtp_link_send(l, out.p, out.n, smtp_link_limit(l, SMTP_BLOCK_MS));
 }
 
+/* What was said to RCPT, which is the same in every message. */
+static void
+note_recipient(struct run *r, bool taken, const struct smtp_reply *reply)
+{
+	struct target *t = r->t;
+
+	if (taken) {
+		t->recipient_taken = true;
+		t->refusals = 0;
+		r->streak = r->at + 1;
+	}
+	if (taken || smtp_reply_meaning(reply) != SMTP_NEVER)
+		return;
+	t->refusals++;
+	r->gave_up = !t->recipient_taken && t->refusals >= SMTP_REFUSALS_MAX;
+	(void)snprintf(r->refusal, sizeof(r->refusal), "%s", reply->words);
+}
+
 int
 smtp_run_offer(struct run *r, bool *ret_go)
 {
@@ -152,8 +170,11 @@ smtp_run_offer(struct run *r, bool *ret_go)
 		}
 		open = step == STEP_DATA && reply.code == 354;
 		/* What comes after a refusal only repeats it. */
-		if (good)
+		if (good) {
 			good = smtp_run_judge(r, &reply);
+			if (step == STEP_RCPT)
+				note_recipient(r, good, &reply);
+		}
 		if (step == STEP_MAIL)
 			l->needs_rset = good;
 	}

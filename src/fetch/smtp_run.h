@@ -18,8 +18,14 @@ struct target {
 	struct smtp_peer peer;
 	struct view sender, recipient;
 	bool utf8;
+	/* Of RCPT in a row, over all connections; whether this one took any. */
+	unsigned refusals;
+	bool recipient_taken;
 	struct smtp_link *link;
 };
+
+/* So many, and none was taken: the recipient is wrong, not the messages. */
+#define SMTP_REFUSALS_MAX 10
 
 /* A hand-over under way. */
 struct run {
@@ -29,6 +35,9 @@ struct run {
 	size_t n, at;
 	bool ahead; /* the group of letters[at] was sent already */
 	unsigned failures;
+	size_t streak; /* refusals in a row began there, in this batch */
+	bool gave_up;  /* SMTP_REFUSALS_MAX */
+	char refusal[SMTP_WORDS_MAX + 1];
 	uint8_t *block, *out;
 };
 

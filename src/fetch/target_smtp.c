@@ -4,6 +4,14 @@
  *
  * One recipient for each message: two could not be told apart if only one of them took
  * it, and the message would come twice to the other.
+ *
+ * So a misspelt recipient is refused with every message of the mailbox, and a refused
+ * message is put aside for good. What was refused SMTP_REFUSALS_MAX times in a row, while
+ * the connection never took it, is a mistake in the configuration: the messages of this
+ * batch that met it, and all behind them, stay on the server for another time. A shorter
+ * row puts its messages aside: a batch that was done when the row was short stays as it
+ * was. The row goes on over batches and connections and ends where RCPT is taken; until
+ * then one message of each further batch asks again.
  */
 #include "fetch/smtp_run.h"
 
@@ -176,6 +184,17 @@ deliver_one(struct run *r)
 	r->at++;
 }
 
+/* Why the rest of the batch is not tried; what the row refused is not put aside. */
+static void
+give_up(struct run *r, char *why, size_t why_n)
+{
+	(void)snprintf(why, why_n, "the recipient was refused %u times in a row: %.130s",
+		r->t->refusals, r->refusal);
+	for (size_t i = r->streak; i < r->at; i++)
+		if (r->letters[i]->fate == LETTER_REFUSED)
+			smtp_run_fate(r, i, LETTER_TEMPORARY, why);
+}
+
 static void
 connect_for(struct run *r, char *why, size_t why_n)
 {
@@ -190,6 +209,7 @@ connect_for(struct run *r, char *why, size_t why_n)
 		t->peer.trusts_loopback = true;
 		err = smtp_link_open(&t->peer, &t->link, why, why_n, &certificate);
 	}
+	t->recipient_taken = false;
 	if (err == 0 && t->utf8 && !(t->link->client.has & SMTP_SMTPUTF8)) {
 		(void)snprintf(why, why_n,
 			"the server takes no address beyond ASCII (SMTPUTF8)");
@@ -225,6 +245,10 @@ hand_over(struct target *t, struct letter *const *letters, char (*names)[LETTER_
 		if (!t->link)
 			break;
 		deliver_one(&r);
+		if (r.gave_up) {
+			give_up(&r, why, sizeof(why));
+			break;
+		}
 	}
 	for (; r.at < n; r.at++)
 		smtp_run_fate(&r, r.at, LETTER_TEMPORARY, why);

@@ -253,6 +253,33 @@ def test_the_same_trace_id_after_a_kill(office, base):
     assert len(set(ids)) == 1
 
 
+def test_a_program_gets_all_though_fetch_is_killed(office, base):
+    """The kill comes when it has read one octet of more than any pipe holds."""
+    message = b"Subject: large\n\n" + b"0123456789 abcdefghi\n" * 200000 + b"the end\n"
+    f = Fetch(office, base, [message])
+    told, gate, got = base / "told", base / "gate", base / "got"
+    got.mkdir()
+    os.mkfifo(gate)
+    command = (f"program:cd {got}; dd bs=1 count=1 2>&1 >$$.part; echo $$ >>{told}; "
+               f"test -e {base}/go || read x <{gate}; cat >>$$.part; mv $$.part $$.whole")
+    killed = subprocess.Popen(f.command(deliver=command), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: told.exists() and told.read_text().endswith("\n"), 20)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(10)
+    gate.write_text("go on\n")
+    until(lambda: list(got.glob("*.whole")), 20)
+    assert_same(by_trace(p.read_bytes() for p in got.iterdir()).values(), [message])
+    assert f.left() == 1
+    (base / "go").touch()
+    f.run(deliver=command)
+    assert f.left() == 0
+    files = [p.read_bytes() for p in got.iterdir()]
+    assert len(files) == 2
+    assert files[0] == files[1]
+    assert not list((base / "state/spool").iterdir())
+
+
 def test_statuses_of_a_program(office, base):
     f = Fetch(office, base, [b"Subject: x\n\nx\n"])
     assert "disk is full" in f.run(TEMPORARY, deliver="program:echo disk is full; exit 73")

@@ -1,7 +1,9 @@
 #include "unit.h"
 
+#include "fetch/program_input.h"
 #include "fetch/target.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,13 +33,29 @@ put(const void *octets, size_t n)
 	letter.stored = n;
 }
 
+static int
+entries(const char *path)
+{
+	DIR *d = opendir(path);
+	int n = 0;
+
+	assert_non_null(d);
+	for (const struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
 /* Runs the command over the letter, which goes away. */
 static void
 run(const char *command, const char *id)
 {
 	char text[600], why[240], names[1][LETTER_NAME_MAX] = {""}, ids[1][TRACE_ID_MAX];
 	struct fetch_target_spec spec = {FETCH_PROGRAM, command, text};
-	struct target_context c = {.account = &account, .spec = &spec};
+	struct target_context c = {.account = &account,
+		.spec = &spec,
+		.state_dir = directory,
+		.mark = "mark."};
 	struct letter *letters[] = {&letter};
 	struct target *t = NULL;
 
@@ -47,6 +65,7 @@ run(const char *command, const char *id)
 	assert_int_equal(target_program.prepare(t, &letter, id, names[0]), 0);
 	assert_string_equal(names[0], "");
 	target_program.hand_over(t, letters, names, ids, 1);
+	assert_int_equal(entries("spool"), 0);
 	target_program.close(&t);
 	assert_null(t);
 	close(letter.fd);
@@ -186,7 +205,7 @@ exit_statuses(void **state)
 	}
 }
 
-/* Its children too are ended, and whether it had the whole message decides the fate. */
+/* Its children too are ended, and what becomes of the message nobody knows. */
 static void
 it_must_end_in_time(void **state)
 {
@@ -218,7 +237,12 @@ it_must_end_in_time(void **state)
 	memset(big, 'x', sizeof(big));
 	put(big, sizeof(big));
 	run("exec sleep 1000", "");
-	assert_fate(LETTER_TEMPORARY, "in time");
+	assert_fate(LETTER_UNKNOWN, "in time");
+	/* It reads on, slower than the timeout. */
+	put(big, sizeof(big));
+	run("for i in 1 2 3 4 5 6; do sleep 0.3; dd bs=1000 count=1; done >got", "");
+	assert_fate(LETTER_DELIVERED, "");
+	assert_got(big, 6000);
 	/* A child that holds the output does not keep us. */
 	account.timeout_ms = 20000;
 	put("x\n", 2);
@@ -226,15 +250,56 @@ it_must_end_in_time(void **state)
 	assert_fate(LETTER_DELIVERED, "");
 }
 
+/* A part of a message is never handed over. */
 static void
 an_unreadable_spool(void **state)
 {
 	(void)state;
 	put("x\n", 2);
 	letter.stored = 100;
-	run("cat >got", "");
-	assert_fate(LETTER_TEMPORARY, "");
-	(void)unlink("got");
+	run("touch got", "");
+	assert_fate(LETTER_TEMPORARY, "it was not started: Input/output error");
+	assert_int_equal(access("got", F_OK), -1);
+	account.line_ends = FETCH_LINE_ENDS_CRLF;
+	put("x\n", 2);
+	letter.stored = 100;
+	run("touch got", "");
+	assert_fate(LETTER_TEMPORARY, "it was not started: Input/output error");
+	assert_int_equal(access("got", F_OK), -1);
+}
+
+/* Where there are no files without a name. */
+static void
+a_name_lives_no_longer_than_a_moment(void **state)
+{
+	int dir = open("spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+	struct fetch_target_spec spec = {FETCH_PROGRAM, "true", "program:true"};
+	struct target_context c = {.account = &account,
+		.spec = &spec,
+		.state_dir = directory,
+		.mark = "mark."};
+	struct target *t = NULL;
+	char why[240];
+
+	(void)state;
+	assert_true(dir >= 0);
+	assert_int_equal(program_input_named(dir, "mark.", &fd), 0);
+	assert_int_equal(entries("spool"), 0);
+	assert_int_equal(write(fd, "x", 1), 1);
+	close(fd);
+	/* What was killed in that moment is swept; what is not ours stays. */
+	for (int i = 0; i < 2; i++) {
+		fd = openat(dir, i ? "mark.1" : "other.1", O_CREAT | O_WRONLY | O_CLOEXEC,
+			0600);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	assert_int_equal(target_program.open(&c, &t, why, sizeof(why)), 0);
+	assert_int_equal(target_program.sweep(t), 0);
+	target_program.close(&t);
+	assert_int_equal(entries("spool"), 1);
+	assert_int_equal(unlinkat(dir, "other.1", 0), 0);
+	close(dir);
 }
 
 int
@@ -247,13 +312,14 @@ main(void)
 		cmocka_unit_test_setup(exit_statuses, set_up),
 		cmocka_unit_test_setup(it_must_end_in_time, set_up),
 		cmocka_unit_test_setup(an_unreadable_spool, set_up),
+		cmocka_unit_test_setup(a_name_lives_no_longer_than_a_moment, set_up),
 	};
 	int r;
 
 	if (!mkdtemp(directory) || chdir(directory) < 0)
 		return 1;
 	r = cmocka_run_group_tests(tests, NULL, NULL);
-	if (chdir("/") < 0 || rmdir(directory) < 0)
+	if (rmdir("spool") < 0 || chdir("/") < 0 || rmdir(directory) < 0)
 		return 1;
 	return r;
 }

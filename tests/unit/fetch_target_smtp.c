@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#define LETTERS 8
+#define LETTERS SERVER_MESSAGES
 
 struct world {
 	struct server s;
@@ -385,6 +385,133 @@ no_password_without_a_way(void **state)
 	done(w);
 }
 
+/* POP3's token is not for others. */
+static void
+no_token_of_another_server(void **state)
+{
+	struct world *w = world();
+
+	(void)state;
+	w->a.smtp_user = "anna";
+	w->a.smtp_tls = FETCH_TLS_NONE;
+	w->a.token_command = "echo token";
+	w->s.extensions = "250-AUTH OAUTHBEARER XOAUTH2 PLAIN\r\n";
+	start(w, FETCH_SMTP);
+	add_text(w, "x\r\n");
+	hand_over(w);
+	assert_fate(w, 0, LETTER_TEMPORARY, "log in");
+	finish(w);
+	assert_int_equal(w->s.connections, 1);
+	assert_null(strstr(w->s.log, "AUTH"));
+	done(w);
+}
+
+/* On this machine too somebody must say so; plaintext is about POP3. */
+static void
+a_password_in_the_clear_only_where_wanted(void **state)
+{
+	(void)state;
+	for (int wanted = 0; wanted < 2; wanted++) {
+		struct world *w = world();
+
+		w->a.smtp_user = "anna";
+		w->a.smtp_password.text = "secret";
+		w->a.plaintext = !wanted;
+		w->s.extensions = "250-AUTH LOGIN PLAIN\r\n";
+		start(w, FETCH_SMTP);
+		if (wanted)
+			w->a.smtp_tls = FETCH_TLS_NONE;
+		add_text(w, "x\r\n");
+		hand_over(w);
+		assert_fate(w, 0, LETTER_TEMPORARY,
+			wanted ? "refused" : "smtp_tls = none sends it in the clear");
+		finish(w);
+		assert_int_equal(
+			strstr(w->s.log, "AUTH PLAIN AGFubmEAc2VjcmV0") != NULL, wanted);
+		assert_int_equal(strstr(w->s.log, "AUTH") != NULL, wanted);
+		done(w);
+	}
+}
+
+#define REFUSED "550 5.1.1 no such user\r\n"
+
+static void
+refuse(struct world *w, int from, int to)
+{
+	for (int i = from; i < to; i++) {
+		w->s.acts[i].rcpt = REFUSED;
+		w->s.acts[i].data = "503 5.5.1 RCPT first\r\n";
+	}
+}
+
+static size_t
+rcpts(const struct world *w)
+{
+	size_t n = 0;
+
+	for (const char *p = w->s.log; (p = strstr(p, "RCPT TO")); p++)
+		n++;
+	return n;
+}
+
+static void
+a_wrong_recipient_puts_no_mailbox_aside(void **state)
+{
+	struct world *w = world();
+
+	(void)state;
+	refuse(w, 0, 11);
+	start(w, FETCH_LMTP);
+	for (int i = 0; i < 13; i++)
+		add_text(w, "x\r\n");
+	hand_over(w);
+	for (size_t i = 0; i < 13; i++)
+		assert_fate(w, i, LETTER_TEMPORARY, "10 times in a row: 550 5.1.1");
+	/* One asks again, and another once the recipient is right. */
+	w->n = 2;
+	hand_over(w);
+	assert_fate(w, 0, LETTER_TEMPORARY, "11 times in a row: 550 5.1.1");
+	assert_fate(w, 1, LETTER_TEMPORARY, "11 times in a row: 550 5.1.1");
+	hand_over(w);
+	assert_fate(w, 0, LETTER_DELIVERED, "");
+	assert_fate(w, 1, LETTER_DELIVERED, "");
+	finish(w);
+	assert_int_equal(rcpts(w), 13);
+	assert_int_equal(w->s.connections, 1);
+	w->n = 13;
+	done(w);
+}
+
+static void
+a_short_row_of_refusals_is_meant(void **state)
+{
+	struct world *w = world();
+
+	(void)state;
+	refuse(w, 0, 9);
+	start(w, FETCH_SMTP);
+	for (int i = 0; i < 9; i++)
+		add_text(w, "x\r\n");
+	hand_over(w);
+	for (size_t i = 0; i < 9; i++)
+		assert_fate(w, i, LETTER_REFUSED, "550 5.1.1");
+	finish(w);
+	done(w);
+	/* Where it was taken once, ten are no mistake either. */
+	w = world();
+	refuse(w, 1, 13);
+	start(w, FETCH_SMTP);
+	for (int i = 0; i < 13; i++)
+		add_text(w, "x\r\n");
+	hand_over(w);
+	assert_fate(w, 0, LETTER_DELIVERED, "");
+	for (size_t i = 1; i < 13; i++)
+		assert_fate(w, i, LETTER_REFUSED, "550 5.1.1");
+	finish(w);
+	assert_int_equal(rcpts(w), 13);
+	done(w);
+}
+
 static void
 bad_addresses_are_told_at_once(void **state)
 {
@@ -420,6 +547,10 @@ main(void)
 		cmocka_unit_test(nobody_is_there),
 		cmocka_unit_test(plain_text_behind_starttls),
 		cmocka_unit_test(no_password_without_a_way),
+		cmocka_unit_test(no_token_of_another_server),
+		cmocka_unit_test(a_password_in_the_clear_only_where_wanted),
+		cmocka_unit_test(a_wrong_recipient_puts_no_mailbox_aside),
+		cmocka_unit_test(a_short_row_of_refusals_is_meant),
 		cmocka_unit_test(bad_addresses_are_told_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@ struct trace {
 	size_t n;
 	bool in_data;
 	bool broken;
-	char text[1 << 16];
+	char text[1 << 18];
 };
 
 void trace_event(

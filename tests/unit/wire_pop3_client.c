@@ -323,7 +323,7 @@ random_pipelines(void **state)
 {
 	(void)state;
 	static struct trace want, got;
-	static uint8_t server[1 << 15], lines[1 << 13];
+	static uint8_t server[1 << 17], lines[1 << 15];
 	struct pop3_client c;
 
 	srand(1939);
