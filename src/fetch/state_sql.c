@@ -57,7 +57,12 @@ state_errno(sqlite3 *db, int result)
 	case SQLITE_AUTH: return -EACCES;
 	case SQLITE_TOOBIG: return -EFBIG;
 	case SQLITE_CONSTRAINT: return -EEXIST;
-	case SQLITE_CANTOPEN: return system > 0 ? -system : -EACCES;
+	case SQLITE_CANTOPEN:
+		/* Where SQLite cannot create a file it tries to read it, and we get the
+		 * error of that: what was in the way is lost. */
+		if (system == ENOENT)
+			return -EIO;
+		return system > 0 ? -system : -EACCES;
 	default: break;
 	}
 	if (result == SQLITE_IOERR_NOMEM)
