@@ -334,6 +334,7 @@ finish_letter(struct collect *c, struct mail *m)
 	if (!c->batch || !session_name(c->session, m, l->header))
 		return -ENOMEM;
 	set_letter_uid(c, l, m);
+	l->same = session_same(c->session, m, l->digest);
 	return 0;
 }
 

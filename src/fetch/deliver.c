@@ -99,6 +99,8 @@ look_at(struct batch *b, struct letter *l)
 	const struct fetch_account *a = b->d->account;
 	int r = target_trace_id(a, l, l->trace_id);
 
+	if (r == 0 && l->same != 0)
+		r = state_same(b->d->state, b->d->row, l, clock_unix_s());
 	l->wanted = 0;
 	l->fate = LETTER_COMING;
 	l->why[0] = 0;

@@ -24,6 +24,7 @@ struct known {
 	uint64_t size;				    /* LIST's; UINT64_MAX not known */
 	uint64_t first_seen_s, delivered_s, gone_s; /* unix time; 0: not (yet) */
 	uint8_t header[HEADER_DIGEST];
+	uint8_t digest[HEADER_DIGEST]; /* the first octets of its own; 0: not known */
 	bool has_header;
 	bool dele_sent; /* DELE was sent, QUIT not confirmed */
 	uint8_t stage;	/* enum known_stage */

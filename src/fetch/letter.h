@@ -46,6 +46,7 @@ enum letter_fate {
 struct letter {
 	struct view uid; /* into uid_octets */
 	uint8_t uid_octets[LETTER_UID_MAX];
+	int64_t same; /* the row whose message this is if its octets are the same; 0 */
 	uint32_t msgno;
 	uint64_t listed;	       /* by LIST; UINT64_MAX where not known */
 	uint64_t octets;	       /* decoded, as received */

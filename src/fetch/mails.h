@@ -46,7 +46,8 @@ struct mail {
 		renamed : 1,   /* known under another UIDL: MARK_RENAMED */
 		skipped : 1,   /* MARK_SKIPPED */
 		tried : 1,     /* MARK_TRY */
-		put_aside : 1; /* MARK_QUARANTINED */
+		put_aside : 1, /* MARK_QUARANTINED */
+		unsure : 1;    /* its UIDL tells nothing: session_same */
 	const char *reason;    /* static, for people; NULL */
 	uint8_t header[HEADER_DIGEST];
 };

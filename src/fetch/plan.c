@@ -152,6 +152,7 @@ plan_without_header(const struct plan_facts *f, struct mails *m, struct mail *ma
 {
 	bool known = mail->plan == MAIL_CHECK && !mail->old_size;
 
+	mail->unsure = mail->plan == MAIL_IDENTIFY || mail->old_size;
 	mail->checked = true;
 	mail->stage = MAIL_LISTED;
 	if (known) {
@@ -171,27 +172,37 @@ plan_without_header(const struct plan_facts *f, struct mails *m, struct mail *ma
 		plan_fetch(f, m, mail);
 }
 
+/* Of messages that came to the others this one has the UIDL of one that is still there.
+ */
+static bool
+is_beside(const struct plan_facts *f, const struct known *k)
+{
+	return !f->whole && k->gone_s == 0 && k->stage != KNOWN_SEEN;
+}
+
 static void
 plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool changed)
 {
 	const struct known *k = known_of(f, mail);
 
+	mail->unsure = !f->has_top && (changed || plan_needs_name(f, mail));
 	if (plan_needs_name(f, mail) && f->has_top)
 		plan_as(mail, MAIL_IDENTIFY, "its UIDL does not tell it from others");
-	else if ((!k || k->stage == KNOWN_SEEN) &&
+	else if (f->has_top && (!k || k->stage == KNOWN_SEEN) &&
 		(changed || plan_had_twin(f, m, mail))) {
 		plan_as(mail, MAIL_IDENTIFY, "UIDLs have changed");
 		mail->known = MAIL_NO_KNOWN;
 	} else if (!k)
 		plan_new(f, m, mail);
-	else if (size_agrees(f, mail, k))
+	else if (size_agrees(f, mail, k) && !is_beside(f, k))
 		plan_known(f, m, mail, k);
 	else if (f->has_top && k->has_header) {
 		mail->old_size = true;
-		plan_as(mail, MAIL_CHECK, "its size has changed");
+		plan_as(mail, MAIL_CHECK,
+			"its size has changed, or its UIDL is used twice");
 	} else {
 		mail->known = MAIL_NO_KNOWN;
-		mail->reused = true;
+		mail->reused = mail->unsure = true;
 		plan_new(f, m, mail);
 	}
 }

@@ -92,14 +92,25 @@ plan_identify(const struct plan_facts *f, struct mails *m)
 	m->order_n = 0;
 }
 
-/* Rows of --reconcile wait for their UIDLs: they are gone after the first session. */
+/* session_plan.c made this name of a header alone. */
+static bool
+is_nameless(struct view uid)
+{
+	return uid.n == 1 + 2 * HEADER_DIGEST && uid.p[0] == 0;
+}
+
+/* Rows of --reconcile wait for their UIDLs, and so do those of sessions in which UIDL was
+ * refused: they are gone after the first session with it. */
 static bool
 waits_for_uids(const struct plan_facts *f)
 {
 	for (size_t i = 0; i < f->known->n; i++) {
 		const struct known *k = &f->known->rows[i];
 
-		if (k->gone_s == 0 && reconcile_is_uid(k->uid))
+		if (k->gone_s == 0 &&
+			(reconcile_is_uid(k->uid) ||
+				(f->has_uidl && k->has_header && k->stage != KNOWN_SEEN &&
+					is_nameless(k->uid))))
 			return true;
 	}
 	return false;
@@ -110,7 +121,7 @@ plan_uids_changed(const struct plan_facts *f, const struct mails *m)
 {
 	uint32_t unknown = 0;
 
-	if (!f->whole || !f->has_top || f->known->n == 0)
+	if (!f->whole || f->known->n == 0)
 		return false;
 	for (uint32_t i = 0; i < m->n; i++)
 		unknown += m->at[i].number && m->at[i].known == MAIL_NO_KNOWN;

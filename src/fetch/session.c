@@ -116,6 +116,20 @@ spare_all(struct fetch_session *s)
 	}
 }
 
+/* Messages that may be known under another UIDL and were not fetched to tell. */
+static bool
+leaves_unsure(const struct fetch_session *s)
+{
+	for (uint32_t i = 0; i < s->mails->n; i++) {
+		const struct mail *m = &s->mails->at[i];
+
+		if (m->number && m->unsure && m->plan != MAIL_ADOPT &&
+			(m->stage < MAIL_COMMITTED || m->stage == MAIL_FAILED))
+			return true;
+	}
+	return false;
+}
+
 void
 session_end(struct fetch_session *s, enum session_outcome_kind kind, const char *what,
 	struct view said)
@@ -137,6 +151,7 @@ session_end(struct fetch_session *s, enum session_outcome_kind kind, const char 
 	/* What went wrong here is not the message's fault. */
 	cut_coming(s, kind != OUTCOME_LOCAL);
 	spare_all(s);
+	s->unsure_left = leaves_unsure(s);
 	session_push(s, SESSION_FINISH);
 }
 

@@ -70,10 +70,10 @@ struct fetch_session {
 	} todo[SESSION_TODO_MAX];
 	uint32_t todo_n, todo_sent, todo_done;
 	bool planned; /* every message is decided */
-	bool quick, whole, uidl_failed, list_failed, tail_asked;
+	bool quick, whole, uidl_failed, uidl_later, list_failed, tail_asked;
 	uint64_t rows, odd_rows, capa_rows, top_octets;
 	uint32_t tops_refused, retrievals;
-	bool tops_given, deletions_due, deletions_looked, commit_asked;
+	bool tops_given, deletions_due, deletions_looked, commit_asked, unsure_left;
 	uint32_t stat_count, probes_wrong;
 	uint64_t stat_octets;
 	bool has_stat;
@@ -128,9 +128,10 @@ void session_loaded(struct fetch_session *s, const struct known_table *known);
 void session_header(
 	struct fetch_session *s, struct mail *m, const uint8_t digest[HEADER_DIGEST]);
 /* Before its LETTER_END is committed: a UIDL where it has none of its own. False: no
- * memory. */
+ * memory. Then the row (or 0) of a message that it is if their octets are the same. */
 [[nodiscard]] bool session_name(
 	struct fetch_session *s, struct mail *m, const uint8_t digest[HEADER_DIGEST]);
+int64_t session_same(struct fetch_session *s, struct mail *m, const uint8_t *digest);
 void session_filtered(struct fetch_session *s, struct mail *m, enum filter_verdict v);
 void session_marked(struct fetch_session *s);
 void session_committed(struct fetch_session *s, struct mail *m, enum letter_fate fate);

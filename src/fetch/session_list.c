@@ -210,9 +210,10 @@ decide(struct fetch_session *s)
 	} else {
 		/* Without it messages get other names, and would come twice. */
 		if (s->uidl_failed && !s->memory->has_no_uidl &&
-			(s->memory->last_success_s != 0 ||
-				s->caps.has & POP3_CAPA_UIDL) &&
-			s->memory->failures < UIDL_REFUSALS) {
+			(s->uidl_later ||
+				((s->memory->last_success_s != 0 ||
+					 s->caps.has & POP3_CAPA_UIDL) &&
+					s->memory->failures < UIDL_REFUSALS))) {
 			session_end(s, OUTCOME_TEMPORARY,
 				"UIDL was refused, which the server has", NOTHING);
 			return;
@@ -323,6 +324,9 @@ session_list_status(struct fetch_session *s, const struct pop3_answer *a)
 		return;
 	s->todo_done++;
 	s->uidl_failed = s->uidl_failed || a->command == POP3_UIDL;
+	s->uidl_later = s->uidl_later ||
+		(a->command == POP3_UIDL &&
+			(a->code == POP3_CODE_SYS_TEMP || a->code == POP3_CODE_IN_USE));
 	s->list_failed = s->list_failed || a->command == POP3_LIST;
 }
 

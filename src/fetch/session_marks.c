@@ -27,7 +27,8 @@ planned_marks(const struct fetch_session *s, const struct mail *m, struct mark *
 
 	if (uid.n == 0)
 		return;
-	if (m->reused)
+	/* Where its header could not be had, the letter itself tells: session_same. */
+	if (m->reused && !m->unsure)
 		put(marks, n, MARK_REUSED, uid);
 	if (m->renamed && k) {
 		put(marks, n, MARK_RENAMED, k->uid)->new_uid = uid;
@@ -112,7 +113,7 @@ session_marks(const struct fetch_session *s, bool end, uint64_t *at, struct mark
 			planned_marks(s, m, marks, &n);
 	}
 	/* Before headers have come, what has a new UIDL only seems to be gone. */
-	if (!end || !s->whole || !s->planned)
+	if (!end || !s->whole || !s->planned || s->unsure_left)
 		return n;
 	for (; *at >= s->mails->n && *at - s->mails->n < s->known->n && n < cap; ++*at) {
 		uint64_t row = *at - s->mails->n;

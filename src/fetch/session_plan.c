@@ -2,7 +2,9 @@
  * session_plan.c: between the listing and the mail: what is known, which headers must be
  * seen first, what a filter says, what is remembered before anything moves.
  */
+#include "base/ascii.h"
 #include "base/buf.h"
+#include "fetch/plan_identify.h"
 #include "fetch/session_parts.h"
 
 #include <string.h>
@@ -236,4 +238,41 @@ session_name(struct fetch_session *s, struct mail *m, const uint8_t digest[HEADE
 	memcpy(m->header, digest, HEADER_DIGEST);
 	m->has_header = true;
 	return !nameless || make_uid(s, m);
+}
+
+/*
+ * The header of this message could not be had before it was fetched, so it may have been
+ * delivered under another UIDL. It is that message only if all octets are the same, which
+ * the state tells, and if that one is not listed beside it: two equal messages that are
+ * there at once are two. What was deleted and has come again under a UIDL that tells it
+ * from others is never asked about: nothing is lost to spare a double.
+ */
+int64_t
+session_same(struct fetch_session *s, struct mail *m, const uint8_t *digest)
+{
+	static const uint8_t none[HEADER_DIGEST];
+	struct plan_facts f = session_facts(s);
+	const struct known *own =
+		s->known ? known_find(s->known, mail_uid(s->mails, m)) : NULL;
+
+	if (!s->known || !m->unsure)
+		return 0;
+	if (own && own->stage != KNOWN_SYNCED)
+		own = NULL;
+	if (own && memcmp(own->digest, digest, HEADER_DIGEST) == 0)
+		return own->row;
+	for (size_t i = 0; s->whole && i < s->known->n; i++) {
+		const struct known *k = &s->known->rows[i];
+
+		if (k->stage != KNOWN_SYNCED ||
+			memcmp(k->digest, digest, HEADER_DIGEST) != 0 ||
+			s->mails->listed[i / 8] & (1u << i % 8))
+			continue;
+		set_known(&f, s->mails, m, k);
+		return k->row;
+	}
+	/* Another message has this name now. */
+	return own && (m->reused || memcmp(own->digest, none, HEADER_DIGEST) != 0)
+		? own->row
+		: 0;
 }

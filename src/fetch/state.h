@@ -95,6 +95,10 @@ struct mark {
 };
 [[nodiscard]] int state_mark(struct state *s, int64_t account, const struct mark *marks,
 	size_t n, uint64_t now_s);
+/* Where the delivered message of l->same has the octets of this letter, it has the
+ * letter's uid from now on; where it had that uid and is another, it steps aside. */
+[[nodiscard]] int state_same(
+	struct state *s, int64_t account, const struct letter *l, uint64_t now_s);
 /* Tombstones older than that are removed. */
 [[nodiscard]] int state_sweep(struct state *s, int64_t account, uint64_t before_s);
 

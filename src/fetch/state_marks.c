@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,8 @@ load_row(struct state *s, sqlite3_stmt *q, struct loading *l)
 		.tries = (uint8_t)(tries > UINT8_MAX ? UINT8_MAX : tries),
 	};
 	k->has_header = column_octets(q, 6, k->header, HEADER_DIGEST);
+	static_assert(HEADER_DIGEST == 16, "as the statement cuts it");
+	(void)column_octets(q, 10, k->digest, HEADER_DIGEST);
 	if (uid.n > 0)
 		memcpy(l->table.memory + l->memory_n, uid.p, uid.n);
 	l->memory_n += uid.n;
@@ -380,6 +383,44 @@ state_mark(struct state *s, int64_t account, const struct mark *marks, size_t n,
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = mark_one(&m, &marks[i], m.ids ? m.ids[i] : 0);
 	free(m.ids);
+	return state_leave(s, r);
+}
+
+static int
+compare_same(struct state *s, int64_t account, const struct letter *l, bool *ret_own,
+	bool *ret_same)
+{
+	AUTO_RESET *q = state_statement(s, STATE_SAME);
+
+	bind_i64(q, 1, l->same);
+	bind_i64(q, 2, account);
+	bind_blob(q, 3, (struct view){l->digest, sizeof(l->digest)});
+	bind_i64(q, 4, (int64_t)l->octets);
+	bind_blob(q, 5, l->uid);
+	int r = state_step(s, q);
+	*ret_own = r > 0 && column_u32(q, 0, 0) != 0;
+	*ret_same = r > 0 && column_u32(q, 1, 0) != 0;
+	return r < 0 ? r : 0;
+}
+
+int
+state_same(struct state *s, int64_t account, const struct letter *l, uint64_t now_s)
+{
+	struct marking m = {.s = s, .account = account, .now_s = now_s};
+	struct mark mark = {.kind = MARK_RENAMED, .new_uid = l->uid};
+	bool own = false, same = false;
+	int r;
+
+	if (l->uid.n == 0 || l->uid.n > LETTER_UID_MAX)
+		return -EINVAL;
+	r = state_enter(s, "comparing what came with what was delivered");
+	if (r < 0)
+		return r;
+	r = compare_same(s, account, l, &own, &same);
+	if (r == 0 && same && !own)
+		r = rename_row(&m, &mark, l->same);
+	else if (r == 0 && own && !same)
+		r = state_step_aside(s, account, l->same, l->uid, now_s);
 	return state_leave(s, r);
 }
 

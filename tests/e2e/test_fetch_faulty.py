@@ -116,6 +116,38 @@ class NoUidlDelete(_NoUidl):
     keep = False
 
 
+def like_letters(n):
+    """Different letters with the same header, two of them of the same size."""
+    head = b"From: a@example.com\r\nSubject: report\r\n\r\n"
+    return [Mail(b"like-%d" % i, head + b"body %d\r\n" % (i % 10) * (1 + i // 2))
+            for i in range(n)]
+
+
+@sin
+class NoUidlAndLikeHeaders(_NoUidl):
+    """Nothing tells these apart before they are fetched; none is lost."""
+    mails = classmethod(lambda cls: like_letters(6))
+
+    @classmethod
+    def check(cls, t):
+        t.complete(doubles=True)
+
+
+@sin
+class NoUidlAndLikeHeadersDelete(NoUidlAndLikeHeaders):
+    keep = False
+
+
+@sin
+class NoUidlAndLikeHeadersLater(NoUidlAndLikeHeaders):
+    """One with the header of a message that is known comes later, of another size."""
+    mails = classmethod(lambda cls: like_letters(2)[:1])
+
+    @classmethod
+    def between(cls, t, i):
+        t.drop.add(like_letters(8)[2 + 2 * i])
+
+
 @sin
 class UidlAppears(_NoUidl):
     """The server learns UIDL: messages are known again by their headers."""
@@ -247,6 +279,30 @@ class UidlIsRefusedAtFirst(Sin):
         if self.visit > 1:
             return super().on_QUIT(_)
         raise Cut
+
+
+@sin
+class UidlAndTopAreRefusedLater(Sin):
+    """What is fetched again because nothing tells it from others is known by its octets."""
+    keep, runs, codes = True, 7, EACH
+    refusal = b"no"
+
+    def on_UIDL(self, arg):
+        return self.err(self.refusal) if 1 < self.visit < 7 else super().on_UIDL(arg)
+
+    def on_TOP(self, arg):
+        return self.err("no") if self.visit < 7 and arg[0] % 2 else super().on_TOP(arg)
+
+    @classmethod
+    def check(cls, t):
+        assert any(t.said("RETR", i) for i in range(1, len(t.runs))), "it was put to no test"
+
+
+@sin
+class UidlIsRefusedForNow(UidlAndTopAreRefusedLater):
+    """However often: a server that says so has it."""
+    refusal = b"[SYS/TEMP] later"
+    check = classmethod(no_retr_after_the_first_run)
 
 
 @sin

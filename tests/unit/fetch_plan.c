@@ -151,7 +151,10 @@ static const struct row rows[] = {
 	ROW(KEEP, KNOWN_SYNCED, 1, 10, 10, 0, 10, 0, 0, MAIL_LEAVE, 0, 0, false),
 	ROW(KEEP, KNOWN_SYNCED, 1, 10, 10, 0, 0, 0, 1, MAIL_CHECK, 1, MAIL_DELETE, false),
 	ROW(KEEP, KNOWN_SYNCED, 1, 10, 10, 0, 0, 0, 2, MAIL_LEAVE, 0, 0, false),
-	ROW(KEEP | TAIL, KNOWN_SYNCED, 1, 10, 10, 0, 0, 0, 1, MAIL_LEAVE, 0, 0, false),
+	ROW(KEEP | TAIL, KNOWN_SYNCED, 1, 10, 10, 0, 0, 0, 1, MAIL_CHECK, 1, MAIL_LEAVE,
+		false),
+	ROW(KEEP | TAIL, KNOWN_SYNCED, 1, 10, 10, 0, 0, 0, 1, MAIL_CHECK, 2, MAIL_FETCH,
+		false),
 	/* Another size. */
 	ROW(KEEP, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_CHECK, 1, MAIL_LEAVE, false),
 	ROW(KEEP, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_CHECK, 2, MAIL_FETCH, false),

@@ -6,7 +6,7 @@
 #include "fetch_session_world.h"
 
 #ifndef SEEDS
-#define SEEDS 60 /* of each kind of server */
+#define SEEDS 100 /* of each kind of server */
 #endif
 
 static struct world world;
@@ -24,9 +24,8 @@ ills_of(struct world *w, uint32_t lasting)
 	 */
 	if (lasting & (ILL_NEW_UIDS | ILL_NO_UIDL))
 		ills &= ~(uint32_t)(ILL_FLAP | ILL_UIDL_NOW);
-	/* Without TOP nothing tells what a message was called; nor which twin is hidden.
-	 */
-	if (lasting & (ILL_TWINS | ILL_NO_TOP))
+	/* Nothing tells which twin is hidden. */
+	if (lasting & ILL_TWINS)
 		ills &= ~(uint32_t)ILL_UIDL_NOW;
 	return ills;
 }
@@ -72,9 +71,8 @@ live(uint64_t seed, uint32_t ills, bool keep, uint32_t allowed)
 	if (world_chance(w, 3))
 		w->account.commit_messages = 1 + world_random(w, 6);
 	w->account.order = (enum fetch_order)world_random(w, 3);
-	/* Both at once: gone under the one name, back under the other; and without UIDL a
-	 * header that cannot be had is no help. */
-	allowed &= ~(uint32_t)(world_chance(w, 2) ? ILL_FLAP | ILL_ERRORS : ILL_UIDL_NOW);
+	/* Both at once: gone under the one name, back under the other. */
+	allowed &= ~(uint32_t)(world_chance(w, 2) ? ILL_FLAP : ILL_UIDL_NOW);
 	for (int round = 0; round < 10; round++) {
 		world_arrive(w, (uint32_t)world_random(w, 9));
 		if (w->drop_n > 0 && world_chance(w, 4)) {

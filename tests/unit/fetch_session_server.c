@@ -298,13 +298,9 @@ refuse(struct world *w, const char *word, uint32_t number)
 {
 	static const char *const noes[] = {"-ERR no", "-ERR [SYS/TEMP] later", "-ERR"};
 	size_t which = (size_t)world_random(w, ARRAY_SIZE(noes));
-	bool top = strcmp(word, "TOP") == 0;
 
 	if (!(w->session_ills & ILL_ERRORS) || !world_chance(w, 12) ||
 		strcmp(word, "QUIT") == 0 || strcmp(word, "CAPA") == 0)
-		return false;
-	/* Without headers twins, new UIDLs and reused ones cannot be told apart. */
-	if (top && w->ills & (ILL_TWINS | ILL_NEW_UIDS | ILL_REUSED | ILL_NO_UIDL))
 		return false;
 	if (number == 0 && (strcmp(word, "UIDL") == 0 || strcmp(word, "LIST") == 0))
 		return false;

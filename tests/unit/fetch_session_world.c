@@ -156,7 +156,11 @@ take_mark(struct world *w, const struct mark *m)
 		return;
 	case MARK_TRY:
 		r = row_new(w, m->uid);
-		r->tries++;
+		if (r->tries++ == 0 && !r->has_header) {
+			memcpy(r->header, m->header, HEADER_DIGEST);
+			for (size_t i = 0; i < HEADER_DIGEST; i++)
+				r->has_header = r->has_header || m->header[i] != 0;
+		}
 		return;
 	case MARK_QUARANTINED:
 	case MARK_ADOPTED:
@@ -213,6 +217,13 @@ world_marks(struct world *w, bool end)
 }
 
 static void
+digest_of_id(uint32_t id, uint8_t digest[HEADER_DIGEST])
+{
+	memset(digest, 7, HEADER_DIGEST);
+	memcpy(digest, &id, sizeof(id));
+}
+
+static void
 load(struct world *w)
 {
 	qsort(w->rows, w->rows_n, sizeof(w->rows[0]), compare_rows);
@@ -221,7 +232,8 @@ load(struct world *w)
 		struct known *k = &w->known_rows[i];
 
 		memcpy(w->known_uids[i], r->uid, r->uid_n);
-		*k = (struct known){.uid = {w->known_uids[i], r->uid_n},
+		*k = (struct known){.row = i + 1,
+			.uid = {w->known_uids[i], r->uid_n},
 			.size = r->size,
 			.gone_s = r->gone_s,
 			.delivered_s = r->delivered_s,
@@ -230,6 +242,8 @@ load(struct world *w)
 			.stage = r->stage,
 			.tries = r->tries};
 		memcpy(k->header, r->header, HEADER_DIGEST);
+		if (r->id != UINT32_MAX)
+			digest_of_id(r->id, k->digest);
 	}
 	w->known = (struct known_table){w->known_rows, w->rows_n, NULL};
 }
@@ -258,6 +272,8 @@ letter_end(struct world *w, struct mail *m)
 
 	assert_true(w->in_letter);
 	w->in_letter = false;
+	uint8_t digest[HEADER_DIGEST];
+
 	*l = (struct world_letter){.mail = m, .size = m->size};
 	digest_of(w->body, w->body_n, l->header);
 	/* It is exactly one of the messages there ever were. */
@@ -268,20 +284,41 @@ letter_end(struct world *w, struct mail *m)
 	}
 	assert_true(id < w->ids);
 	l->id = id;
+	digest_of_id(id, digest);
 	assert_true(session_name(&w->session, m, l->header));
 	struct view uid = mail_uid(&w->mails, m);
 	assert_true(uid.n > 0 && uid.n <= UID_MAX);
 	l->uid_n = (uint8_t)uid.n;
 	memcpy(l->uid, uid.p, uid.n);
+	l->same = session_same(&w->session, m, digest);
+}
+
+/* What was delivered under another UIDL has the letter's, if it is that message. */
+static void
+take_same(struct world *w, const struct world_letter *l)
+{
+	struct view uid = {l->uid, l->uid_n};
+	struct world_row *r = &w->rows[l->same - 1], *taken = row_of(w, uid);
+
+	if (r->stage != KNOWN_SYNCED || r->id != l->id || taken == r)
+		return;
+	if (taken)
+		step_aside(w, taken);
+	r->uid_n = l->uid_n;
+	memcpy(r->uid, l->uid, l->uid_n);
+	r->gone_s = 0;
 }
 
 static enum letter_fate
 deliver(struct world *w, const struct world_letter *l)
 {
 	struct view uid = {l->uid, l->uid_n};
-	struct world_row *r = row_of(w, uid);
+	struct world_row *r;
 	bool ill = w->session_ills & ILL_FATES;
 
+	if (l->same != 0)
+		take_same(w, l);
+	r = row_of(w, uid);
 	if (r && r->stage == KNOWN_SYNCED && r->id == l->id)
 		return LETTER_KNOWN;
 	if (r && r->stage == KNOWN_SYNCED)

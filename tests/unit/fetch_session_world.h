@@ -71,6 +71,7 @@ struct world_row {
 struct world_letter {
 	struct mail *mail;
 	uint32_t id;
+	int64_t same;
 	uint8_t uid_n;
 	uint8_t uid[UID_MAX];
 	uint64_t size;

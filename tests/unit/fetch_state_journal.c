@@ -417,6 +417,60 @@ renaming(void **state)
 	assert_int_equal(rows(h), 3);
 }
 
+/* What came under another uid is the message only if its octets are the same. */
+static void
+the_same_octets(void **state)
+{
+	struct home *h = *state;
+	struct letter *l = calloc(1, sizeof(*l));
+
+	assert_non_null(l);
+	deliver(h, VIEW("old"), 1);
+	int64_t row = known(h, VIEW("old")).row;
+	mark(h, (struct mark){.kind = MARK_GONE, .uid = VIEW("old")}, NOW);
+	see(h, VIEW("new"), 100);
+	make_letter(l, VIEW("new"), 1);
+	l->same = row;
+	l->digest[DIGEST_OCTETS - 1] ^= 1;
+	assert_int_equal(state_same(h->s, h->r.row, l, NOW), 0);
+	assert_int_equal(known(h, VIEW("old")).row, row);
+	l->digest[DIGEST_OCTETS - 1] ^= 1;
+	l->octets++;
+	assert_int_equal(state_same(h->s, h->r.row, l, NOW), 0);
+	assert_int_equal(known(h, VIEW("old")).row, row);
+	l->octets--;
+	/* Another account's row, and one that is none. */
+	assert_int_equal(state_same(h->s, h->r.row + 1, l, NOW), 0);
+	l->same = row + 1000;
+	assert_int_equal(state_same(h->s, h->r.row, l, NOW), 0);
+	assert_int_equal(known(h, VIEW("old")).row, row);
+	l->same = row;
+	assert_false(has(h, VIEW("new"), h->account.targets[0].text));
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(state_same(h->s, h->r.row, l, NOW), 0);
+		assert_int_equal(known(h, VIEW("new")).row, row);
+		assert_int_equal(known(h, VIEW("new")).stage, KNOWN_SYNCED);
+		assert_int_equal(known(h, VIEW("new")).gone_s, 0);
+		assert_int_equal(rows(h), 2);
+	}
+	assert_true(has(h, VIEW("new"), h->account.targets[0].text));
+	/* Another message has its uid now. */
+	l->digest[0] ^= 1;
+	assert_int_equal(state_same(h->s, h->r.row, l, NOW), 0);
+	assert_int_equal(known(h, VIEW("new")).row, 0);
+	l->digest[0] ^= 1;
+	assert_int_equal(state_same(h->s, h->r.row, l, NOW), 0);
+	assert_int_equal(known(h, VIEW("new")).row, row);
+	/* One that is on its way was not delivered. */
+	struct letter *other = intended(h, VIEW("coming"), 9, 3);
+	make_letter(l, VIEW("x"), 9);
+	l->same = known(h, VIEW("coming")).row;
+	assert_int_equal(state_same(h->s, h->r.row, l, NOW), 0);
+	assert_int_equal(known(h, VIEW("x")).row, 0);
+	free(other);
+	free(l);
+}
+
 /* The better stage of a message that is surely another one does not count. */
 static void
 renaming_onto_another_message(void **state)
@@ -535,6 +589,7 @@ main(void)
 		ROW(stages_by_mark),
 		ROW(renaming),
 		ROW(renaming_onto_another_message),
+		ROW(the_same_octets),
 		ROW(renaming_in_a_row),
 		ROW(a_reused_uid_gets_a_new_row),
 		ROW(tombstones_are_swept),
