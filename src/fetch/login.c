@@ -114,8 +114,17 @@ library_step(struct login *l, const struct view *challenge, char *why, size_t wh
 	if (challenge && login_is_scram(l->id) && l->challenges == 1 &&
 		!iterations_are_sane(l, *challenge, why, why_n))
 		return false;
-	rc = gsasl_step(l->session, challenge ? (const char *)challenge->p : NULL,
-		challenge ? challenge->n : 0, &out, &n);
+	/* The library takes what it is given for a string here and there. */
+	char *copy = calloc(1, (challenge ? challenge->n : 0) + 1);
+	if (!copy) {
+		(void)snprintf(why, why_n, "there is no memory");
+		return false;
+	}
+	if (challenge && challenge->n > 0)
+		memcpy(copy, challenge->p, challenge->n);
+	rc = gsasl_step(l->session, challenge ? copy : NULL, challenge ? challenge->n : 0,
+		&out, &n);
+	free(copy);
 	if (rc != GSASL_OK && rc != GSASL_NEEDS_MORE) {
 		gsasl_free(out);
 		(void)snprintf(why, why_n, "%s: %s", login_rows[l->id].name,
@@ -124,7 +133,7 @@ library_step(struct login *l, const struct view *challenge, char *why, size_t wh
 	}
 	l->done = rc == GSASL_OK;
 	if (n > 0) {
-		l->out = malloc(n);
+		l->out = calloc(1, n + 1);
 		if (l->out) {
 			memcpy(l->out, out, n);
 			l->out_n = n;
