@@ -25,13 +25,16 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "long: only in ./check --long")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    # What is for the long form is not skipped in the short one: it is no part of it.
+    later = [] if os.environ.get("RESTANTE_LONG") else [
+        item for item in items if item.get_closest_marker("long")]
+    items[:] = [item for item in items if item not in later]
+    config.hook.pytest_deselected(items=later)
     for item in items:
         anyone = item.get_closest_marker("anyone") and not item.get_closest_marker("root")
         if os.geteuid() != 0 and not anyone:
             item.add_marker(pytest.mark.skip(reason="needs root"))
-        if item.get_closest_marker("long") and not os.environ.get("RESTANTE_LONG"):
-            item.add_marker(pytest.mark.skip(reason="only in ./check --long"))
 
 
 @pytest.fixture
