@@ -143,6 +143,7 @@ class UidlRowHasNoEnd(_Flood, Sin):
 @sin
 class TopHasNoEnd(_Flood, Sin):
     """No UIDL, so headers are asked for; the answer is a body for ever."""
+    capabilities = tuple(c for c in Session.capabilities if c != b"UIDL")
     keep, runs, whole, codes = True, 2, False, ((NOTHING, LATER, PROTOCOL),)
     sane, deadline = None, 60
 
