@@ -24,7 +24,6 @@ struct work {
 	bool stop;
 	struct work_lane *ready, *ready_last; /* lanes that have a job and no thread */
 	struct work_job *done, *done_last;
-	uint32_t pending; /* the loop's count */
 };
 
 static void
@@ -125,7 +124,6 @@ woken(struct source *s, uint32_t events)
 	unlock(w);
 	for (; j; j = next) {
 		next = j->next;
-		w->pending--;
 		j->done(j);
 	}
 }
@@ -204,7 +202,6 @@ work_submit(struct work *w, struct work_lane *lane, struct work_job *j)
 
 	j->next = NULL;
 	j->lane = lane;
-	w->pending++;
 	lock(w);
 	first = !lane->first && !lane->busy;
 	if (lane->last)
@@ -215,10 +212,4 @@ work_submit(struct work *w, struct work_lane *lane, struct work_job *j)
 	if (first)
 		lane_ready(w, lane);
 	unlock(w);
-}
-
-uint32_t
-work_pending(const struct work *w)
-{
-	return w->pending;
 }

@@ -28,7 +28,5 @@ struct work_lane {
 /* Waits for jobs that run; those that wait are dropped without done. */
 void work_end(struct work **w);
 void work_submit(struct work *w, struct work_lane *lane, struct work_job *j);
-/* Jobs that are not done. */
-uint32_t work_pending(const struct work *w);
 
 #endif
