@@ -1,3 +1,4 @@
+#include "wire/dot_decode.h"
 #include "base/check.h"
 #include "pop3/dot.h"
 
@@ -9,20 +10,8 @@
  * well. A dot that begins a line, and a CR behind it, are held back until the next octet
  * says what they were.
  */
-enum decode_at {
-	DECODE_LINE_START = 0,
-	DECODE_DOT,
-	DECODE_DOT_CR,
-	DECODE_IN_LINE,
-	DECODE_AFTER_CR,
-};
-
-/*
- * From within a line: the octets until one that must be looked at, which is a dot at the
- * start of a line, or all. Lines are found by their LF, what lies between is not touched.
- */
-static size_t
-decode_run(struct dot_decode_state *s, const uint8_t *in, size_t n)
+size_t
+dot_decode_run(struct dot_decode_state *s, const uint8_t *in, size_t n)
 {
 	const uint8_t *p = in, *end = in + n, *lf;
 
@@ -105,7 +94,7 @@ dot_decode(struct dot_decode_state *s, const uint8_t *in, size_t n, uint8_t *out
 				out[o++] = in[i++];
 			break;
 		case DECODE_IN_LINE:
-			run = decode_run(s, in + i, n - i);
+			run = dot_decode_run(s, in + i, n - i);
 			memcpy(out + o, in + i, run);
 			i += run;
 			o += run;
