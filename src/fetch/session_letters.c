@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define NOTHING		 ((struct view){0})
-#define ASKED_OCTETS_MAX (4 * 1024 * 1024) /* of messages whose RETR is under way */
+#define ASKED_OCTETS_MAX (16 * 1024 * 1024) /* of messages whose RETR is under way */
 #define NOOP_MS		 30000 /* some servers wait for no more than a minute */
 
 /* ---- what goes out
