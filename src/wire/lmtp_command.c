@@ -11,7 +11,7 @@ lmtp_forget(struct lmtp_server *s)
 	bool open = s->open;
 
 	s->open = s->too_large = s->utf8 = false;
-	s->accepted = s->owed = 0;
+	s->accepted = s->refused = s->owed = 0;
 	s->message_n = s->chunk_left = 0;
 	if (s->state != BEFORE_LHLO)
 		s->state = READY;
@@ -108,8 +108,8 @@ answer_rcpt(struct lmtp_server *s, const struct lmtp_request *r, struct buf *out
 		lmtp_put_reply(LMTP_REPLY_NEEDS_UTF8, out);
 		return false;
 	}
-	/* RFC 5321 s.4.5.3.1.10 */
-	if (s->accepted >= s->limits.recipients) {
+	/* RFC 5321 s.4.5.3.1.10. The caller may keep those that it refused as well. */
+	if (s->accepted >= s->limits.recipients || s->refused >= LMTP_REFUSED_MAX) {
 		lmtp_put_reply(LMTP_REPLY_TOO_MANY_RCPT, out);
 		return false;
 	}

@@ -262,7 +262,9 @@ lmtp_server_recipient(
 	CHECK(s->phase == PHASE_ASKED);
 	if (!has_room(out))
 		return false;
-	s->accepted += lmtp_put_recipient(answer, out);
+	bool taken = lmtp_put_recipient(answer, out);
+	s->accepted += taken;
+	s->refused += !taken;
 	s->phase = PHASE_COMMAND;
 	return true;
 }

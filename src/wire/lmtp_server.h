@@ -37,6 +37,7 @@
 #define LMTP_LINE_MAX	    12288
 #define LMTP_PATH_MAX	    1024 /* of a mailbox; RFC 5321 s.4.5.3.1.3 asks for 254 */
 #define LMTP_RECIPIENTS_MAX 1024
+#define LMTP_REFUSED_MAX    1024 /* recipients refused in one transaction; then 452 */
 #define LMTP_REPLY_MAX	    1024 /* octets of one reply of ours, LHLO's as the longest */
 #define LMTP_BAD_MAX	    50	 /* commands that are wrong before 421 and the end */
 
@@ -92,6 +93,7 @@ struct lmtp_server {
 	uint64_t chunk_left; /* of the BDAT under way */
 	uint64_t discarded;  /* of an over-long line */
 	uint32_t accepted;   /* recipients of this transaction */
+	uint32_t refused;    /* and those that the caller did not take */
 	uint32_t owed;	     /* outcomes that the caller owes, or we */
 	uint32_t bad;
 	uint32_t line_n;

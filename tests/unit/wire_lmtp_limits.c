@@ -98,6 +98,30 @@ recipients_have_a_limit(void **state)
 	assert_true(one.over);
 }
 
+/* Who is refused counts too: a transaction cannot grow without end. */
+static void
+refused_recipients_have_a_limit(void **state)
+{
+	(void)state;
+	static char sent[64 * (LMTP_REFUSED_MAX + 8)];
+	struct lmtp_limits most = {0, LMTP_RECIPIENTS_MAX, "mx"};
+	int n = snprintf(sent, sizeof(sent), HELLO MAIL);
+	size_t asked = 0, many = 0;
+
+	for (int i = 0; i < LMTP_REFUSED_MAX + 3; i++)
+		n += snprintf(sent + n, sizeof(sent) - (size_t)n, "RCPT TO:<no%d>\r\n", i);
+	(void)snprintf(sent + n, sizeof(sent) - (size_t)n,
+		"RSET\r\n" MAIL "RCPT TO:<no@x>\r\nQUIT\r\n");
+	play(&one, &most, text(sent), 70000, 70000);
+	for (size_t i = 0; i + 5 <= one.events.n; i++)
+		asked += memcmp(one.events.p + i, "RCPT ", 5) == 0;
+	for (size_t i = 0; i + 9 <= one.replies.n; i++)
+		many += memcmp(one.replies.p + i, "452 4.5.3", 9) == 0;
+	assert_int_equal(asked, LMTP_REFUSED_MAX + 1);
+	assert_int_equal(many, 3);
+	assert_true(one.over);
+}
+
 static void
 lines_have_a_limit(void **state)
 {
@@ -233,6 +257,7 @@ main(void)
 		cmocka_unit_test(the_count_begins_anew),
 		cmocka_unit_test(a_message_at_the_limit),
 		cmocka_unit_test(recipients_have_a_limit),
+		cmocka_unit_test(refused_recipients_have_a_limit),
 		cmocka_unit_test(lines_have_a_limit),
 		cmocka_unit_test(bad_commands_are_counted),
 		cmocka_unit_test(pieces_are_large),
