@@ -24,6 +24,7 @@ enum right {
 
 enum store_kind {
 	STORE_MAILDIR = 1,
+	STORE_MBOX = 2,
 };
 
 /* How the client proves who it is; LOGIN.mechanism. A new one is a new row. */
@@ -44,6 +45,7 @@ enum refusal {
 	REFUSAL_CONNECTIONS = 5, /* -ERR [IN-USE]: too many sessions of this user */
 	REFUSAL_BUSY = 6,	 /* -ERR [SYS/TEMP]: queue of logins is full */
 	REFUSAL_LOGIN_DELAY = 7, /* -ERR [LOGIN-DELAY]: too soon after the last login */
+	REFUSAL_NO_USER = 8,	 /* LMTP only: 550 5.1.1, there is no such user */
 };
 
 enum verdict_outcome {
@@ -52,6 +54,18 @@ enum verdict_outcome {
 	VERDICT_LOST_LOCK = 3, /* nothing was removed */
 	VERDICT_UNKNOWN = 4,   /* the removal may not be durable */
 	VERDICT_DENIED = 5,    /* the permit lacks RIGHT_DELETE; nothing was removed */
+};
+
+/* What became of a message that was handed in; the classes of RFC 3463. */
+enum deposit_outcome {
+	DEPOSIT_DONE = 1,      /* durable, file and directory */
+	DEPOSIT_TEMPORARY = 2, /* 4.3.0: nothing is there, or its directory could not be
+				  synced and it was taken out again */
+	DEPOSIT_FULL = 3,      /* 4.2.2: the owner's quota */
+	DEPOSIT_NO_SPACE = 4,  /* 4.3.1: the disk */
+	DEPOSIT_TOO_LARGE = 5, /* 5.3.4: larger than the file system or the store takes */
+	DEPOSIT_CLOSED = 6,    /* 4.2.0: the maildrop cannot be opened or written */
+	DEPOSIT_DENIED = 7,    /* the permit lacks RIGHT_DELIVER */
 };
 
 enum control_command {

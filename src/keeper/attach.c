@@ -30,7 +30,7 @@ session_new(struct received *r, const struct msg_attach *m)
 	if (!s)
 		return NULL;
 	for (uint32_t i = 0; i < KEEPER_FILES_OPEN; i++)
-		s->files[i].fd = -1;
+		s->files[i].at.fd = -1;
 	s->fd = received_take(r, 0);
 	s->id = m->session;
 	s->rights = m->rights;
@@ -38,8 +38,10 @@ session_new(struct received *r, const struct msg_attach *m)
 	if (m->address.n == sizeof(s->who.address))
 		memcpy(s->who.address, m->address.p, m->address.n);
 	s->user = text_of(m->user);
-	s->state = KEEPER_ATTACHING;
-	s->counts = true;
+	/* Who brings mail needs no session: no lock, no snapshot, no limit of the user's.
+	 */
+	s->counts = !(s->rights & RIGHT_DELIVER);
+	s->state = s->counts ? KEEPER_ATTACHING : KEEPER_ACCEPTING;
 	return s;
 }
 
@@ -69,7 +71,8 @@ keeper_attach(
 	k->idle_told = false;
 	if (k->sessions == 0)
 		k->idle_since_ms = clock_ms();
-	if (has_nul(m.maildrop) || has_nul(m.user) || !store_ops_of(m.store)) {
+	if (has_nul(m.maildrop) || has_nul(m.user) || !store_ops_of(m.store) ||
+		!keeper_rights_are_sound(m.rights)) {
 		refuse_at_once(r->fds[0], REFUSAL_PERMANENT);
 		return 0;
 	}
@@ -112,8 +115,8 @@ refuse(struct session *s, uint8_t code, const struct lock_holder *holder)
 	s->state = KEEPER_ENDED;
 }
 
-static void
-log_store_error(const struct session *s, const char *what, int e)
+void
+keeper_log_store(const struct session *s, const char *what, int e)
 {
 	struct log_record r;
 
@@ -124,6 +127,22 @@ log_store_error(const struct session *s, const char *what, int e)
 	log_error(&r, "error", e);
 	log_send(&r);
 	stat_set(STAT_LOG_DROPPED, log_dropped());
+}
+
+void
+keeper_log_notices(const struct session *s)
+{
+	const struct drop *d = s->drop;
+	struct log_record r;
+	const char *text;
+
+	while (d->ops->notice && (text = d->ops->notice(d->store))) {
+		log_begin(&r, LOG_LEVEL_WARNING, "maildrop_notice");
+		log_str(&r, "user", s->user);
+		log_str(&r, "maildrop", d->path);
+		log_str(&r, "what", text);
+		log_send(&r);
+	}
 }
 
 /*
@@ -200,6 +219,7 @@ admit(struct session *s, uint64_t now_ms)
 	const struct store_table *table;
 	int e = d->ops->lock(d->store, &s->who, &other);
 
+	keeper_log_notices(s);
 	if (e == -EBUSY) {
 		if (waits_for_lock(s, now_ms))
 			return false;
@@ -207,16 +227,17 @@ admit(struct session *s, uint64_t now_ms)
 		return true;
 	}
 	if (e < 0) {
-		log_store_error(s, "lock", e);
+		keeper_log_store(s, "lock", e);
 		refuse(s, keeper_refusal_of(e), NULL);
 		return true;
 	}
 	d->current = s;
 	e = d->ops->refresh(d->store, &table);
+	keeper_log_notices(s);
 	if (e == 0)
 		e = keeper_snapshot(d, table);
 	if (e < 0) {
-		log_store_error(s, "read", e);
+		keeper_log_store(s, "read", e);
 		keeper_session_leave(s);
 		refuse(s, keeper_refusal_of(e), NULL);
 		return true;

@@ -17,6 +17,7 @@ static const struct permission {
 	{MSG_SEEN, IN(KEEPER_SERVING), RIGHT_READ},
 	/* Without RIGHT_DELETE a verdict is answered with VERDICT_DENIED. */
 	{MSG_VERDICT, IN(KEEPER_SERVING) | IN(KEEPER_JUDGING), 0},
+	{MSG_DEPOSIT, IN(KEEPER_ACCEPTING), RIGHT_DELIVER},
 };
 
 bool
@@ -29,6 +30,12 @@ keeper_allows(enum keeper_state state, uint16_t number, uint8_t rights)
 		return (p->states & IN(state)) && (rights & p->right) == p->right;
 	}
 	return false;
+}
+
+bool
+keeper_rights_are_sound(uint8_t rights)
+{
+	return !(rights & RIGHT_DELIVER) || rights == RIGHT_DELIVER;
 }
 
 bool
@@ -128,7 +135,10 @@ keeper_refusal_of(int e)
 	case EPERM:
 	case EINVAL:
 	case EFBIG:
-	case ENAMETOOLONG: return REFUSAL_PERMANENT;
+	case ENAMETOOLONG:
+	/* The identity log is damaged, or a later version wrote it. */
+	case EBADMSG:
+	case EPROTONOSUPPORT: return REFUSAL_PERMANENT;
 	default: return REFUSAL_TEMPORARY;
 	}
 }
@@ -139,4 +149,35 @@ keeper_outcome_of(int result, uint32_t remain)
 	if (result < 0)
 		return VERDICT_UNKNOWN;
 	return remain > 0 ? VERDICT_PARTIAL : VERDICT_DONE;
+}
+
+uint8_t
+keeper_deposit_outcome_of(int result)
+{
+	static const struct row {
+		int error;
+		uint8_t outcome;
+	} rows[] = {
+		{0, DEPOSIT_DONE},
+		{EDQUOT, DEPOSIT_FULL},
+		{ENOSPC, DEPOSIT_NO_SPACE},
+		{EFBIG, DEPOSIT_TOO_LARGE},
+		/* The maildrop or the way to it is not what it should be. */
+		{EACCES, DEPOSIT_CLOSED},
+		{EPERM, DEPOSIT_CLOSED},
+		{EROFS, DEPOSIT_CLOSED},
+		{ELOOP, DEPOSIT_CLOSED},
+		{EXDEV, DEPOSIT_CLOSED},
+		{ENOTDIR, DEPOSIT_CLOSED},
+		{EISDIR, DEPOSIT_CLOSED},
+		{EINVAL, DEPOSIT_CLOSED},
+		{ENAMETOOLONG, DEPOSIT_CLOSED},
+		{EBADMSG, DEPOSIT_CLOSED},
+		{EPROTONOSUPPORT, DEPOSIT_CLOSED},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].error == -result)
+			return rows[i].outcome;
+	return DEPOSIT_TEMPORARY;
 }

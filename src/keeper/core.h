@@ -19,12 +19,17 @@ enum keeper_state {
 	KEEPER_ATTACHING, /* waits for the maildrop */
 	KEEPER_SERVING,	  /* SNAPSHOT was sent */
 	KEEPER_JUDGING,	  /* a part of the verdict has come */
+	KEEPER_ACCEPTING, /* waits for DEPOSIT; takes no part in a session's lock */
+	KEEPER_STORING,	  /* it has come */
 	KEEPER_ENDED,	  /* the last answer is on its way */
 };
 
 /* Whether a session may send this now, with these rights of its permit. */
 [[nodiscard]] bool keeper_allows(
 	enum keeper_state state, uint16_t number, uint8_t rights);
+
+/* RIGHT_DELIVER stands alone: who brings mail does not read it. */
+[[nodiscard]] bool keeper_rights_are_sound(uint8_t rights);
 
 /* Message numbers still to be answered with slices. */
 struct keeper_wants {
@@ -70,5 +75,7 @@ enum keeper_admission keeper_admit(const struct keeper_question *q, uint8_t *ret
 uint8_t keeper_refusal_of(int negative_errno);
 /* enum verdict_outcome for the result of a removal. */
 uint8_t keeper_outcome_of(int result, uint32_t remain);
+/* enum deposit_outcome for what became of a message in the store. */
+uint8_t keeper_deposit_outcome_of(int result);
 
 #endif

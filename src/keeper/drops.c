@@ -51,7 +51,7 @@ drop_new(const struct keeper *k, const char *path, uint8_t kind, uint64_t hash)
 	d->kind = kind;
 	d->ops = ops;
 	d->path = strdup(path);
-	if (!d->path || ops->open(k->root, path, &d->store) < 0) {
+	if (!d->path || ops->open(k->root, path, &k->o.store, &d->store) < 0) {
 		drop_free(d);
 		return NULL;
 	}
@@ -163,7 +163,10 @@ keeper_session_place(struct keeper *k, struct session *s)
 {
 	uint32_t i = 0;
 
-	if (k->sessions == KEEPER_SESSIONS_MAX)
+	bool accepts = s->rights & RIGHT_DELIVER;
+
+	if (k->sessions == KEEPER_SESSIONS_MAX ||
+		(accepts && k->accepts == KEEPER_ACCEPTS_MAX))
 		return -EMFILE;
 	while (k->slots[i])
 		i++;
@@ -173,6 +176,7 @@ keeper_session_place(struct keeper *k, struct session *s)
 	s->slot = i;
 	s->turn = ++k->turns[i];
 	k->sessions++;
+	k->accepts += accepts;
 	return 0;
 }
 
@@ -183,6 +187,7 @@ keeper_session_free(struct keeper *k, struct session *s)
 	CHECK(k->slots[s->slot] == s);
 	k->slots[s->slot] = NULL;
 	k->sessions--;
+	k->accepts -= s->rights & RIGHT_DELIVER ? 1 : 0;
 	if (s->drop)
 		s->drop->sessions--;
 	if (k->sessions == 0) {
@@ -190,6 +195,7 @@ keeper_session_free(struct keeper *k, struct session *s)
 		keeper_deadline(k, k->idle_since_ms + UINT64_C(1000) * k->o.idle_s);
 	}
 	keeper_out_drop(s);
+	keeper_handed_drop(s);
 	fd_close(&s->fd);
 	free(s->marks.octets);
 	free(s->user);

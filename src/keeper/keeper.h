@@ -52,6 +52,22 @@ uint32_t keeper_session_others(const struct keeper *k, const struct session *s);
 enum step keeper_attach_step(
 	struct keeper *k, struct session *s, struct received *r, bool *ret_on);
 
+/* A store's error, in the log. */
+void keeper_log_store(const struct session *s, const char *what, int e);
+/* What the drop's store has to tell an operator. */
+void keeper_log_notices(const struct session *s);
+
+/* ---- deposits.c: mail that comes in -------------------------------------------- */
+
+/* DEPOSIT: into the drop's group. NULL, or what is wrong with it. */
+const char *keeper_take_deposit(
+	struct session *s, struct view payload, struct received *r);
+/* Whether the drop's group is to be stored now, before it is the turn of `next`. */
+bool keeper_group_is_due(const struct drop *d, const struct session *next);
+/* Stores the group; the answers are on their way, the group is the caller's. */
+void keeper_group_store(struct drop *d);
+void keeper_handed_drop(struct session *s);
+
 /* ---- serve.c ----------------------------------------------------------------- */
 
 /* As far as the session comes without waiting for its front. */

@@ -73,6 +73,35 @@ queue_waiters(struct keeper *k, struct drop *d)
 	}
 }
 
+/* Called and returns with the lock, as below. */
+static void
+run_session(struct keeper *k, struct session *s, struct received *r)
+{
+	unlock(k);
+	enum step step = keeper_step(k, s, r);
+	if (step == STEP_END)
+		keeper_session_leave(s);
+	lock(k);
+	if (step == STEP_END)
+		keeper_session_free(k, s);
+	else if (step != STEP_HOLD)
+		arm(k, s, step);
+}
+
+/* What is queued meanwhile makes the next group: the slower the disk, the larger. */
+static void
+run_group(struct keeper *k, struct drop *d, struct received *r)
+{
+	uint32_t n = d->group_n;
+
+	unlock(k);
+	keeper_group_store(d);
+	lock(k);
+	d->group_n = 0;
+	for (uint32_t i = 0; i < n; i++)
+		run_session(k, d->group[i], r);
+}
+
 void
 keeper_run_drop(struct keeper *k, struct drop *d, struct received *r)
 {
@@ -80,20 +109,17 @@ keeper_run_drop(struct keeper *k, struct drop *d, struct received *r)
 	struct session *s;
 
 	d->busy = true;
-	while ((s = d->first)) {
+	for (;;) {
+		if (keeper_group_is_due(d, d->first))
+			run_group(k, d, r);
+		s = d->first;
+		if (!s)
+			break;
 		d->first = s->next;
 		if (!d->first)
 			d->last = NULL;
 		s->queued = false;
-		unlock(k);
-		enum step step = keeper_step(k, s, r);
-		if (step == STEP_END)
-			keeper_session_leave(s);
-		lock(k);
-		if (step == STEP_END)
-			keeper_session_free(k, s);
-		else
-			arm(k, s, step);
+		run_session(k, s, r);
 		if (held && !d->current && d->waiters > 0)
 			queue_waiters(k, d);
 		held = d->current != NULL;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define KEEPER_SESSIONS_MAX 4096U
+#define KEEPER_ACCEPTS_MAX  3072U /* of them bring mail: who reads finds a place */
 #define KEEPER_DROPS_MAX    512U
 #define KEEPER_MEMORY_MAX   (UINT64_C(256) << 20)
 #define KEEPER_THREADS_MIN  2U
@@ -27,11 +28,13 @@
 #define KEEPER_LOOK_MS	    10U
 #define KEEPER_SEND_MS	    60000U /* a front's time to read */
 #define KEEPER_AGAIN_MS	    50U	   /* after ETOOMANYREFS */
+#define KEEPER_GROUP_MAX    32U	   /* deposits stored together */
 #define KEEPER_NEVER	    UINT64_MAX
 
 struct keeper_options {
 	uint32_t threads, idle_s, takeover_s, connections_max, delay_s;
 	bool mark_seen;
+	struct store_options store; /* its texts live as long as the process */
 };
 
 /* One message on its way to the front, kept while the front does not read. */
@@ -46,15 +49,23 @@ struct outgoing {
 
 struct open_file {
 	uint32_t msgno; /* 0: none */
+	struct store_slice at;
+	uint64_t used;
+};
+
+/* A message that was handed in. */
+struct handed {
 	int fd;
 	uint64_t length;
-	uint64_t used;
+	struct view sender, recipient; /* within texts */
+	uint8_t texts[];
 };
 
 enum step {
 	STEP_READ,  /* wait for the front's next message */
 	STEP_WRITE, /* wait until it reads; by wait_until_ms it is cut */
 	STEP_WAIT,  /* look again at wait_until_ms */
+	STEP_HOLD,  /* its deposit waits for its group */
 	STEP_END,
 };
 
@@ -80,6 +91,7 @@ struct session {
 	const struct store_table *table;
 	struct keeper_wants wants;
 	struct keeper_marks marks;
+	struct handed *handed; /* KEEPER_STORING */
 	struct outgoing out;
 	struct open_file files[KEEPER_FILES_OPEN];
 	uint64_t files_used;
@@ -99,9 +111,11 @@ struct drop {
 	/* runner */
 	const struct store_ops *ops;
 	struct store *store;
-	struct session *current; /* holds the maildrop */
-	uint32_t waiters;	 /* sessions that wait until it goes */
-	int snapshot;		 /* sealed; -1: none */
+	struct session *current;		 /* holds the maildrop */
+	uint32_t waiters;			 /* sessions that wait until it goes */
+	struct session *group[KEEPER_GROUP_MAX]; /* whose deposits come next */
+	uint32_t group_n;
+	int snapshot; /* sealed; -1: none */
 	uint64_t snapshot_generation;
 	uint64_t last_login_ms;
 	uint64_t nowait_device; /* its files take RWF_NOWAIT */
@@ -121,6 +135,7 @@ struct keeper {
 	uint32_t turns[KEEPER_SESSIONS_MAX];
 	uint32_t slots_used; /* no slot from here on was ever used */
 	uint32_t sessions;
+	uint32_t accepts;  /* of them, with RIGHT_DELIVER */
 	uint64_t attached; /* ATTACH read so far */
 	uint64_t idle_since_ms;
 	bool idle_told;

@@ -9,9 +9,11 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "stat/stat.h"
+#include "store/deposit_write.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -23,6 +25,34 @@ give_up(const char *step, int e)
 {
 	start_fail(&words, step, e);
 	_exit(70);
+}
+
+static char *
+copy_of(struct view v)
+{
+	char *p = malloc(v.n + 1);
+
+	if (!p)
+		give_up("set-up", -ENOMEM);
+	if (v.n > 0)
+		memcpy(p, v.p, v.n);
+	p[v.n] = '\0';
+	return p;
+}
+
+/* What all stores share, for the life of the process. */
+static void
+take_store_options(struct store_options *o, const struct msg_keeper_setup *m)
+{
+	char host[DEPOSIT_HOST_MAX];
+
+	deposit_hostname(m->hostname, host);
+	*o = (struct store_options){
+		.hostname = copy_of((struct view){(const uint8_t *)host, strlen(host)}),
+		.folders = {(const uint8_t *)copy_of(m->folders), m->folders.n},
+		.mbox_unquote = m->mbox_unquote,
+		.mbox_rename = m->mbox_rename,
+	};
 }
 
 /* The first message; the monitor sent it before it started us. */
@@ -50,6 +80,7 @@ read_setup(struct keeper *k, struct received *r)
 		.connections_max = m.connections_per_user,
 		.delay_s = m.login_delay_s,
 		.mark_seen = m.mark_seen};
+	take_store_options(&k->o.store, &m);
 	k->root = received_take(r, 0);
 }
 

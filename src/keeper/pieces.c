@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define BATCH_MS 10 /* then what is ready goes; the rest follows */
+#define BATCH_MS    10 /* then what is ready goes; the rest follows */
+#define STALE_TRIES 8  /* others may rewrite a maildrop while it is read */
 
 struct buf
 keeper_out_begin(struct session *s)
@@ -68,11 +69,30 @@ seal_piece(int file, uint64_t offset, size_t n)
 	return e < 0 ? e : fd_take(&fd);
 }
 
+/*
+ * The same of a message. What others write into counts only once the store says that it
+ * is of this message. -ESTALE: it lies elsewhere now.
+ */
+static int
+seal_of_message(struct session *s, uint32_t msgno, const struct store_slice *from,
+	uint64_t offset, size_t n)
+{
+	const struct drop *d = s->drop;
+	AUTO_FD fd = seal_piece(from->fd, from->offset + offset, n);
+
+	if (from->shared) {
+		int e = d->ops->slice_is_current(d->store, s->table, msgno - 1, from);
+		if (e < 0)
+			return e;
+	}
+	return fd_take(&fd);
+}
+
 static struct open_file *
 file_known(struct session *s, uint32_t msgno)
 {
 	for (uint32_t i = 0; i < KEEPER_FILES_OPEN; i++) {
-		if (s->files[i].msgno != msgno || s->files[i].fd < 0)
+		if (s->files[i].msgno != msgno || s->files[i].at.fd < 0)
 			continue;
 		s->files[i].used = ++s->files_used;
 		return &s->files[i];
@@ -82,41 +102,42 @@ file_known(struct session *s, uint32_t msgno)
 
 /* In place of the one that was not used for longest. */
 static struct open_file *
-file_keep(struct session *s, uint32_t msgno, int take_fd, uint64_t length)
+file_keep(struct session *s, uint32_t msgno, struct store_slice *take)
 {
 	struct open_file *f = &s->files[0];
 
 	for (uint32_t i = 1; i < KEEPER_FILES_OPEN; i++)
 		if (s->files[i].used < f->used)
 			f = &s->files[i];
-	fd_close(&f->fd);
-	*f = (struct open_file){msgno, take_fd, length, ++s->files_used};
+	fd_close(&f->at.fd);
+	*f = (struct open_file){msgno, *take, ++s->files_used};
+	take->fd = -1;
 	return f;
 }
 
-/* What the front gets of an open message: the file itself only where it can never wait
- * for it. */
-static uint8_t
+/*
+ * What the front gets of an open message, enum slice_kind: the file itself only where it
+ * can never wait for it, and where nobody else writes. Or -ESTALE.
+ */
+static int
 hand_over(struct session *s, uint32_t msgno, struct store_slice *from)
 {
-	AUTO_FD file = from->fd;
 	struct drop *d = s->drop;
 
-	from->fd = -1;
-	if (d->nowait_device != from->device &&
-		slice_file_check(file, from->offset, from->length) == 0)
+	if (!from->shared && d->nowait_device != from->device &&
+		slice_file_check(from->fd, from->offset, from->length) == 0)
 		d->nowait_device = from->device;
-	if (d->nowait_device == from->device) {
-		keeper_out_fd(s, fd_take(&file));
+	if (!from->shared && d->nowait_device == from->device) {
+		keeper_out_fd(s, fd_take(&from->fd));
 		return SLICE_FILE;
 	}
 	if (from->length > KEEPER_PIECE_MAX) {
-		(void)file_keep(s, msgno, fd_take(&file), from->length);
+		(void)file_keep(s, msgno, from);
 		return SLICE_PIECES;
 	}
-	int fd = seal_piece(file, from->offset, (size_t)from->length);
+	int fd = seal_of_message(s, msgno, from, 0, (size_t)from->length);
 	if (fd < 0)
-		return SLICE_UNREADABLE;
+		return fd == -ESTALE ? fd : SLICE_UNREADABLE;
 	keeper_out_fd(s, fd);
 	return SLICE_SEALED;
 }
@@ -126,20 +147,25 @@ slice_build(struct session *s, uint32_t msgno, struct buf *rows)
 {
 	struct slice row = {.msgno = msgno, .kind = SLICE_UNREADABLE};
 	struct store_slice got = {.fd = -1};
-	int e = s->drop->ops->slice(s->drop->store, s->table, msgno - 1, &got);
+	int kind = -ESTALE;
 
-	if (e == -ENOENT)
-		row.kind = SLICE_GONE;
-	if (e == 0) {
-		row.kind = hand_over(s, msgno, &got);
+	for (int i = 0; i < STALE_TRIES && kind == -ESTALE; i++) {
+		int e = s->drop->ops->slice(s->drop->store, s->table, msgno - 1, &got);
+		kind = e == 0	       ? hand_over(s, msgno, &got)
+			: e == -ENOENT ? SLICE_GONE
+				       : SLICE_UNREADABLE;
+		if (e == 0)
+			fd_close(&got.fd);
+	}
+	if (kind > 0)
+		row.kind = (uint8_t)kind;
+	if (row.kind != SLICE_GONE && row.kind != SLICE_UNREADABLE) {
 		/* A sealed piece begins where the message does. */
 		row.offset = row.kind == SLICE_FILE ? got.offset : 0;
 		row.length = got.length;
 		row.wire = got.wire;
 		row.as_is = got.as_is;
 	}
-	if (row.kind == SLICE_UNREADABLE)
-		row = (struct slice){.msgno = msgno, .kind = SLICE_UNREADABLE};
 	slice_put(&row, rows);
 }
 
@@ -160,23 +186,40 @@ keeper_slices_build(struct session *s)
 	keeper_out_end(s, &b);
 }
 
+/* The message opened anew, where it lies now. It must be as long as it was. */
+static int
+file_again(struct session *s, uint32_t msgno, struct open_file **f)
+{
+	struct store_slice got = {.fd = -1};
+	int e = s->drop->ops->slice(s->drop->store, s->table, msgno - 1, &got);
+
+	if (e < 0)
+		return e;
+	if (*f && got.length != (*f)->at.length) {
+		fd_close(&got.fd);
+		return -EIO;
+	}
+	if (*f)
+		fd_close(&(*f)->at.fd);
+	*f = file_keep(s, msgno, &got);
+	return 0;
+}
+
 static int
 fetch_piece(struct session *s, const struct msg_fetch *m)
 {
 	struct open_file *f = file_known(s, m->msgno);
+	int e = f ? 0 : file_again(s, m->msgno, &f);
 
-	if (!f) {
-		struct store_slice got;
-		int e = s->drop->ops->slice(s->drop->store, s->table, m->msgno - 1, &got);
-		if (e < 0)
-			return e;
-		/* A store with an offset of its own (mbox) would keep it here too. */
-		CHECK(got.offset == 0);
-		f = file_keep(s, m->msgno, got.fd, got.length);
+	for (int i = 0; i < STALE_TRIES && e == 0; i++) {
+		if (m->offset + m->length > f->at.length)
+			return -EIO;
+		int fd = seal_of_message(s, m->msgno, &f->at, m->offset, m->length);
+		if (fd != -ESTALE)
+			return fd;
+		e = file_again(s, m->msgno, &f);
 	}
-	if (m->offset + m->length > f->length)
-		return -EIO;
-	return seal_piece(f->fd, m->offset, m->length);
+	return e < 0 ? e : -EIO;
 }
 
 void

@@ -39,9 +39,10 @@ keeper_session_leave(struct session *s)
 	if (s->table)
 		d->ops->release(&s->table);
 	for (uint32_t i = 0; i < KEEPER_FILES_OPEN; i++)
-		fd_close(&s->files[i].fd);
+		fd_close(&s->files[i].at.fd);
 	free(s->marks.octets);
 	s->marks.octets = NULL;
+	keeper_handed_drop(s);
 	s->wants.at = s->wants.n;
 }
 
@@ -116,6 +117,7 @@ judge(struct session *s)
 		outcome = VERDICT_LOST_LOCK;
 	} else if (s->marks.marked > 0) {
 		int e = d->ops->remove(d->store, s->table, marks, &got);
+		keeper_log_notices(s);
 		outcome = keeper_outcome_of(e, got.remain);
 		stat_add(STAT_DELETED, got.removed);
 	}
@@ -158,7 +160,8 @@ take_seen(struct keeper *k, struct session *s, struct view payload)
 
 /* NULL, or what is wrong with it. */
 static const char *
-take_message(struct keeper *k, struct session *s, uint16_t number, struct view payload)
+take_message(struct keeper *k, struct session *s, uint16_t number, struct view payload,
+	struct received *r)
 {
 	struct msg_want want;
 	struct msg_fetch fetch;
@@ -180,6 +183,7 @@ take_message(struct keeper *k, struct session *s, uint16_t number, struct view p
 		keeper_fetch(s, &fetch);
 		return NULL;
 	case MSG_SEEN: return take_seen(k, s, payload);
+	case MSG_DEPOSIT: return keeper_take_deposit(s, payload, r);
 	default: CHECK(number == MSG_VERDICT); return take_verdict(s, payload);
 	}
 }
@@ -188,13 +192,14 @@ static enum step
 read_one(struct keeper *k, struct session *s, struct received *r)
 {
 	struct view payload = {NULL, 0};
-	int e = channel_recv(s->fd, r, 0);
+	int e = channel_recv(s->fd, r, s->state == KEEPER_ACCEPTING);
 
 	if (e < 0)
 		return e == -EAGAIN ? STEP_READ : STEP_END;
 	uint16_t number = message_number(r->message, &payload);
 	const char *wrong =
-		r->truncated ? "too long" : take_message(k, s, number, payload);
+		r->truncated ? "too long" : take_message(k, s, number, payload, r);
+	received_done(r);
 	if (!wrong)
 		return STEP_READ;
 	fault(s, wrong, number);
@@ -220,6 +225,8 @@ keeper_step(struct keeper *k, struct session *s, struct received *r)
 			return step;
 		if (s->state == KEEPER_ENDED)
 			return STEP_END;
+		if (s->state == KEEPER_STORING)
+			return STEP_HOLD;
 		if (s->wants.at < s->wants.n) {
 			keeper_slices_build(s);
 			continue;

@@ -70,7 +70,7 @@ set_limit(__rlimit_resource_t which, uint64_t max)
 static int
 settle_signals(void)
 {
-	static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT};
+	static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGXFSZ};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	sigset_t none;
 

@@ -36,6 +36,7 @@ enum sandbox_profile {
 			 */
 	SANDBOX_LOG,	/* read and write only */
 	SANDBOX_CONTROL, /* accept on its own unix socket */
+	SANDBOX_LMTPD,	 /* as front, plus what spools: memfds that it seals, pwrite */
 };
 
 struct sandbox_plan {
@@ -54,7 +55,8 @@ struct sandbox_plan {
 /*
  * First line of main: not dumpable, no core, umask 077, no environment (but TZ, so that
  * no file is asked for the time zone), no signal blocked, SIGPIPE, SIGHUP and SIGINT
- * ignored (a terminal sends them to all; the monitor decides), death with the monitor.
+ * ignored (a terminal sends them to all; the monitor decides), SIGXFSZ too (a write
+ * beyond a limit answers EFBIG), death with the monitor.
  * Exits 70 with a line on stderr if any of this fails.
  */
 void sandbox_first(void);

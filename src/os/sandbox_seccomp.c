@@ -23,8 +23,9 @@ enum profile_bit {
 	K = 1 << SANDBOX_KEEPER,
 	L = 1 << SANDBOX_LOG,
 	C = 1 << SANDBOX_CONTROL,
+	M = 1 << SANDBOX_LMTPD,
 	S = 1 << 30,
-	ALL = F | A | K | L | C,
+	ALL = F | A | K | L | C | M,
 };
 
 struct condition {

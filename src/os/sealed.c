@@ -20,8 +20,8 @@
 #define MFD_NOEXEC_SEAL 8U
 #endif
 
-static int
-new_memfd(const char *name)
+int
+sealed_memory(const char *name)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
@@ -30,8 +30,8 @@ new_memfd(const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int
-seal(int fd)
+int
+sealed_seal(int fd)
 {
 	return fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
 }
@@ -39,12 +39,12 @@ seal(int fd)
 int
 sealed_new(const char *name, struct view octets)
 {
-	AUTO_FD fd = new_memfd(name);
+	AUTO_FD fd = sealed_memory(name);
 	if (fd < 0)
 		return fd_take(&fd);
 	int err = fd_pwrite_all(fd, octets.p, octets.n, 0);
 	if (err == 0)
-		err = seal(fd);
+		err = sealed_seal(fd);
 	return err < 0 ? err : fd_take(&fd);
 }
 
@@ -54,7 +54,7 @@ sealed_begin(const char *name, size_t n, uint8_t **ret_map)
 	CHECK(n > 0);
 	if (n > INT64_MAX)
 		return -EFBIG;
-	AUTO_FD fd = new_memfd(name);
+	AUTO_FD fd = sealed_memory(name);
 	if (fd < 0)
 		return fd_take(&fd);
 	if (ftruncate(fd, (off_t)n) < 0)
@@ -72,7 +72,7 @@ sealed_finish(int fd, uint8_t *map, size_t n)
 	/* A writable mapping would make the seal fail with EBUSY. */
 	if (munmap(map, n) < 0)
 		return -errno;
-	return seal(fd);
+	return sealed_seal(fd);
 }
 
 int

@@ -20,6 +20,10 @@
 [[nodiscard]] int sealed_begin(const char *name, size_t n, uint8_t **ret_map);
 [[nodiscard]] int sealed_finish(int fd, uint8_t *map, size_t n);
 
+/* In steps, for what grows: an empty one, written with pwrite, then sealed. */
+[[nodiscard]] int sealed_memory(const char *name);
+[[nodiscard]] int sealed_seal(int fd);
+
 /* 0 and the size if fd is a memfd with all four seals; -EINVAL for anything else. Never
  * blocks. */
 [[nodiscard]] int sealed_check(int fd, uint64_t *ret_size);

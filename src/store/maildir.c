@@ -1,9 +1,10 @@
 /* The Maildir store: its row of operations, and when its table is still true. */
-#include "store/maildir.h"
 #include "base/check.h"
-#include "ipc/permit.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "store/maildir_build.h"
+#include "store/maildir_deposit.h"
+#include "store/maildir_index.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +13,12 @@
 
 #define INDEX_RETRY_MS	60000 /* after a failed write (full disk, read-only) */
 #define BUILD_ATTEMPTS	8
+#define LOG_ATTEMPTS	3
 #define INDEX_NAMES_MIN 512 /* below, reading the names again is cheaper than a write */
 
 static int
-maildir_open(int root, const char *path, struct store **ret)
+maildir_open(
+	int root, const char *path, const struct store_options *o, struct store **ret)
 {
 	struct store *s = calloc(1, sizeof(*s));
 
@@ -29,9 +32,16 @@ maildir_open(int root, const char *path, struct store **ret)
 		return -ENOMEM;
 	}
 	s->root = root;
+	s->o = o;
 	s->top = -1;
-	s->sub[MAILDIR_NEW] = s->sub[MAILDIR_CUR] = -1;
-	s->lock = (struct session_lock){-1, -1, 0};
+	s->lock = (struct session_lock){.file = -1, .dir = -1, .whole = -1};
+	int r = maildir_dirs_init(s, o->folders);
+	if (r < 0) {
+		maildir_dirs_done(s);
+		free(s->path);
+		free(s);
+		return r;
+	}
 	*ret = s;
 	return 0;
 }
@@ -41,6 +51,9 @@ close_top(struct store *s)
 {
 	maildir_close_subs(s);
 	fd_close(&s->top);
+	/* Giving back cannot fail. */
+	if (s->log)
+		(void)identity_lend_dir(s->log, -1);
 }
 
 /* Anew each time: the maildrop may have been removed and restored (threats: index check).
@@ -85,9 +98,9 @@ save_index(struct store *s)
 	struct maildir_table *t = s->table;
 	uint64_t now = clock_ms();
 
-	if (now < s->index_retry_ms || s->top < 0)
+	if (now < s->index_retry_ms || s->top < 0 || s->index_newer)
 		return;
-	if (maildir_index_save(s->top, t) < 0) {
+	if (maildir_index_save(s->top, s->o->folders, t) < 0) {
 		s->index_retry_ms = now + INDEX_RETRY_MS;
 		return;
 	}
@@ -112,7 +125,7 @@ maildir_unlock(struct store *s)
 static void
 maildir_flush(struct store *s)
 {
-	struct maildir_dir_id now[MAILDIR_DIRS];
+	struct maildir_dir_id now[MAILDIR_DIRS_MAX];
 
 	if (s->locked || !s->table)
 		return;
@@ -140,6 +153,8 @@ maildir_close(struct store **sp)
 		maildir_unlock(s);
 	close_top(s);
 	maildir_table_unref(&s->table);
+	identity_close(&s->log);
+	maildir_dirs_done(s);
 	free(s->path);
 	free(s);
 }
@@ -170,16 +185,17 @@ replace_table(struct store *s, struct maildir_table *t)
 static void
 read_index(struct store *s)
 {
+	struct maildir_table *t = NULL;
+
 	if (s->index_read || s->top < 0)
 		return;
 	s->index_read = true;
-	struct maildir_table *t = maildir_index_load(s->top);
-	if (!t)
+	int r = maildir_index_load(s->top, s->o->folders, &t);
+	s->index_newer = r == -EPROTONOSUPPORT;
+	if (r < 0)
 		return;
-	if (s->table) {
-		/* The maildrop was missing or empty until now. */
-		maildir_table_unref(&s->table);
-	}
+	/* The maildrop was missing or empty until now. */
+	maildir_table_unref(&s->table);
 	t->pub.generation = ++s->generation;
 	s->table = t;
 	s->unsaved = 0;
@@ -197,11 +213,13 @@ read_again(struct store *s)
 	for (int i = 0; i < BUILD_ATTEMPTS && (!t || t->moved > 0); i++) {
 		struct maildir_table *before = t;
 		struct maildir_scan scan;
-		int r = maildir_scan_read(s, &scan);
+		const struct maildir_table *known = s->table ? s->table : before;
+		/* With another log every UIDL is looked at. */
+		bool keeps = known && !maildir_log_is_other(s, known);
+		int r = maildir_scan_read(s, known, keeps, &scan);
 		t = NULL;
 		if (r == 0) {
-			r = maildir_table_build(
-				s, &scan, s->table ? s->table : before, &t);
+			r = maildir_table_build(s, &scan, known, &t);
 			maildir_scan_done(&scan);
 		}
 		maildir_table_unref(&before);
@@ -213,27 +231,51 @@ read_again(struct store *s)
 }
 
 static int
-maildir_refresh(struct store *s, const struct store_table **ret)
+log_now(struct store *s)
 {
-	struct maildir_dir_id now[MAILDIR_DIRS];
+	s->log_now = (struct identity_stamp){.ino = 0};
+	return s->top < 0 ? 0 : identity_stamp_now(s->top, IDENTITY_NAME, &s->log_now);
+}
+
+/* -ESTALE: the log was replaced meanwhile. */
+static int
+refresh(struct store *s)
+{
+	struct maildir_dir_id now[MAILDIR_DIRS_MAX];
 	struct maildir_table *t = NULL;
-	int r = s->top < 0 && !s->locked ? open_top(s) : 0;
+	int r = maildir_ids_now(s, now);
 
 	if (r == 0)
-		r = maildir_ids_now(s, now);
+		r = log_now(s);
 	if (r < 0)
 		return r;
 	read_index(s);
-	bool current =
-		s->table && !s->table->racy && maildir_ids_equal(s->table->ids, now);
-	if (!current)
-		r = read_again(s);
-	else if (s->healed)
-		r = maildir_table_clone(s->table, &t);
-	if (r < 0)
+	bool current = s->table && s->table->racy == 0 &&
+		maildir_ids_differ(s->table->ids, now, s->dirs) == 0 &&
+		!maildir_log_is_other(s, s->table);
+	if (current) {
+		r = s->healed ? maildir_table_clone(s->table, &t) : 0;
+		if (t)
+			replace_table(s, t);
 		return r;
-	if (t)
-		replace_table(s, t);
+	}
+	if (s->log_now.ino != 0 || s->log)
+		r = s->top >= 0 ? maildir_log_open(s) : 0;
+	return r < 0 ? r : read_again(s);
+}
+
+static int
+maildir_refresh(struct store *s, const struct store_table **ret)
+{
+	int r = s->top < 0 && !s->locked ? open_top(s) : 0;
+
+	for (int i = 0; i < LOG_ATTEMPTS && (i == 0 || r == -ESTALE); i++) {
+		if (r == -ESTALE)
+			identity_close(&s->log);
+		r = refresh(s);
+	}
+	if (r < 0)
+		return r == -ESTALE ? -EAGAIN : r;
 	*ret = &s->table->pub;
 	return 0;
 }
@@ -263,7 +305,8 @@ maildir_memory(const struct store *s)
 		return sizeof(*s);
 	size_t row = sizeof(*t->rows) + sizeof(*t->messages);
 	return sizeof(*s) + sizeof(*t) + t->pub.count * row + t->names.cap + t->text.cap +
-		((size_t)t->by_key_mask + 1) * sizeof(*t->by_key);
+		((size_t)t->by_key_mask + 1) * sizeof(*t->by_key) +
+		(s->log ? identity_memory(s->log) : 0);
 }
 
 const struct store_ops store_maildir = {
@@ -279,12 +322,7 @@ const struct store_ops store_maildir = {
 	.slice = maildir_slice,
 	.seen = maildir_seen,
 	.remove = maildir_remove,
+	.deposit = maildir_deposit,
 	.flush = maildir_flush,
 	.memory = maildir_memory,
 };
-
-const struct store_ops *
-store_ops_of(uint8_t kind)
-{
-	return kind == STORE_MAILDIR ? &store_maildir : NULL;
-}

@@ -1,5 +1,6 @@
 /*
- * maildir.h: the parts of the Maildir store, for its own files only.
+ * maildir.h: the parts of the Maildir store, for its own files only; maildir_build.h and
+ * maildir_index.h have what makes and what stores a table.
  *
  * A table holds rows in POP order. What a client sees of a row (wire size, UIDL, Seen)
  * is copied into the public part and stays; where the file is now (name, directory) and
@@ -9,34 +10,6 @@
 #define STORE_MAILDIR_H
 
 #include "store/maildir_state.h"
-
-/* ---- maildir_scan.c: the names in new and cur ------------------------------- */
-
-struct maildir_entry {
-	uint64_t ino; /* as the directory says */
-	uint32_t name_at;
-	uint8_t name_n;
-	uint8_t dir;
-};
-
-struct maildir_scan {
-	struct maildir_entry *entries;
-	size_t n, cap;
-	struct maildir_bytes names;
-	struct maildir_dir_id ids[MAILDIR_DIRS];
-	bool racy;
-};
-
-/* Reads both directories (new first), again if they changed meanwhile. */
-[[nodiscard]] int maildir_scan_read(struct store *s, struct maildir_scan *ret);
-void maildir_scan_done(struct maildir_scan *scan);
-/* The identities as they are now, by name below the open maildrop. */
-[[nodiscard]] int maildir_ids_now(
-	const struct store *s, struct maildir_dir_id ret[MAILDIR_DIRS]);
-bool maildir_ids_equal(const struct maildir_dir_id *a, const struct maildir_dir_id *b);
-/* Opens sub[dir] if it is not. */
-[[nodiscard]] int maildir_open_sub(struct store *s, enum maildir_dir dir);
-void maildir_close_subs(struct store *s);
 
 /* ---- maildir_size.c: what only the file itself tells ------------------------ */
 
@@ -50,8 +23,12 @@ struct maildir_file {
 [[nodiscard]] int maildir_fstat(int fd, struct maildir_file *ret);
 /* Opens for reading without waiting for anything; -EINVAL where it is no plain file. */
 [[nodiscard]] int maildir_open_file(int dir, const char *name, struct maildir_file *ret);
-/* Counts the open file from its start into the row; block holds MAILDIR_BLOCK octets. */
-[[nodiscard]] int maildir_count(int fd, uint8_t *block, struct maildir_row *row);
+/* Counts the open file of about that size from its start into the row; block holds
+ * MAILDIR_BLOCK octets. */
+[[nodiscard]] int maildir_count(
+	int fd, uint64_t size, uint8_t *block, struct maildir_row *row);
+/* A digest of what the file holds. */
+[[nodiscard]] int maildir_digest(int dir, const char *name, uint64_t *ret);
 
 struct maildir_sizing {
 	struct maildir_row *row;
@@ -61,20 +38,16 @@ struct maildir_sizing {
 	int result; /* 0: the row has its sizes; else it is left out */
 };
 /* Fills rows in order of inodes, on several threads where there are many. */
-void maildir_size_all(const int sub[MAILDIR_DIRS], struct maildir_sizing *list, size_t n);
+void maildir_size_all(const int *sub, struct maildir_sizing *list, size_t n);
 
-/* ---- maildir_build.c, maildir_table.c
- * -------------------------------------------------------- */
+/* ---- maildir_table.c --------------------------------------------------------- */
 
-/*
- * A table from names just read and what an older table knew; takes the scan's names.
- * known may be NULL. *ret has one reference, generation 0.
- */
-[[nodiscard]] int maildir_table_build(struct store *s, struct maildir_scan *scan,
-	const struct maildir_table *known, struct maildir_table **ret);
-/* Room for count rows and messages. */
-[[nodiscard]] int maildir_table_new(uint32_t count, struct maildir_table **ret);
-/* The public part and the hash of keys from the rows; text must not grow any more. */
+/* malloc, but for large things in large pages; aligned to 64. */
+[[nodiscard]] void *maildir_room(size_t n);
+/* Room for count rows; messages come with finish. */
+[[nodiscard]] int maildir_table_new(
+	uint32_t count, unsigned dirs, struct maildir_table **ret);
+/* The public part from the rows; text must not grow any more. */
 [[nodiscard]] int maildir_table_finish(struct maildir_table *t);
 /* The same rows again, with all that was learnt. */
 [[nodiscard]] int maildir_table_clone(
@@ -82,9 +55,15 @@ void maildir_size_all(const int sub[MAILDIR_DIRS], struct maildir_sizing *list, 
 void maildir_table_unref(struct maildir_table **t);
 /* Whether both show the same to a client. */
 bool maildir_table_same(const struct maildir_table *a, const struct maildir_table *b);
-/* Next row with this key after *at (start with -1); false where there is none. */
+/* Makes the hash of keys, if it is not there. */
+[[nodiscard]] int maildir_table_hash(struct maildir_table *t);
+/* Next row with this key after *at (start with -1); false where there is none. After
+ * maildir_table_hash. */
 bool maildir_table_next(
 	const struct maildir_table *t, struct view key, int64_t *slot, uint32_t *ret_idx);
+/* A name put into the table's names: for a row whose file was renamed. */
+[[nodiscard]] int maildir_table_add_name(
+	struct maildir_table *t, const char *name, size_t n, uint32_t *ret_at);
 
 /* For open addressing with n entries: at most half full. */
 static inline uint32_t
@@ -106,35 +85,28 @@ maildir_key(const struct maildir_table *t, const struct maildir_row *r)
 static inline const char *
 maildir_row_name(const struct maildir_table *t, const struct maildir_row *r)
 {
-	return t->names.p + r->name_at;
+	return (t->names.p ? t->names.p : t->text.p) + r->name_at;
 }
 
-/* ---- maildir_uidl.c ---------------------------------------------------------- */
+static inline struct view
+maildir_row_uidl(const struct maildir_table *t, const struct maildir_row *r)
+{
+	return (struct view){(const uint8_t *)t->text.p + r->uidl_at, r->uidl_n};
+}
 
-/*
- * A UIDL for each of the first n rows, which are in order. match: row of known plus 1, or
- * 0; these keep theirs, then the others get one, so that a late twin gets another.
- */
-[[nodiscard]] int maildir_uidls_assign(struct maildir_table *t, uint32_t n,
-	const struct maildir_table *known, uint32_t *match);
-/* 0, or -EINVAL where two rows have one UIDL. */
-[[nodiscard]] int maildir_uidls_differ(const struct maildir_table *t);
+uint32_t maildir_key_hash(struct view key);
 
-/* ---- maildir_index.c: the cache file ---------------------------------------- */
-
-/* From the octets of an index file; -EINVAL for anything that is not wholly sound. */
-[[nodiscard]] int maildir_index_decode(struct view octets, struct maildir_table **ret);
-/* *ret is malloc'ed. */
-[[nodiscard]] int maildir_index_encode(
-	const struct maildir_table *t, uint8_t **ret, size_t *ret_n);
-/* NULL where there is none to be trusted. */
-struct maildir_table *maildir_index_load(int top);
-[[nodiscard]] int maildir_index_save(int top, const struct maildir_table *t);
+static inline uint32_t
+maildir_hash_u64(uint64_t n)
+{
+	n *= UINT64_C(0x9E3779B97F4A7C15);
+	return (uint32_t)(n >> 32);
+}
 
 /* ---- maildir_find.c --------------------------------------------------------- */
 
 /* Reads the names again and puts them into the table's rows; a row without a file gets
- * dir MAILDIR_DIRS. */
+ * dir MAILDIR_NOWHERE. */
 [[nodiscard]] int maildir_find_all(struct store *s, struct maildir_table *t);
 int maildir_slice(struct store *s, const struct store_table *t, uint32_t idx,
 	struct store_slice *ret);

@@ -2,7 +2,7 @@
 #include "base/check.h"
 #include "os/fd.h"
 #include "stat/stat.h"
-#include "store/maildir.h"
+#include "store/maildir_scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,7 @@ row_of_entry(struct store *s, struct maildir_table *t, const struct maildir_scan
 		struct maildir_row *r = &t->rows[idx];
 		if (exact && r->ino == e->ino)
 			return r;
-		if (exact || r->dir != MAILDIR_DIRS)
+		if (exact || r->dir != MAILDIR_NOWHERE)
 			continue;
 		if (!(r->flags & ROW_SHARED))
 			return r;
@@ -70,8 +70,10 @@ maildir_find_all(struct store *s, struct maildir_table *t)
 {
 	struct maildir_scan scan;
 	uint32_t nothing;
-	int r = maildir_scan_read(s, &scan);
+	int r = maildir_table_hash(t);
 
+	if (r == 0)
+		r = maildir_scan_read(s, NULL, false, &scan);
 	if (r < 0)
 		return r;
 	r = maildir_bytes_add(&scan.names, NULL, 0, &nothing);
@@ -80,7 +82,7 @@ maildir_find_all(struct store *s, struct maildir_table *t)
 		return r;
 	}
 	for (uint32_t i = 0; i < t->pub.count; i++) {
-		t->rows[i].dir = MAILDIR_DIRS;
+		t->rows[i].dir = MAILDIR_NOWHERE;
 		t->rows[i].name_at = nothing;
 		t->rows[i].name_n = 0;
 	}
@@ -89,7 +91,7 @@ maildir_find_all(struct store *s, struct maildir_table *t)
 	free(t->names.p);
 	t->names = scan.names;
 	scan.names = (struct maildir_bytes){.p = NULL};
-	memcpy(t->found, scan.ids, sizeof(t->found));
+	memcpy(t->found, scan.ids, s->dirs * sizeof(*t->found));
 	t->found_racy = scan.racy;
 	maildir_scan_done(&scan);
 	return 0;
@@ -99,11 +101,11 @@ maildir_find_all(struct store *s, struct maildir_table *t)
 static bool
 places_are_current(const struct store *s, const struct maildir_table *t)
 {
-	struct maildir_dir_id now[MAILDIR_DIRS];
+	struct maildir_dir_id now[MAILDIR_DIRS_MAX];
 
 	if (t->found_racy || maildir_ids_now(s, now) < 0)
 		return false;
-	return maildir_ids_equal(now, t->found);
+	return maildir_ids_differ(now, t->found, s->dirs) == 0;
 }
 
 /* -ENOENT: not where the row says. */
@@ -111,7 +113,7 @@ static int
 open_at_place(struct store *s, const struct maildir_table *t, const struct maildir_row *r,
 	struct maildir_file *ret)
 {
-	int e = maildir_open_sub(s, (enum maildir_dir)r->dir);
+	int e = maildir_open_sub(s, r->dir);
 
 	if (e < 0)
 		return e;
@@ -130,15 +132,16 @@ open_row(struct store *s, struct maildir_table *t, struct maildir_row *r,
 	if (r->flags & ROW_REMOVED)
 		return -ENOENT;
 	for (int i = 0; i < FIND_ATTEMPTS; i++) {
-		int fd = r->dir < MAILDIR_DIRS ? open_at_place(s, t, r, ret) : -ENOENT;
+		int fd =
+			r->dir != MAILDIR_NOWHERE ? open_at_place(s, t, r, ret) : -ENOENT;
 		if (fd != -ENOENT)
 			return fd;
-		if (r->dir == MAILDIR_DIRS && places_are_current(s, t))
+		if (r->dir == MAILDIR_NOWHERE && places_are_current(s, t))
 			return -ENOENT;
 		int e = maildir_find_all(s, t);
 		if (e < 0)
 			return e;
-		if (r->dir == MAILDIR_DIRS)
+		if (r->dir == MAILDIR_NOWHERE)
 			return -ENOENT;
 	}
 	/* It is there, but never where we look: not gone. */
@@ -155,7 +158,7 @@ count_row(struct store *s, const struct maildir_table *t, uint32_t idx, int fd,
 
 	if (!block)
 		return -ENOMEM;
-	int e = maildir_count(fd, block, r);
+	int e = maildir_count(fd, file->size, block, r);
 	if (e < 0)
 		return e;
 	r->ino = file->ino;
@@ -218,17 +221,21 @@ seen_at_place(struct store *s, struct maildir_table *t, struct maildir_row *r)
 	int e = n > 0 ? 0 : -ENAMETOOLONG;
 	uint32_t at;
 
-	for (int d = 0; d < MAILDIR_DIRS && e == 0; d++)
-		e = maildir_open_sub(s, (enum maildir_dir)d);
+	/* Seen messages are in cur of the folder where they are. */
+	uint8_t cur = r->dir | 1;
 	if (e == 0)
-		e = rename_noreplace(s->sub[r->dir], old, s->sub[MAILDIR_CUR], name);
+		e = maildir_open_sub(s, r->dir);
 	if (e == 0)
-		e = maildir_bytes_add(&t->names, name, n, &at);
+		e = maildir_open_sub(s, cur);
+	if (e == 0)
+		e = rename_noreplace(s->sub[r->dir], old, s->sub[cur], name);
+	if (e == 0)
+		e = maildir_table_add_name(t, name, n, &at);
 	if (e < 0)
 		return e;
 	r->name_at = at;
 	r->name_n = (uint8_t)n;
-	r->dir = MAILDIR_CUR;
+	r->dir = cur;
 	r->flags |= ROW_SEEN;
 	return 0;
 }
@@ -241,9 +248,9 @@ maildir_seen(struct store *s, const struct store_table *pub, uint32_t idx)
 	CHECK(idx < pub->count);
 	struct maildir_row *r = &t->rows[idx];
 	for (int i = 0; i < FIND_ATTEMPTS; i++) {
-		if ((r->flags & ROW_REMOVED) || r->dir == MAILDIR_DIRS)
+		if ((r->flags & ROW_REMOVED) || r->dir == MAILDIR_NOWHERE)
 			return 0;
-		if ((r->flags & ROW_SEEN) && r->dir == MAILDIR_CUR)
+		if ((r->flags & ROW_SEEN) && maildir_is_cur(r->dir))
 			return 0;
 		int e = seen_at_place(s, t, r);
 		if (e != -ENOENT)

@@ -1,56 +1,50 @@
-/*
- * The cache file `restante-index` in a maildrop. It can be rebuilt: whatever is wrong
- * with it, it is left aside. Little-endian:
- *
- *     header   struct disk_header; the checksum is XXH3 over all the rest
- *     rows     count times struct disk_row, in POP order
- *     names    each with a NUL behind it
- *     uidls    those that are not the name's key, without separators
- */
-#include "base/ascii.h"
-#include "base/check.h"
+/* The index file of version 2: a table's rows and text as they lie in memory. */
+#include "store/maildir_index.h"
 #include "os/fd.h"
-#include "store/maildir.h"
+#include "store/maildir_scan.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <xxhash.h>
 
-#define INDEX_NAME    "restante-index"
-#define INDEX_NEXT    "restante-index~"
-#define INDEX_MAGIC   UINT64_C(0x31305849534552ff) /* 0xFF "RESIX01" */
-#define INDEX_VERSION 1
-#define INDEX_MAX                                                                        \
-	UINT64_C(1600000000) /* octets: names of the largest table and its rows */
+#define INDEX_VERSION 2
 
 struct disk_header {
 	uint64_t checksum;
 	uint64_t magic;
 	uint32_t version;
 	uint32_t count;
-	uint64_t names, uidls; /* octets of these areas */
+	uint64_t names, text; /* octets of the names, and of all text */
 	uint64_t racy;
-	struct maildir_dir_id ids[MAILDIR_DIRS];
+	struct identity_stamp log;
+	uint32_t dirs, folders; /* octets of the folders' names */
+	uint8_t zero[40];
 };
-_Static_assert(sizeof(struct disk_header) == 112);
+_Static_assert(sizeof(struct disk_header) == 128);
 
-struct disk_row {
-	uint64_t ino, stored, wire;
-	int64_t mtime_ns;
-	uint32_t name_at, uidl_at;
-	uint8_t name_n, uidl_n; /* uidl_n 0: the key */
-	uint8_t dir, flags;
-	uint32_t zero;
+/* Where things are in a file. */
+struct layout {
+	size_t ids, folders, rows, text, end;
 };
-_Static_assert(sizeof(struct disk_row) == 48);
 
-struct areas {
-	const uint8_t *rows, *names, *uidls;
-};
+static size_t
+aligned(size_t n)
+{
+	return (n + MAILDIR_INDEX_ALIGN - 1) / MAILDIR_INDEX_ALIGN * MAILDIR_INDEX_ALIGN;
+}
+
+static struct layout
+layout_of(const struct disk_header *h)
+{
+	struct layout l = {.ids = sizeof(*h)};
+
+	l.folders = l.ids + h->dirs * sizeof(struct maildir_dir_id);
+	l.rows = aligned(l.folders + h->folders);
+	l.text = l.rows + h->count * sizeof(struct maildir_row);
+	l.end = l.text + h->text;
+	return l;
+}
 
 static uint64_t
 checksum(const uint8_t *p, size_t n)
@@ -58,116 +52,158 @@ checksum(const uint8_t *p, size_t n)
 	return XXH3_64bits(p + sizeof(uint64_t), n - sizeof(uint64_t));
 }
 
-/* The header is that of this version, and the file is exactly what it says. */
-static bool
-header_is_sound(struct view octets, struct disk_header *h, struct areas *ret)
+/* ---- reading ---------------------------------------------------------------- */
+
+/* 0, -EINVAL, -EPROTONOSUPPORT; -ERANGE: an older version. */
+static int
+header_check(struct view octets, struct disk_header *h)
 {
 	if (octets.n < sizeof(*h))
-		return false;
+		return octets.n > 32 ? -ERANGE : -EINVAL;
 	memcpy(h, octets.p, sizeof(*h));
-	if (h->magic != INDEX_MAGIC || h->version != INDEX_VERSION || h->racy > 1)
-		return false;
-	if (h->count > MAILDIR_MESSAGES_MAX || h->names > INDEX_MAX ||
-		h->uidls > INDEX_MAX)
-		return false;
-	uint64_t rows = (uint64_t)h->count * sizeof(struct disk_row);
-	if (octets.n != sizeof(*h) + rows + h->names + h->uidls)
-		return false;
-	ret->rows = octets.p + sizeof(*h);
-	ret->names = ret->rows + rows;
-	ret->uidls = ret->names + h->names;
-	return h->checksum == checksum(octets.p, octets.n);
+	if (h->magic != MAILDIR_INDEX_MAGIC)
+		return -EINVAL;
+	if (h->version < INDEX_VERSION)
+		return -ERANGE;
+	if (h->version > INDEX_VERSION)
+		return -EPROTONOSUPPORT;
+	if (h->count > MAILDIR_MESSAGES_MAX || h->text > MAILDIR_INDEX_MAX ||
+		h->names > h->text)
+		return -EINVAL;
+	if (h->dirs < 2 || h->dirs > MAILDIR_DIRS_MAX ||
+		h->folders > MAILDIR_FOLDERS_OCTETS)
+		return -EINVAL;
+	if (octets.n != layout_of(h).end)
+		return -EINVAL;
+	return h->checksum == checksum(octets.p, octets.n) ? 0 : -EINVAL;
 }
 
 static bool
-row_is_sound(const struct disk_row *d, const struct disk_header *h, const struct areas *a)
+row_is_sound(
+	const struct maildir_row *r, const struct disk_header *h, const uint8_t *text)
 {
-	if (d->dir >= MAILDIR_DIRS || (d->flags & ~ROW_FLAGS_KEPT) || d->zero != 0)
+	if (r->dir >= h->dirs || (r->flags & ~ROW_FLAGS_KEPT))
 		return false;
-	if (d->wire < d->stored || d->wire > INT64_MAX)
+	if (r->wire < r->stored || r->wire > INT64_MAX)
 		return false;
-	if ((uint64_t)d->name_at + d->name_n >= h->names)
+	if ((uint64_t)r->name_at + r->name_n >= h->names || r->name_n == 0)
 		return false;
-	if (a->names[d->name_at + d->name_n] != '\0')
+	if (text[r->name_at + r->name_n] != '\0')
 		return false;
-	if ((uint64_t)d->uidl_at + d->uidl_n > h->uidls)
+	if ((uint64_t)r->key_at + r->key_n > h->text)
 		return false;
-	for (size_t i = 0; i < d->uidl_n; i++)
-		if (!ascii_is_graph(a->uidls[d->uidl_at + i]))
+	return r->uidl_n > 0 && (uint64_t)r->uidl_at + r->uidl_n <= h->text;
+}
+
+/*
+ * Rows must lead nowhere but into the text, and no name out of its directory. The file is
+ * the owner's, who can hurt himself alone with UIDLs that are none; the front looks at
+ * every octet of a snapshot before a client does.
+ */
+static bool
+rows_are_sound(const struct disk_header *h, const struct layout *l, const uint8_t *p)
+{
+	const struct maildir_row *rows = (const void *)(p + l->rows);
+	const uint8_t *text = p + l->text;
+
+	if (h->names > 0 && memchr(text, '/', h->names))
+		return false;
+	for (uint32_t i = 0; i < h->count; i++)
+		if (!row_is_sound(&rows[i], h, text))
 			return false;
 	return true;
 }
 
-static int
-row_decode(struct maildir_table *t, const struct disk_row *d, const struct areas *a,
-	struct maildir_row *r)
+/* The number that a directory of the file has now; MAILDIR_NOWHERE: it is not shown. */
+static unsigned
+dir_now(struct view was, struct view now, unsigned dir)
 {
-	struct maildir_name name;
+	unsigned at = 0, i = 0;
+	struct view name = {NULL, 0};
 
-	if (!maildir_name_parse((struct view){a->names + d->name_at, d->name_n}, &name))
-		return -EINVAL;
-	struct view key = {name.key, name.key_n};
-	if (d->uidl_n == 0 && !maildir_uidl_legal(key))
-		return -EINVAL;
-	*r = (struct maildir_row){.ino = d->ino,
-		.stored = d->stored,
-		.wire = d->wire,
-		.mtime_ns = d->mtime_ns,
-		.name_at = d->name_at,
-		.name_n = d->name_n,
-		.dir = d->dir,
-		.key_n = name.key_n,
-		.uidl_n = d->uidl_n};
-	r->flags = d->flags & (ROW_COUNTED | ROW_AS_IS | ROW_LINKED);
-	if (name.seen)
-		r->flags |= ROW_SEEN;
-	int e = maildir_bytes_add(&t->text, key.p, key.n, &r->key_at);
-	if (e < 0)
-		return e;
-	if (d->uidl_n > 0)
-		return maildir_bytes_add(
-			&t->text, a->uidls + d->uidl_at, d->uidl_n, &r->uidl_at);
-	r->uidl_at = r->key_at;
-	r->uidl_n = r->key_n;
+	if (dir < 2)
+		return dir;
+	for (size_t k = 0; k < was.n && i < dir / 2; i++) {
+		name = (struct view){
+			was.p + k, strnlen((const char *)was.p + k, was.n - k)};
+		k += name.n + 1;
+	}
+	for (size_t k = 0; k < now.n;) {
+		struct view other = {
+			now.p + k, strnlen((const char *)now.p + k, now.n - k)};
+		at++;
+		if (i == dir / 2 && other.n == name.n &&
+			memcmp(other.p, name.p, name.n) == 0)
+			return at * 2 + (dir & 1);
+		k += other.n + 1;
+	}
+	return MAILDIR_NOWHERE;
+}
+
+static unsigned
+count_dirs(struct view folders)
+{
+	unsigned n = 2;
+
+	for (size_t i = 0; i < folders.n; i++)
+		n += folders.p[i] == '\0' ? 2 : 0;
+	return n;
+}
+
+/* Other folders are shown now: rows stay known by their keys, and all is read again. */
+static int
+change_folders(struct maildir_table *t, struct view was, struct view now)
+{
+	uint8_t map[MAILDIR_DIRS_MAX];
+	unsigned dirs = count_dirs(now);
+	struct maildir_dir_id *ids = calloc(dirs, 2 * sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	for (unsigned d = 0; d < t->dirs; d++) {
+		map[d] = (uint8_t)dir_now(was, now, d);
+		if (map[d] != MAILDIR_NOWHERE && map[d] < dirs)
+			ids[map[d]] = t->ids[d];
+	}
+	for (uint32_t i = 0; i < t->pub.count; i++)
+		t->rows[i].dir = map[t->rows[i].dir];
+	free(t->ids);
+	t->ids = ids;
+	t->found = ids + dirs;
+	t->dirs = dirs;
+	t->racy = UINT64_MAX;
+	memcpy(t->found, t->ids, dirs * sizeof(*ids));
+	t->found_racy = t->racy;
 	return 0;
 }
 
 static int
-rows_decode(struct maildir_table *t, const struct disk_header *h, const struct areas *a)
+table_over(uint8_t *p, const struct disk_header *h, struct maildir_table **ret)
 {
-	uint32_t at;
-	int r = maildir_bytes_add(&t->names, a->names, h->names, &at);
+	struct layout l = layout_of(h);
+	struct maildir_table *t = calloc(1, sizeof(*t));
+	int r = -ENOMEM;
 
-	for (uint32_t i = 0; i < h->count && r == 0; i++) {
-		struct disk_row d;
-		memcpy(&d, a->rows + (size_t)i * sizeof(d), sizeof(d));
-		if (!row_is_sound(&d, h, a))
-			return -EINVAL;
-		r = row_decode(t, &d, a, &t->rows[i]);
-	}
-	if (r == 0)
-		r = maildir_table_finish(t);
-	if (r == 0)
-		r = maildir_uidls_differ(t);
-	return r;
-}
-
-int
-maildir_index_decode(struct view octets, struct maildir_table **ret)
-{
-	struct maildir_table *t = NULL;
-	struct disk_header h;
-	struct areas a;
-
-	if (!header_is_sound(octets, &h, &a))
-		return -EINVAL;
-	int r = maildir_table_new(h.count, &t);
-	if (r < 0)
+	if (!t)
 		return r;
-	memcpy(t->ids, h.ids, sizeof(t->ids));
-	t->racy = h.racy;
-	r = rows_decode(t, &h, &a);
+	t->refs = 1;
+	t->pub.count = h->count;
+	t->dirs = h->dirs;
+	t->racy = h->racy;
+	t->log = h->log;
+	t->rows = (void *)(p + l.rows);
+	t->text = (struct maildir_bytes){(char *)p + l.text, h->text, h->text};
+	t->block = p;
+	t->ids = calloc(h->dirs, 2 * sizeof(*t->ids));
+	if (t->ids) {
+		t->found = t->ids + t->dirs;
+		memcpy(t->ids, p + l.ids, t->dirs * sizeof(*t->ids));
+		r = maildir_table_finish(t);
+	}
 	if (r < 0) {
+		/* The block is still the caller's. */
+		t->block = t->rows = NULL;
+		t->text.p = NULL;
 		maildir_table_unref(&t);
 		return r;
 	}
@@ -175,111 +211,159 @@ maildir_index_decode(struct view octets, struct maildir_table **ret)
 	return 0;
 }
 
+int
+maildir_index_take(
+	uint8_t **block, size_t n, struct view folders, struct maildir_table **ret)
+{
+	struct maildir_table *t = NULL;
+	struct disk_header h;
+	int r = header_check((struct view){*block, n}, &h);
+	bool old = r == -ERANGE;
+
+	if (old)
+		r = maildir_index_decode_1((struct view){*block, n}, &t);
+	if (r < 0)
+		return r;
+	struct layout l = layout_of(&h);
+	struct view was = {old ? NULL : *block + l.folders, old ? 0 : h.folders};
+	if (!old && (count_dirs(was) != h.dirs || !rows_are_sound(&h, &l, *block)))
+		return -EINVAL;
+	if (!old) {
+		r = table_over(*block, &h, &t);
+		if (r < 0)
+			return r;
+		*block = NULL;
+	}
+	if (was.n != folders.n || (was.n > 0 && memcmp(was.p, folders.p, was.n) != 0))
+		r = change_folders(t, was, folders);
+	if (r < 0)
+		maildir_table_unref(&t);
+	else
+		*ret = t;
+	return r;
+}
+
+int
+maildir_index_decode(struct view octets, struct view folders, struct maildir_table **ret)
+{
+	uint8_t *block = aligned_alloc(MAILDIR_INDEX_ALIGN, aligned(octets.n + 1));
+
+	if (!block)
+		return -ENOMEM;
+	memcpy(block, octets.p, octets.n);
+	int r = maildir_index_take(&block, octets.n, folders, ret);
+	free(block);
+	return r;
+}
+
+/* ---- writing ---------------------------------------------------------------- */
+
 static bool
 is_kept(const struct maildir_row *r)
 {
-	return r->dir < MAILDIR_DIRS && !(r->flags & ROW_REMOVED);
+	return r->dir != MAILDIR_NOWHERE && !(r->flags & ROW_REMOVED);
 }
 
-static int
-row_encode(const struct maildir_table *t, const struct maildir_row *r,
-	struct maildir_bytes *names, struct maildir_bytes *uidls, struct disk_row *d)
+static size_t
+text_max(const struct maildir_table *t)
 {
-	*d = (struct disk_row){.ino = r->ino,
-		.stored = r->stored,
-		.wire = r->wire,
-		.mtime_ns = r->mtime_ns,
-		.name_n = r->name_n,
-		.dir = r->dir};
-	d->flags = r->flags & ROW_FLAGS_KEPT;
-	int e = maildir_bytes_add(names, maildir_row_name(t, r), r->name_n, &d->name_at);
-	if (e < 0 || r->uidl_at == r->key_at)
-		return e;
-	d->uidl_n = r->uidl_n;
-	return maildir_bytes_add(uidls, t->text.p + r->uidl_at, r->uidl_n, &d->uidl_at);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < t->pub.count; i++)
+		n += (size_t)t->rows[i].name_n + 1 + t->rows[i].key_n + t->rows[i].uidl_n;
+	return n;
 }
 
-int
-maildir_index_encode(const struct maildir_table *t, uint8_t **ret, size_t *ret_n)
+static uint32_t
+put(uint8_t *text, uint64_t *at, const void *p, size_t n)
 {
-	struct disk_header h = {
-		.magic = INDEX_MAGIC, .version = INDEX_VERSION, .racy = t->racy};
-	AUTO_FREE struct disk_row *rows = calloc((size_t)t->pub.count + 1, sizeof(*rows));
-	struct maildir_bytes names = {.p = NULL}, uidls = {.p = NULL};
-	int r = rows ? 0 : -ENOMEM;
+	uint64_t start = *at;
 
-	for (uint32_t i = 0; i < t->pub.count && r == 0; i++)
-		if (is_kept(&t->rows[i]))
-			r = row_encode(t, &t->rows[i], &names, &uidls, &rows[h.count++]);
-	size_t rows_n = h.count * sizeof(*rows);
-	size_t n = sizeof(h) + rows_n + names.n + uidls.n;
-	uint8_t *out = r == 0 ? malloc(n) : NULL;
-	if (out) {
-		h.names = names.n;
-		h.uidls = uidls.n;
-		memcpy(h.ids, t->ids, sizeof(h.ids));
-		memcpy(out, &h, sizeof(h));
-		memcpy(out + sizeof(h), rows, rows_n);
-		if (names.n > 0)
-			memcpy(out + sizeof(h) + rows_n, names.p, names.n);
-		if (uidls.n > 0)
-			memcpy(out + sizeof(h) + rows_n + names.n, uidls.p, uidls.n);
-		h.checksum = checksum(out, n);
-		memcpy(out, &h.checksum, sizeof(h.checksum));
-		*ret = out;
-		*ret_n = n;
+	memcpy(text + start, p, n);
+	*at += n;
+	return (uint32_t)start;
+}
+
+/* Names first, so that what no name may hold is looked for in them alone. */
+static void
+put_rows(const struct maildir_table *t, struct disk_header *h, struct maildir_row *rows)
+{
+	for (uint32_t i = 0; i < t->pub.count; i++) {
+		if (!is_kept(&t->rows[i]))
+			continue;
+		struct maildir_row *r = &rows[h->count++];
+		*r = t->rows[i];
+		r->flags &= ROW_FLAGS_KEPT;
 	}
-	free(names.p);
-	free(uidls.p);
-	return out ? 0 : r < 0 ? r : -ENOMEM;
 }
 
-struct maildir_table *
-maildir_index_load(int top)
+static void
+put_text(const struct maildir_table *t, struct disk_header *h, struct maildir_row *rows,
+	uint8_t *text)
 {
-	struct maildir_table *t = NULL;
-	AUTO_FREE uint8_t *octets = NULL;
-	struct maildir_file file;
-	size_t n;
-	AUTO_FD fd = maildir_open_file(top, INDEX_NAME, &file);
+	struct maildir_row *r = rows;
 
-	if (fd < 0)
-		return NULL;
-	if (fd_read_file(fd, INDEX_MAX, &octets, &n) < 0)
-		return NULL;
-	if (maildir_index_decode((struct view){octets, n}, &t) < 0)
-		return NULL;
-	return t;
+	for (uint32_t i = 0; i < t->pub.count; i++)
+		if (is_kept(&t->rows[i])) {
+			r->name_at = put(text, &h->text, maildir_row_name(t, &t->rows[i]),
+				(size_t)r->name_n + 1);
+			r++;
+		}
+	h->names = h->text;
+	r = rows;
+	for (uint32_t i = 0; i < t->pub.count; i++) {
+		if (!is_kept(&t->rows[i]))
+			continue;
+		struct view key = maildir_key(t, &t->rows[i]);
+		struct view uidl = maildir_row_uidl(t, &t->rows[i]);
+		bool is_key = r->uidl_at == r->key_at && r->uidl_n == r->key_n;
+		bool in_name = key.n <= r->name_n &&
+			memcmp(text + r->name_at, key.p, key.n) == 0;
+		r->key_at = in_name ? r->name_at : put(text, &h->text, key.p, key.n);
+		r->uidl_at = is_key ? r->key_at : put(text, &h->text, uidl.p, uidl.n);
+		r++;
+	}
 }
 
-static int
-create_next(int top)
-{
-	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(top, INDEX_NEXT, flags, 0600);
-
-	if (fd < 0 && errno == EEXIST && unlinkat(top, INDEX_NEXT, 0) == 0)
-		fd = openat(top, INDEX_NEXT, flags, 0600);
-	return fd < 0 ? -errno : fd;
-}
-
-/* No fsync: after a crash the checksum tells, and the file is made anew. */
 int
-maildir_index_save(int top, const struct maildir_table *t)
+maildir_index_encode(
+	const struct maildir_table *t, struct view folders, uint8_t **ret, size_t *ret_n)
 {
-	AUTO_FREE uint8_t *octets = NULL;
-	size_t n;
-	int r = maildir_index_encode(t, &octets, &n);
+	struct disk_header h = {.magic = MAILDIR_INDEX_MAGIC,
+		.version = INDEX_VERSION,
+		.count = t->pub.count,
+		.racy = t->racy,
+		.log = t->log,
+		.dirs = t->dirs,
+		.folders = (uint32_t)folders.n};
+	size_t text_n = text_max(t);
 
-	if (r < 0)
-		return r;
-	AUTO_FD fd = create_next(top);
-	if (fd < 0)
-		return fd;
-	r = fd_write_all(fd, octets, n);
-	if (r == 0 && renameat(top, INDEX_NEXT, top, INDEX_NAME) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlinkat(top, INDEX_NEXT, 0);
-	return r;
+	/* Rows of one time and directories of another: all is read again then. */
+	if (maildir_ids_differ(t->found, t->ids, t->dirs) != 0)
+		h.racy = UINT64_MAX;
+	if (text_n > UINT32_MAX || folders.n > MAILDIR_FOLDERS_OCTETS)
+		return -EFBIG;
+	size_t text_at = layout_of(&h).text;
+	uint8_t *out = aligned_alloc(MAILDIR_INDEX_ALIGN, aligned(text_at + text_n + 1));
+	AUTO_FREE uint8_t *text = malloc(text_n + 1);
+	if (!out || !text) {
+		free(out);
+		return -ENOMEM;
+	}
+	struct layout l = layout_of(&h);
+	memset(out, 0, l.rows);
+	h.count = 0;
+	put_rows(t, &h, (void *)(out + l.rows));
+	put_text(t, &h, (void *)(out + l.rows), text);
+	l = layout_of(&h);
+	memcpy(out + l.ids, t->ids, t->dirs * sizeof(*t->ids));
+	if (folders.n > 0)
+		memcpy(out + l.folders, folders.p, folders.n);
+	memcpy(out + l.text, text, h.text);
+	memcpy(out, &h, sizeof(h));
+	h.checksum = checksum(out, l.end);
+	memcpy(out, &h.checksum, sizeof(h.checksum));
+	*ret = out;
+	*ret_n = l.end;
+	return 0;
 }

@@ -23,7 +23,7 @@
 struct maildir_name {
 	uint64_t time; /* leading decimal; UINT64_MAX without one */
 	uint64_t size; /* ,S= */
-	uint64_t wire; /* ,W= */
+	uint64_t wire; /* ,W=, with CRLFs; a last line without an end has none */
 	bool has_size, has_wire;
 	bool has_info;	  /* ":2," is there */
 	bool seen;	  /* flag S */

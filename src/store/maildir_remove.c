@@ -2,7 +2,7 @@
  * truth. */
 #include "base/check.h"
 #include "os/fd.h"
-#include "store/maildir.h"
+#include "store/maildir_build.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ struct removal {
 	struct store *s;
 	struct maildir_table *t;
 	uint8_t *state; /* of each row */
-	bool sync[MAILDIR_DIRS];
+	bool sync[MAILDIR_DIRS_MAX];
 	uint32_t missing; /* marked and not where their row says */
 	struct pin *pins;
 	size_t pins_n, pins_cap;
@@ -90,9 +90,9 @@ unlink_row(struct removal *w, uint32_t idx)
 	const char *name = maildir_row_name(w->t, r);
 	struct maildir_file file;
 
-	if (r->dir == MAILDIR_DIRS)
+	if (r->dir == MAILDIR_NOWHERE)
 		return -ENOENT;
-	int e = maildir_open_sub(w->s, (enum maildir_dir)r->dir);
+	int e = maildir_open_sub(w->s, r->dir);
 	if (e < 0)
 		return e;
 	if (r->flags & ROW_SHARED) {
@@ -133,12 +133,13 @@ static void
 settle_missing(struct removal *w)
 {
 	for (uint32_t i = 0; i < w->t->pub.count; i++) {
-		if (w->state[i] != REMOVAL_MARKED || w->t->rows[i].dir != MAILDIR_DIRS)
+		if (w->state[i] != REMOVAL_MARKED || w->t->rows[i].dir != MAILDIR_NOWHERE)
 			continue;
 		w->state[i] = REMOVAL_GONE;
 		set_gone(w, &w->t->rows[i]);
 		/* The others may not have synced; what we promise has to last. */
-		w->sync[MAILDIR_NEW] = w->sync[MAILDIR_CUR] = true;
+		for (unsigned d = 0; d < w->s->dirs; d++)
+			w->sync[d] = true;
 		w->missing--;
 	}
 }
@@ -193,7 +194,7 @@ unlink_links(struct removal *w)
 
 	if (w->pins_n == 0)
 		return 0;
-	int r = maildir_scan_read(w->s, &scan);
+	int r = maildir_scan_read(w->s, NULL, false, &scan);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < scan.n; i++)
@@ -205,10 +206,10 @@ unlink_links(struct removal *w)
 static int
 sync_dirs(struct removal *w)
 {
-	for (int d = 0; d < MAILDIR_DIRS; d++) {
+	for (unsigned d = 0; d < w->s->dirs; d++) {
 		if (!w->sync[d])
 			continue;
-		int e = maildir_open_sub(w->s, (enum maildir_dir)d);
+		int e = maildir_open_sub(w->s, d);
 		if (e == -ENOENT)
 			continue;
 		if (e < 0)
@@ -271,6 +272,9 @@ maildir_remove(struct store *s, const struct store_table *pub, struct view marks
 		r = links;
 	if (r < 0)
 		return r;
+	/* Where it cannot be written now, the next refresh does: the index knows them. */
+	if (s->top >= 0 && maildir_log_used_up(s, w.t, NULL) == 0 && s->log)
+		(void)maildir_log_sync(s);
 	ret->removed = count_gone(&w);
 	ret->remain = marked - ret->removed;
 	return 0;

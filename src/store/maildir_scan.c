@@ -1,27 +1,22 @@
 /* getdents64 of new and cur: names, inodes and the moment at which they were read. */
-#include "base/check.h"
+#include "store/maildir_scan.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "stat/stat.h"
-#include "store/maildir.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #define SCAN_ATTEMPTS 4 /* then what was read counts, but is not trusted next time */
 #define ENTRIES_MAX   (2 * SCAN_ATTEMPTS * (size_t)MAILDIR_MESSAGES_MAX)
-#define SCAN_BUFFER   65536
+#define SCAN_BUFFER   32768
+#define AHEAD	      16 /* rows whose slots are fetched while others are put */
 #define NS_PER_S      INT64_C(1000000000)
 #define RACY_NS	      INT64_C(20000000) /* two ticks of the coarsest kernel clock */
 #define RACY_COARSE   (2 * NS_PER_S)	/* where file times are whole seconds */
-
-static const char *const sub_names[MAILDIR_DIRS] = {"new", "cur"};
 
 int
 maildir_bytes_add(struct maildir_bytes *b, const void *p, size_t n, uint32_t *ret_at)
@@ -46,80 +41,6 @@ maildir_bytes_add(struct maildir_bytes *b, const void *p, size_t n, uint32_t *re
 	return 0;
 }
 
-static int64_t
-ns_of(struct statx_timestamp t)
-{
-	int64_t ns;
-
-	/* Times beyond the range of nanoseconds only have to differ from sound ones. */
-	if (__builtin_mul_overflow(t.tv_sec, NS_PER_S, &ns))
-		return t.tv_sec < 0 ? INT64_MIN : INT64_MAX;
-	return ns + (int64_t)t.tv_nsec;
-}
-
-static int
-id_of(int dir, const char *name, int flags, struct maildir_dir_id *ret)
-{
-	struct statx x;
-
-	if (statx(dir, name, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-		    STATX_TYPE | STATX_INO | STATX_MTIME | STATX_CTIME, &x) < 0)
-		return -errno;
-	if (S_ISLNK(x.stx_mode))
-		return -ELOOP;
-	if (!S_ISDIR(x.stx_mode))
-		return -ENOTDIR;
-	ret->dev = (uint64_t)x.stx_dev_major << 32 | x.stx_dev_minor;
-	ret->ino = x.stx_ino;
-	ret->mtime_ns = ns_of(x.stx_mtime);
-	ret->ctime_ns = ns_of(x.stx_ctime);
-	return 0;
-}
-
-int
-maildir_ids_now(const struct store *s, struct maildir_dir_id ret[MAILDIR_DIRS])
-{
-	memset(ret, 0, sizeof(*ret) * MAILDIR_DIRS);
-	if (s->top < 0)
-		return 0;
-	for (int d = 0; d < MAILDIR_DIRS; d++) {
-		int r = id_of(s->top, sub_names[d], 0, &ret[d]);
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
-	return 0;
-}
-
-bool
-maildir_ids_equal(const struct maildir_dir_id *a, const struct maildir_dir_id *b)
-{
-	for (int d = 0; d < MAILDIR_DIRS; d++)
-		if (a[d].dev != b[d].dev || a[d].ino != b[d].ino ||
-			a[d].mtime_ns != b[d].mtime_ns || a[d].ctime_ns != b[d].ctime_ns)
-			return false;
-	return true;
-}
-
-int
-maildir_open_sub(struct store *s, enum maildir_dir dir)
-{
-	CHECK(dir < MAILDIR_DIRS);
-	if (s->sub[dir] >= 0)
-		return 0;
-	if (s->top < 0)
-		return -ENOENT;
-	s->sub[dir] = openat(
-		s->top, sub_names[dir], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return s->sub[dir] < 0 ? -errno : 0;
-}
-
-void
-maildir_close_subs(struct store *s)
-{
-	for (int d = 0; d < MAILDIR_DIRS; d++)
-		fd_close(&s->sub[d]);
-}
-
 /* Whether a change after the scan could leave these times as they are. */
 static bool
 is_racy(const struct maildir_dir_id *id, int64_t scanned_ns)
@@ -134,15 +55,96 @@ is_racy(const struct maildir_dir_id *id, int64_t scanned_ns)
 			id->mtime_ns < scanned_ns + window);
 }
 
+/* ---- rows by inode ---------------------------------------------------------- */
+
+static uint64_t
+tag_of(const char *name, size_t n, unsigned dir)
+{
+	return XXH3_64bits_withSeed(name, n, dir);
+}
+
 static int
-entry_add(struct maildir_scan *scan, const struct dirent64 *e, enum maildir_dir dir)
+inodes_make(const struct maildir_table *t, struct maildir_inodes *ret)
+{
+	uint32_t mask = maildir_hash_mask(t->pub.count);
+	struct maildir_inode_slot *slots = calloc((size_t)mask + 1, sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->pub.count; i++) {
+		const struct maildir_row *r = &t->rows[i];
+		uint32_t at = maildir_hash_u64(r->ino) & mask;
+		if (i + AHEAD < t->pub.count)
+			__builtin_prefetch(
+				&slots[maildir_hash_u64(r[AHEAD].ino) & mask], 1);
+		if (r->flags & ROW_REMOVED)
+			continue;
+		while (slots[at].row != 0)
+			at = (at + 1) & mask;
+		slots[at] = (struct maildir_inode_slot){
+			tag_of(maildir_row_name(t, r), r->name_n, r->dir),
+			(uint32_t)r->ino, i + 1};
+	}
+	*ret = (struct maildir_inodes){slots, mask};
+	return 0;
+}
+
+bool
+maildir_inodes_next(const struct maildir_table *t, const struct maildir_inodes *h,
+	uint64_t ino, int64_t *slot, uint32_t *ret_idx)
+{
+	uint32_t at = *slot < 0 ? maildir_hash_u64(ino) : (uint32_t)*slot + 1;
+
+	if (!h->slots)
+		return false;
+	for (;; at++) {
+		at &= h->mask;
+		const struct maildir_inode_slot *p = &h->slots[at];
+		if (p->row == 0)
+			return false;
+		if (p->ino != (uint32_t)ino || t->rows[p->row - 1].ino != ino)
+			continue;
+		*slot = at;
+		*ret_idx = p->row - 1;
+		return true;
+	}
+}
+
+/* ---- one reading ------------------------------------------------------------ */
+
+/* Marks the row that has this file under this name in this directory. */
+static bool
+entry_is_kept(struct maildir_scan *scan, const struct dirent64 *e, size_t n, unsigned dir)
+{
+	const struct maildir_inodes *h = &scan->inodes;
+	uint64_t tag;
+
+	if (!scan->keeps || scan->known->ids[dir].dev != scan->ids[dir].dev)
+		return false;
+	tag = tag_of(e->d_name, n, dir);
+	for (uint32_t at = maildir_hash_u64(e->d_ino);; at++) {
+		const struct maildir_inode_slot *p = &h->slots[at & h->mask];
+		if (p->row == 0)
+			return false;
+		if (p->tag != tag || p->ino != (uint32_t)e->d_ino)
+			continue;
+		scan->kept[p->row - 1] = scan->attempt;
+		return true;
+	}
+}
+
+static int
+entry_add(struct maildir_scan *scan, const struct dirent64 *e, unsigned dir)
 {
 	size_t n = strlen(e->d_name);
-	struct maildir_entry entry = {.ino = e->d_ino, .dir = (uint8_t)dir};
+	struct maildir_entry entry = {
+		.ino = e->d_ino, .dir = (uint8_t)dir, .attempt = scan->attempt};
 
 	if (n < 1 || n > MAILDIR_NAME_MAX || e->d_name[0] == '.')
 		return 0;
 	if (e->d_type != DT_REG && e->d_type != DT_UNKNOWN)
+		return 0;
+	if (entry_is_kept(scan, e, n, dir))
 		return 0;
 	if (scan->n == scan->cap) {
 		size_t cap = scan->cap ? scan->cap * 2 : 64;
@@ -163,8 +165,21 @@ entry_add(struct maildir_scan *scan, const struct dirent64 *e, enum maildir_dir 
 	return 0;
 }
 
+/* The slots are met in no order: their cache lines come while others are looked at. */
+static void
+fetch_slots(const struct maildir_scan *scan, const char *buffer, ssize_t n)
+{
+	for (ssize_t at = 0; scan->keeps && at < n;) {
+		const struct dirent64 *e = (const void *)(buffer + at);
+		__builtin_prefetch(
+			&scan->inodes
+				 .slots[maildir_hash_u64(e->d_ino) & scan->inodes.mask]);
+		at += e->d_reclen;
+	}
+}
+
 static int
-read_dir(int fd, enum maildir_dir dir, char *buffer, struct maildir_scan *scan)
+read_dir(int fd, unsigned dir, char *buffer, struct maildir_scan *scan)
 {
 	for (;;) {
 		ssize_t n = getdents64(fd, buffer, SCAN_BUFFER);
@@ -172,6 +187,7 @@ read_dir(int fd, enum maildir_dir dir, char *buffer, struct maildir_scan *scan)
 			return -errno;
 		if (n == 0)
 			return 0;
+		fetch_slots(scan, buffer, n);
 		for (ssize_t at = 0; at < n;) {
 			const struct dirent64 *e = (const void *)(buffer + at);
 			int r = entry_add(scan, e, dir);
@@ -183,15 +199,68 @@ read_dir(int fd, enum maildir_dir dir, char *buffer, struct maildir_scan *scan)
 }
 
 /*
+ * Directories that are not what the table was made of. All, where its rows do not tell
+ * everything of a directory: names were looked up again later, or files have names that
+ * no row has.
+ */
+static uint64_t
+to_read(const struct store *s, const struct maildir_scan *scan)
+{
+	const struct maildir_table *t = scan->known;
+	uint64_t all = s->dirs == 64 ? UINT64_MAX : (UINT64_C(1) << s->dirs) - 1;
+
+	if (!scan->keeps || maildir_ids_differ(t->found, t->ids, s->dirs) != 0)
+		return all;
+	for (uint32_t i = 0; i < t->pub.count; i++)
+		if (t->rows[i].flags & ROW_LINKED)
+			return all;
+	return (t->racy | t->found_racy |
+		       maildir_ids_differ(t->ids, scan->ids, s->dirs)) &
+		all;
+}
+
+/* -EAGAIN: something changed meanwhile. */
+static int
+read_once(struct store *s, char *buffer, struct maildir_scan *scan)
+{
+	struct maildir_dir_id after[MAILDIR_DIRS_MAX];
+
+	/* Opened anew: a directory may have been replaced. */
+	maildir_close_subs(s);
+	int r = maildir_ids_now(s, scan->ids);
+	if (r < 0)
+		return r;
+	scan->read |= to_read(s, scan);
+	/* Those of new messages first: what moves on while we read is met twice then. */
+	for (unsigned i = 0; i < s->dirs && r == 0; i++) {
+		unsigned d = i < s->dirs / 2 ? i * 2 : (i - s->dirs / 2) * 2 + 1;
+		if (!(scan->read >> d & 1) || scan->ids[d].ino == 0)
+			continue;
+		r = maildir_open_sub(s, d);
+		if (r == -ENOENT)
+			return -EAGAIN;
+		if (r == 0)
+			r = read_dir(s->sub[d], d, buffer, scan);
+		stat_add(STAT_SCANS, 1);
+	}
+	if (r == 0)
+		r = maildir_ids_now(s, after);
+	if (r < 0)
+		return r;
+	return maildir_ids_differ(scan->ids, after, s->dirs) ? -EAGAIN : 0;
+}
+
+/* ---- readings put together -------------------------------------------------- */
+
+/*
  * A name that is changed while its directory is read may be met twice or not at all. So
- * where no read was undisturbed, files that only an earlier one met count too (entries
- * before `last`), under the name that they had then.
+ * where no read was undisturbed, files that only an earlier one met count too, under the
+ * name that they had then.
  */
 static int
-merge_reads(struct maildir_scan *scan, size_t last)
+merge_readings(struct maildir_scan *scan)
 {
-	bool one_device = scan->ids[MAILDIR_NEW].dev == scan->ids[MAILDIR_CUR].dev;
-	uint32_t mask = maildir_hash_mask((uint32_t)scan->n);
+	uint32_t mask = maildir_hash_mask((uint32_t)scan->n), idx;
 	AUTO_FREE uint32_t *slots = calloc((size_t)mask + 1, sizeof(*slots));
 	size_t kept = scan->n;
 
@@ -199,74 +268,109 @@ merge_reads(struct maildir_scan *scan, size_t last)
 		return -ENOMEM;
 	for (size_t i = scan->n; i > 0; i--) {
 		const struct maildir_entry *e = &scan->entries[i - 1];
-		uint32_t at = (uint32_t)XXH3_64bits(&e->ino, sizeof(e->ino)) & mask;
+		uint32_t at = maildir_hash_u64(e->ino) & mask;
+		bool known = false;
 		for (; slots[at] != 0; at = (at + 1) & mask) {
 			const struct maildir_entry *o = &scan->entries[slots[at] - 1];
-			if (o->ino == e->ino && (one_device || o->dir == e->dir))
+			if (o->ino == e->ino &&
+				scan->ids[o->dir].dev == scan->ids[e->dir].dev)
 				break;
 		}
-		if (slots[at] != 0 && i <= last)
+		for (int64_t slot = -1; scan->known && !known &&
+			maildir_inodes_next(
+				scan->known, &scan->inodes, e->ino, &slot, &idx);)
+			known = scan->kept[idx] > e->attempt;
+		if (known || (slots[at] != 0 && e->attempt < scan->attempt))
 			continue;
-		/* Kept ones gather at the end, where nothing is looked at any more. */
+		/* What stays gathers at the end, where nothing is looked at any more. */
 		scan->entries[--kept] = *e;
 		if (slots[at] == 0)
 			slots[at] = (uint32_t)kept + 1;
 	}
 	scan->n -= kept;
 	memmove(scan->entries, scan->entries + kept, scan->n * sizeof(*scan->entries));
+	/* And a row does not stay where a later reading met its file otherwise. */
+	for (size_t i = 0; i < scan->n && scan->known; i++)
+		for (int64_t slot = -1; maildir_inodes_next(scan->known, &scan->inodes,
+			     scan->entries[i].ino, &slot, &idx);)
+			if (scan->kept[idx] < scan->entries[i].attempt)
+				scan->kept[idx] = 0;
 	return 0;
 }
 
-/* -EAGAIN: something changed meanwhile. */
-static int
-read_once(struct store *s, char *buffer, struct maildir_scan *scan)
+static void
+take_last_reading(struct maildir_scan *scan)
 {
-	struct maildir_dir_id after[MAILDIR_DIRS];
+	size_t first = 0;
 
-	/* Opened anew: a directory may have been replaced. */
-	maildir_close_subs(s);
-	int r = maildir_ids_now(s, scan->ids);
-	for (int d = 0; d < MAILDIR_DIRS && r == 0; d++) {
-		if (scan->ids[d].ino == 0)
-			continue;
-		r = maildir_open_sub(s, (enum maildir_dir)d);
-		if (r == -ENOENT)
-			return -EAGAIN;
-		if (r == 0)
-			r = read_dir(s->sub[d], (enum maildir_dir)d, buffer, scan);
-		stat_add(STAT_SCANS, 1);
+	while (first < scan->n && scan->entries[first].attempt < scan->attempt)
+		first++;
+	scan->n -= first;
+	if (first > 0)
+		memmove(scan->entries, scan->entries + first,
+			scan->n * sizeof(*scan->entries));
+	for (uint32_t i = 0; scan->known && i < scan->known->pub.count; i++)
+		if (scan->kept[i] < scan->attempt)
+			scan->kept[i] = 0;
+}
+
+/* Rows of directories that were not read are as they were. */
+static void
+keep_unread(struct maildir_scan *scan)
+{
+	const struct maildir_table *t = scan->known;
+
+	for (uint32_t i = 0; t && i < t->pub.count; i++) {
+		const struct maildir_row *r = &t->rows[i];
+		if (r->dir != MAILDIR_NOWHERE && !(r->flags & ROW_REMOVED) &&
+			!(scan->read >> r->dir & 1))
+			scan->kept[i] = scan->attempt;
 	}
+}
+
+static int
+scan_begin(struct maildir_scan *scan, const struct maildir_table *known, bool keeps)
+{
+	*scan = (struct maildir_scan){.known = known, .keeps = known && keeps};
+	if (!known)
+		return 0;
+	scan->kept = calloc((size_t)known->pub.count + 1, 1);
+	return scan->kept ? inodes_make(known, &scan->inodes) : -ENOMEM;
+}
+
+static int
+scan_read(struct store *s, char *buffer, struct maildir_scan *scan)
+{
+	int r = -EAGAIN;
+
+	while (scan->attempt < SCAN_ATTEMPTS && r == -EAGAIN) {
+		int64_t now = (int64_t)clock_unix_ns();
+		scan->attempt++;
+		r = read_once(s, buffer, scan);
+		scan->racy = r == -EAGAIN ? UINT64_MAX : 0;
+		for (unsigned d = 0; d < s->dirs; d++)
+			if (is_racy(&scan->ids[d], now))
+				scan->racy |= UINT64_C(1) << d;
+	}
+	if (r == -EAGAIN)
+		r = merge_readings(scan);
+	else if (r == 0)
+		take_last_reading(scan);
 	if (r == 0)
-		r = maildir_ids_now(s, after);
-	if (r < 0)
-		return r;
-	return maildir_ids_equal(scan->ids, after) ? 0 : -EAGAIN;
+		keep_unread(scan);
+	return r;
 }
 
 int
-maildir_scan_read(struct store *s, struct maildir_scan *ret)
+maildir_scan_read(struct store *s, const struct maildir_table *known, bool keeps,
+	struct maildir_scan *ret)
 {
-	struct maildir_scan scan = {.n = 0};
-	size_t last = 0;
+	struct maildir_scan scan;
 	AUTO_FREE char *buffer = malloc(SCAN_BUFFER);
-	int r = -EAGAIN;
+	int r = scan_begin(&scan, known, keeps);
 
-	if (!buffer)
-		return -ENOMEM;
-	for (int i = 0; i < SCAN_ATTEMPTS && r == -EAGAIN; i++) {
-		int64_t now = (int64_t)clock_unix_ns();
-		last = scan.n;
-		r = read_once(s, buffer, &scan);
-		scan.racy = r == -EAGAIN || is_racy(&scan.ids[MAILDIR_NEW], now) ||
-			is_racy(&scan.ids[MAILDIR_CUR], now);
-	}
-	if (r == -EAGAIN) {
-		r = merge_reads(&scan, last);
-	} else if (r == 0 && last > 0) {
-		scan.n -= last;
-		memmove(scan.entries, scan.entries + last,
-			scan.n * sizeof(*scan.entries));
-	}
+	if (r == 0)
+		r = buffer ? scan_read(s, buffer, &scan) : -ENOMEM;
 	if (r < 0) {
 		maildir_scan_done(&scan);
 		return r;
@@ -280,5 +384,7 @@ maildir_scan_done(struct maildir_scan *scan)
 {
 	free(scan->entries);
 	free(scan->names.p);
+	free(scan->inodes.slots);
+	free(scan->kept);
 	*scan = (struct maildir_scan){.n = 0};
 }

@@ -5,30 +5,48 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <xxhash.h>
 
-static uint64_t
-key_hash(struct view key)
+#define HUGE_OCTETS ((size_t)2 << 20)
+#define ROOM_ALIGN  64
+
+uint32_t
+maildir_key_hash(struct view key)
 {
-	return XXH3_64bits(key.p, key.n);
+	return (uint32_t)XXH3_64bits(key.p, key.n);
+}
+
+/* To fault a page in for each 4 KiB costs as much as to fill them. */
+void *
+maildir_room(size_t n)
+{
+	size_t align = n >= 2 * HUGE_OCTETS ? HUGE_OCTETS : ROOM_ALIGN;
+	size_t size = (n + align) / align * align;
+	void *room = aligned_alloc(align, size);
+
+	if (room && align == HUGE_OCTETS)
+		(void)madvise(room, size, MADV_HUGEPAGE);
+	return room;
 }
 
 int
-maildir_table_new(uint32_t count, struct maildir_table **ret)
+maildir_table_new(uint32_t count, unsigned dirs, struct maildir_table **ret)
 {
 	struct maildir_table *t = calloc(1, sizeof(*t));
 
 	if (t) {
 		t->refs = 1;
 		t->pub.count = count;
-		t->rows = calloc((size_t)count + 1, sizeof(*t->rows));
-		t->messages = calloc((size_t)count + 1, sizeof(*t->messages));
-		t->pub.messages = t->messages;
+		t->dirs = dirs;
+		t->rows = maildir_room(((size_t)count + 1) * sizeof(*t->rows));
+		t->ids = calloc(dirs, 2 * sizeof(*t->ids));
 	}
-	if (!t || !t->rows || !t->messages) {
+	if (!t || !t->rows || !t->ids) {
 		maildir_table_unref(&t);
 		return -ENOMEM;
 	}
+	t->found = t->ids + dirs;
 	*ret = t;
 	return 0;
 }
@@ -44,11 +62,16 @@ maildir_table_unref(struct maildir_table **tp)
 	CHECK(t->refs > 0);
 	if (--t->refs > 0)
 		return;
-	free(t->rows);
+	if (t->block) {
+		free(t->block);
+	} else {
+		free(t->rows);
+		free(t->text.p);
+	}
 	free(t->messages);
 	free(t->names.p);
-	free(t->text.p);
 	free(t->by_key);
+	free(t->ids);
 	free(t);
 }
 
@@ -56,8 +79,9 @@ bool
 maildir_table_next(
 	const struct maildir_table *t, struct view key, int64_t *slot, uint32_t *ret_idx)
 {
-	uint32_t at = *slot < 0 ? (uint32_t)key_hash(key) : (uint32_t)*slot + 1;
+	uint32_t at = *slot < 0 ? maildir_key_hash(key) : (uint32_t)*slot + 1;
 
+	CHECK(t->by_key);
 	for (;; at++) {
 		at &= t->by_key_mask;
 		if (t->by_key[at] == 0)
@@ -72,26 +96,20 @@ maildir_table_next(
 	}
 }
 
-/* Two rows with one key are told apart by their inodes. */
-static int
-hash_keys(struct maildir_table *t)
+int
+maildir_table_hash(struct maildir_table *t)
 {
+	if (t->by_key)
+		return 0;
 	t->by_key_mask = maildir_hash_mask(t->pub.count);
 	t->by_key = calloc((size_t)t->by_key_mask + 1, sizeof(*t->by_key));
 	if (!t->by_key)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < t->pub.count; i++) {
-		struct maildir_row *r = &t->rows[i];
-		struct view key = maildir_key(t, r);
-		uint32_t at = (uint32_t)key_hash(key) & t->by_key_mask;
-		for (; t->by_key[at] != 0; at = (at + 1) & t->by_key_mask) {
-			struct maildir_row *other = &t->rows[t->by_key[at] - 1];
-			if (other->key_n != r->key_n ||
-				memcmp(t->text.p + other->key_at, key.p, key.n) != 0)
-				continue;
-			other->flags |= ROW_SHARED;
-			r->flags |= ROW_SHARED;
-		}
+		struct view key = maildir_key(t, &t->rows[i]);
+		uint32_t at = maildir_key_hash(key) & t->by_key_mask;
+		while (t->by_key[at] != 0)
+			at = (at + 1) & t->by_key_mask;
 		t->by_key[at] = i + 1;
 	}
 	return 0;
@@ -101,49 +119,83 @@ int
 maildir_table_finish(struct maildir_table *t)
 {
 	uint64_t octets = 0;
+	bool overflow = false;
 
+	t->messages = maildir_room(((size_t)t->pub.count + 1) * sizeof(*t->messages));
+	if (!t->messages)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < t->pub.count; i++) {
 		const struct maildir_row *r = &t->rows[i];
-		if (__builtin_add_overflow(octets, r->wire, &octets))
-			return -EOVERFLOW;
+		overflow |= __builtin_add_overflow(octets, r->wire, &octets);
 		t->messages[i] = (struct store_message){
 			.wire = r->wire,
 			.stored = r->stored,
 			.wire_believed = !(r->flags & ROW_COUNTED),
 			.as_is = r->flags & ROW_AS_IS,
 			.seen = r->flags & ROW_SEEN,
-			.uidl = {(const uint8_t *)t->text.p + r->uidl_at, r->uidl_n},
+			.uidl = maildir_row_uidl(t, r),
 		};
 	}
+	t->pub.messages = t->messages;
 	t->pub.octets = octets;
-	memcpy(t->found, t->ids, sizeof(t->ids));
+	memcpy(t->found, t->ids, t->dirs * sizeof(*t->ids));
 	t->found_racy = t->racy;
-	return t->by_key ? 0 : hash_keys(t);
+	return overflow ? -EOVERFLOW : 0;
+}
+
+static int
+bytes_copy(const struct maildir_bytes *from, struct maildir_bytes *ret)
+{
+	if (!from->p)
+		return 0;
+	ret->p = malloc(from->n + 1);
+	if (!ret->p)
+		return -ENOMEM;
+	memcpy(ret->p, from->p, from->n);
+	ret->n = from->n;
+	ret->cap = from->n + 1;
+	return 0;
 }
 
 int
 maildir_table_clone(const struct maildir_table *t, struct maildir_table **ret)
 {
 	struct maildir_table *c = NULL;
-	uint32_t at;
-	int r = maildir_table_new(t->pub.count, &c);
+	int r = maildir_table_new(t->pub.count, t->dirs, &c);
 
 	if (r < 0)
 		return r;
 	memcpy(c->rows, t->rows, t->pub.count * sizeof(*t->rows));
-	memcpy(c->ids, t->ids, sizeof(t->ids));
+	memcpy(c->ids, t->ids, t->dirs * sizeof(*t->ids));
 	c->racy = t->racy;
-	r = maildir_bytes_add(&c->names, t->names.p, t->names.n, &at);
+	c->log = t->log;
+	c->stale = t->stale;
+	r = bytes_copy(&t->names, &c->names);
 	if (r == 0)
-		r = maildir_bytes_add(&c->text, t->text.p, t->text.n, &at);
+		r = bytes_copy(&t->text, &c->text);
 	if (r == 0)
 		r = maildir_table_finish(c);
 	if (r < 0) {
 		maildir_table_unref(&c);
 		return r;
 	}
+	/* Places may have been looked up since the names were read. */
+	memcpy(c->found, t->found, t->dirs * sizeof(*t->ids));
+	c->found_racy = t->found_racy;
 	*ret = c;
 	return 0;
+}
+
+int
+maildir_table_add_name(
+	struct maildir_table *t, const char *name, size_t n, uint32_t *ret_at)
+{
+	if (!t->names.p) {
+		int r = bytes_copy(&t->text, &t->names);
+		if (r < 0)
+			return r;
+	}
+	return maildir_bytes_add(&t->names, name, n, ret_at);
 }
 
 bool

@@ -49,21 +49,22 @@ holder_read(int file, struct lock_holder *ret)
 }
 
 static bool
-is_the_one_in(int dir, uint64_t ino)
+is_the_one_in(int dir, const char *name, uint64_t ino)
 {
 	struct stat st;
 
-	return fstatat(dir, SESSION_LOCK_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISREG(st.st_mode) && st.st_ino == ino;
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		st.st_ino == ino;
 }
 
 /* -EAGAIN: the file was removed or replaced meanwhile. -EBUSY: held. Else: no such lock
  * here. */
 static int
-lock_file(int dir, struct lock_holder *ret_other, int *ret_file, uint64_t *ret_ino)
+lock_file(int dir, const char *name, struct lock_holder *ret_other, int *ret_file,
+	uint64_t *ret_ino)
 {
 	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-	AUTO_FD file = openat(dir, SESSION_LOCK_NAME, flags, 0600);
+	AUTO_FD file = openat(dir, name, flags, 0600);
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	struct stat st;
 
@@ -77,9 +78,9 @@ lock_file(int dir, struct lock_holder *ret_other, int *ret_file, uint64_t *ret_i
 		if (errno != EAGAIN && errno != EACCES)
 			return -errno;
 		holder_read(file, ret_other);
-		return is_the_one_in(dir, st.st_ino) ? -EBUSY : -EAGAIN;
+		return is_the_one_in(dir, name, st.st_ino) ? -EBUSY : -EAGAIN;
 	}
-	if (!is_the_one_in(dir, st.st_ino))
+	if (!is_the_one_in(dir, name, st.st_ino))
 		return -EAGAIN;
 	*ret_ino = st.st_ino;
 	*ret_file = fd_take(&file);
@@ -104,31 +105,33 @@ is_our_own(int r)
 	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EIO;
 }
 
-int
-session_lock_take(struct session_lock *l, int maildrop, const struct lock_holder *me,
+/* shared: both kinds exclude each other, as the maildrop is a directory of its own. */
+static int
+take(struct session_lock *l, int instead, bool shared, const struct lock_holder *me,
 	struct lock_holder *ret_other)
 {
 	struct lock_holder other = {.since = 0};
+	const char *name = l->name ? l->name : SESSION_LOCK_NAME;
 	AUTO_FD file = -1;
 	uint64_t ino = 0;
-	int r = -EAGAIN;
+	int r = -EAGAIN, dir = l->dir;
 
-	*l = (struct session_lock){.file = -1, .dir = -1};
-	if (maildrop < 0)
-		return 0;
+	l->dir = -1;
 	for (int i = 0; i < ATTEMPTS_MAX && r == -EAGAIN; i++)
-		r = lock_file(maildrop, &other, &file, &ino);
+		r = lock_file(dir, name, &other, &file, &ino);
 	if (r == -EAGAIN)
 		r = -EBUSY;
 	if (r == 0) {
-		r = lock_dir(maildrop, LOCK_SH);
+		if (shared)
+			r = lock_dir(instead, LOCK_SH);
 		/* A file system without flock on directories has no holder of that kind.
 		 */
 		if (r < 0 && r != -EBUSY)
 			r = 0;
 		memset(&other, 0, sizeof(other));
 	} else if (r != -EBUSY && !is_our_own(r)) {
-		r = lock_dir(maildrop, LOCK_EX);
+		r = instead >= 0 ? lock_dir(instead, LOCK_EX) : 0;
+		shared = instead >= 0;
 	}
 	if (r == -EBUSY)
 		*ret_other = other;
@@ -136,8 +139,27 @@ session_lock_take(struct session_lock *l, int maildrop, const struct lock_holder
 		return r;
 	if (file >= 0)
 		holder_write(file, me);
-	*l = (struct session_lock){fd_take(&file), maildrop, ino};
+	l->file = fd_take(&file);
+	l->dir = dir;
+	l->ino = ino;
+	l->whole = shared ? instead : -1;
 	return 0;
+}
+
+int
+session_lock_take(struct session_lock *l, int maildrop, const struct lock_holder *me,
+	struct lock_holder *ret_other)
+{
+	*l = (struct session_lock){.file = -1, .dir = maildrop, .whole = -1};
+	return maildrop < 0 ? 0 : take(l, maildrop, true, me, ret_other);
+}
+
+int
+session_lock_take_beside(struct session_lock *l, int dir, const char *name, int instead,
+	const struct lock_holder *me, struct lock_holder *ret_other)
+{
+	*l = (struct session_lock){.file = -1, .dir = dir, .name = name, .whole = -1};
+	return dir < 0 ? 0 : take(l, instead, false, me, ret_other);
 }
 
 bool
@@ -150,14 +172,16 @@ session_lock_is_held(const struct session_lock *l)
 	/* A directory that was removed has no links; the mail of others is elsewhere. */
 	if (fstat(l->dir, &st) < 0 || st.st_nlink == 0)
 		return false;
-	return l->file < 0 || is_the_one_in(l->dir, l->ino);
+	return l->file < 0 ||
+		is_the_one_in(l->dir, l->name ? l->name : SESSION_LOCK_NAME, l->ino);
 }
 
 void
 session_lock_release(struct session_lock *l)
 {
-	if (l->dir >= 0)
-		(void)flock(l->dir, LOCK_UN);
+	if (l->dir >= 0 && l->whole >= 0)
+		(void)flock(l->whole, LOCK_UN);
+	l->whole = -1;
 	fd_close(&l->file);
 	l->dir = -1;
 }

@@ -18,9 +18,11 @@
 #define SESSION_LOCK_NAME "restante-lock"
 
 struct session_lock {
-	int file;     /* -1: not held by file */
-	int dir;      /* -1: not held; borrowed */
-	uint64_t ino; /* of the file */
+	int file;	  /* -1: not held by file */
+	int dir;	  /* -1: not held; borrowed */
+	uint64_t ino;	  /* of the file */
+	const char *name; /* of the file; NULL: SESSION_LOCK_NAME. Borrowed */
+	int whole;	  /* what flock(2) was asked for; -1: nothing. Borrowed */
 };
 
 struct lock_holder {
@@ -36,6 +38,15 @@ struct lock_holder {
  */
 [[nodiscard]] int session_lock_take(struct session_lock *l, int maildrop,
 	const struct lock_holder *me, struct lock_holder *ret_other);
+/*
+ * The same for a maildrop that is a file in a directory of many: the lock's file is
+ * `name` there (it lives as long as the lock). instead: where that cannot be made, an
+ * open of the maildrop itself is locked by flock(2), which the locks of fcntl(2) that
+ * deliveries take do not meet; -1: there is none.
+ */
+[[nodiscard]] int session_lock_take_beside(struct session_lock *l, int dir,
+	const char *name, int instead, const struct lock_holder *me,
+	struct lock_holder *ret_other);
 /* Whether the lock still protects: its file is the one that others would find. */
 [[nodiscard]] bool session_lock_is_held(const struct session_lock *l);
 void session_lock_release(struct session_lock *l);

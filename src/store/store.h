@@ -43,11 +43,33 @@ struct store_slice {
 	uint64_t wire;	 /* counted now if it was believed or the file is not as it was */
 	uint64_t device; /* of the file system that it lies on */
 	bool as_is;
+	bool shared; /* others write into this file: what was read counts only once
+			slice_is_current says so; it is never handed out */
 };
 
 struct store_removed {
 	uint32_t removed; /* gone durably, or gone already */
 	uint32_t remain;  /* marked and still there */
+};
+
+/* A message to be put into a maildrop; contract 5. */
+struct store_deposit {
+	int fd;		       /* read with pread from 0; borrowed */
+	uint64_t length;       /* octets; lines end CRLF or LF, as they came */
+	struct view sender;    /* for Return-Path; empty: <>; p NULL: no such line */
+	struct view recipient; /* for Delivered-To; empty: none */
+	uint64_t now_s;	       /* UNIX time of the delivery */
+	/* out: 0 or -errno */
+	int result;
+};
+
+/* What all maildrops of a process share; borrowed, lives longer than the stores. */
+struct store_options {
+	const char *hostname; /* in names of new messages: no slash, colon or blank */
+	struct view folders;  /* Maildir++ folders shown as part of the maildrop: names,
+				 a NUL behind each */
+	bool mbox_unquote;    /* undo the > that delivery put before From */
+	bool mbox_rename;     /* rewrite by rename: every writer takes the dot lock */
 };
 
 struct store; /* one maildrop */
@@ -59,7 +81,8 @@ struct store_ops {
 	 * root and path: below the root (openat2, no links). Touches nothing yet. root is
 	 * borrowed until close; the store keeps its own copy of path.
 	 */
-	int (*open)(int root, const char *path, struct store **ret);
+	int (*open)(int root, const char *path, const struct store_options *o,
+		struct store **ret);
 	void (*close)(struct store **s);
 	/*
 	 * Resolves the path anew (a maildrop may have been replaced) and takes the
@@ -85,6 +108,13 @@ struct store_ops {
 	/* Opens message idx of that table wherever it is now. -ENOENT: really removed. */
 	int (*slice)(struct store *s, const struct store_table *t, uint32_t idx,
 		struct store_slice *ret);
+	/*
+	 * For a shared slice, after octets of it were read and before they go anywhere:
+	 * 0, they are of that message; -ESTALE: it lies elsewhere now, slice() it again.
+	 * NULL where slices are never shared.
+	 */
+	int (*slice_is_current)(struct store *s, const struct store_table *t,
+		uint32_t idx, const struct store_slice *slice);
 	/* Sets Seen. A message that is gone is no error. */
 	int (*seen)(struct store *s, const struct store_table *t, uint32_t idx);
 	/*
@@ -94,13 +124,24 @@ struct store_ops {
 	 */
 	int (*remove)(struct store *s, const struct store_table *t, struct view marks,
 		struct store_removed *ret);
+	/*
+	 * Puts n messages in and makes them durable with as few syncs as there can be;
+	 * with or without a session's lock, and never waiting for one. list[i].result
+	 * tells of each; a message whose result is not 0 is not there (if the directory
+	 * could not be synced it was taken out again). A maildrop that does not exist is
+	 * made. -EDQUOT, -ENOSPC, -EFBIG mean what they say; -EAGAIN: another program
+	 * held the lock for too long.
+	 */
+	void (*deposit)(struct store *s, struct store_deposit *list, size_t n);
+	/* What an operator should know, once each; NULL: nothing more. May be missing. */
+	const char *(*notice)(struct store *s);
 	/* Saves all that a cache is for; outside lock and unlock. Failure is silent. */
 	void (*flush)(struct store *s);
 	/* Octets that the store holds in memory. */
 	size_t (*memory)(const struct store *s);
 };
 
-extern const struct store_ops store_maildir;
+extern const struct store_ops store_maildir, store_mbox;
 /* The row for a kind of permit.h, or NULL. */
 const struct store_ops *store_ops_of(uint8_t kind);
 

@@ -15,13 +15,61 @@ messages_have_their_state_and_right(void **state)
 	for (uint32_t n = 0; n < 0x10000; n++)
 		for (int s = KEEPER_ATTACHING; s <= KEEPER_ENDED; s++)
 			allowed += keeper_allows((enum keeper_state)s, (uint16_t)n, 0xFF);
-	assert_int_equal(allowed, 5);
+	assert_int_equal(allowed, 6);
 	assert_true(keeper_allows(KEEPER_SERVING, MSG_WANT, RIGHT_READ));
 	assert_false(keeper_allows(KEEPER_SERVING, MSG_WANT, RIGHT_DELETE));
 	assert_false(keeper_allows(KEEPER_JUDGING, MSG_WANT, RIGHT_READ));
 	assert_false(keeper_allows(KEEPER_ATTACHING, MSG_VERDICT, 0xFF));
 	assert_true(keeper_allows(KEEPER_JUDGING, MSG_VERDICT, 0));
 	assert_false(keeper_allows(KEEPER_ENDED, MSG_VERDICT, 0xFF));
+	assert_true(keeper_allows(KEEPER_ACCEPTING, MSG_DEPOSIT, RIGHT_DELIVER));
+	assert_false(keeper_allows(KEEPER_ACCEPTING, MSG_DEPOSIT, RIGHT_READ));
+	assert_false(keeper_allows(KEEPER_SERVING, MSG_DEPOSIT, 0xFF));
+	assert_false(keeper_allows(KEEPER_STORING, MSG_DEPOSIT, RIGHT_DELIVER));
+}
+
+static void
+who_delivers_does_nothing_else(void **state)
+{
+	(void)state;
+	for (unsigned rights = 0; rights < 0x100; rights++)
+		assert_int_equal(keeper_rights_are_sound((uint8_t)rights),
+			!(rights & RIGHT_DELIVER) || rights == RIGHT_DELIVER);
+}
+
+static void
+deposits_have_their_outcomes(void **state)
+{
+	static const struct {
+		int error;
+		uint8_t outcome;
+	} rows[] = {
+		{0, DEPOSIT_DONE},
+		{EDQUOT, DEPOSIT_FULL},
+		{ENOSPC, DEPOSIT_NO_SPACE},
+		{EFBIG, DEPOSIT_TOO_LARGE},
+		{EACCES, DEPOSIT_CLOSED},
+		{EPERM, DEPOSIT_CLOSED},
+		{EROFS, DEPOSIT_CLOSED},
+		{ELOOP, DEPOSIT_CLOSED},
+		{EXDEV, DEPOSIT_CLOSED},
+		{ENOTDIR, DEPOSIT_CLOSED},
+		{EIO, DEPOSIT_TEMPORARY},
+		{EAGAIN, DEPOSIT_TEMPORARY},
+		{EINTR, DEPOSIT_TEMPORARY},
+		{ENOMEM, DEPOSIT_TEMPORARY},
+		{EMFILE, DEPOSIT_TEMPORARY},
+	};
+	unsigned done = 0;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(
+			keeper_deposit_outcome_of(-rows[i].error), rows[i].outcome);
+	/* Nothing but success is one. */
+	for (int e = 0; e < 4096; e++)
+		done += keeper_deposit_outcome_of(-e) == DEPOSIT_DONE;
+	assert_int_equal(done, 1);
 }
 
 static void
@@ -153,6 +201,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_have_their_state_and_right),
+		cmocka_unit_test(who_delivers_does_nothing_else),
+		cmocka_unit_test(deposits_have_their_outcomes),
 		cmocka_unit_test(wants_are_whole_and_exist),
 		cmocka_unit_test(verdicts_come_in_rising_parts),
 		cmocka_unit_test(pieces_have_a_limit),

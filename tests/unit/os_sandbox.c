@@ -39,7 +39,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NOBODY 65534
+#define NOBODY	       65534
+#define LIMIT_OF_FILES 1048576
 
 /* What a child has in hand before its cage is shut. */
 struct hand {
@@ -168,6 +169,13 @@ static int
 try_truncate(struct hand *h)
 {
 	return ftruncate(h->file, 1) < 0;
+}
+
+/* An answer, not the signal that would end it. */
+static int
+try_large_file(struct hand *h)
+{
+	return pwrite(h->file, "x", 1, LIMIT_OF_FILES) != -1 || errno != EFBIG;
 }
 
 static int
@@ -465,6 +473,8 @@ plan_of(enum sandbox_profile profile, bool as_root)
 		.empty_dir = place.empty,
 		.fsize_max = UINT64_MAX};
 
+	if (profile == SANDBOX_KEEPER || profile == SANDBOX_LMTPD)
+		p.fsize_max = LIMIT_OF_FILES;
 	if (profile == SANDBOX_KEEPER) {
 		p.landlock_dirs = &place.mail;
 		p.landlock_dirs_n = 1;
@@ -511,7 +521,7 @@ in_cage(enum sandbox_profile profile, bool as_root, int (*attempt)(struct hand *
 	return status;
 }
 
-enum { F = 1, A = 2, K = 4, L = 8, C = 16, ALL = 31 };
+enum { F = 1, A = 2, K = 4, L = 8, C = 16, M = 32, ALL = 63 };
 
 static const struct attempt {
 	const char *name;
@@ -534,14 +544,14 @@ static const struct attempt {
 	{"ofd lock", try_ofd_lock, K, ALL & ~K},
 	{"flock", try_flock, K, ALL & ~K},
 	{"ftruncate", try_truncate, 0, ALL & ~K},
-	{"pwrite", try_pwrite, K, ALL & ~K},
+	{"pwrite", try_pwrite, K | M, ALL & ~(K | M)},
 	{"executable memory", try_mmap_exec, 0, ALL},
 	{"memory made executable", try_mprotect_exec, 0, ALL},
-	{"memfd", try_memfd, K, ALL & ~K},
+	{"memfd", try_memfd, K | M, ALL & ~(K | M)},
 	{"ioctl", try_ioctl, 0, ALL},
 	{"prctl", try_prctl, 0, ALL},
 	{"an option of sockets", try_sockopt_filter, 0, ALL},
-	{"accept", try_accept, F, A | K | L},
+	{"accept", try_accept, F | M, A | K | L},
 	{"accept and peer", try_accept_peer, C, A | K | L},
 	{"talk", try_talk, ALL, 0},
 	{"read what was passed", try_read_passed, ALL, 0},
@@ -552,8 +562,9 @@ static const struct attempt {
 	{"libc", try_libc, ALL, 0},
 	{"sort", try_sort, ALL, 0},
 	{"loop", try_loop, ALL, 0},
-	{"thread", try_thread, A | K, F | L | C},
-	{"mail", try_mail, K, F | A | L | C},
+	{"thread", try_thread, A | K, F | L | C | M},
+	{"mail", try_mail, K, F | A | L | C | M},
+	{"a file beyond its limit", try_large_file, K | M, 0},
 	{"symlink", try_symlink, 0, ALL},
 	{"setuid", try_root_again, 0, ALL},
 };
@@ -569,7 +580,7 @@ static void
 run_all(bool as_root)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
-		for (int profile = SANDBOX_FRONT; profile <= SANDBOX_CONTROL; profile++) {
+		for (int profile = SANDBOX_FRONT; profile <= SANDBOX_LMTPD; profile++) {
 			const struct attempt *t = &attempts[i];
 			bool works = t->works & (1U << profile);
 			bool kills = t->kills & (1U << profile);

@@ -28,6 +28,7 @@ struct office {
 };
 
 static const struct store_ops *const ops = &store_maildir;
+static const struct store_options store_plain = {.hostname = "test.example"};
 
 [[maybe_unused]] static void
 put(const struct office *o, const char *path, const char *content)
@@ -92,7 +93,7 @@ office_open(void)
 	assert_int_equal(mkdirat(o->top, "new", 0700), 0);
 	assert_int_equal(mkdirat(o->top, "cur", 0700), 0);
 	assert_int_equal(mkdirat(o->top, "tmp", 0700), 0);
-	assert_int_equal(ops->open(o->root, "Maildir", &o->store), 0);
+	assert_int_equal(ops->open(o->root, "Maildir", &store_plain, &o->store), 0);
 	return o;
 }
 
@@ -148,7 +149,7 @@ forget(struct office *o)
 {
 	ops->flush(o->store);
 	ops->close(&o->store);
-	assert_int_equal(ops->open(o->root, "Maildir", &o->store), 0);
+	assert_int_equal(ops->open(o->root, "Maildir", &store_plain, &o->store), 0);
 }
 
 [[maybe_unused]] static bool

@@ -1,7 +1,11 @@
 /* The cache file: whatever happens to it, the answers stay right. */
 #include "store_help.h"
 
+#include "store/maildir_index.h"
+
 #include <xxhash.h>
+
+static const struct view no_folders = {NULL, 0};
 
 static int
 set_up(void **state)
@@ -54,7 +58,7 @@ static void
 start_anew(struct office *o)
 {
 	ops->close(&o->store);
-	assert_int_equal(ops->open(o->root, "Maildir", &o->store), 0);
+	assert_int_equal(ops->open(o->root, "Maildir", &store_plain, &o->store), 0);
 }
 
 static void
@@ -82,9 +86,10 @@ it_comes_back_as_it_was(void **state)
 	uint8_t *octets = NULL, *again = NULL;
 	size_t n = index_read(o, &octets), again_n = 0;
 
-	assert_int_equal(maildir_index_decode((struct view){octets, n}, &t), 0);
+	assert_int_equal(
+		maildir_index_decode((struct view){octets, n}, no_folders, &t), 0);
 	assert_true(maildir_table_same(t, o->store->table));
-	assert_int_equal(maildir_index_encode(t, &again, &again_n), 0);
+	assert_int_equal(maildir_index_encode(t, no_folders, &again, &again_n), 0);
 	assert_int_equal(again_n, n);
 	assert_memory_equal(again, octets, n);
 	maildir_table_unref(&t);
@@ -134,7 +139,7 @@ every_octet_forged(void **state)
 		*at = i < n ? 0xFF : (uint8_t)(old + 1);
 		uint64_t sum = XXH3_64bits(octets + 8, n - 8);
 		memcpy(octets, &sum, sizeof(sum));
-		int r = maildir_index_decode((struct view){octets, n}, &t);
+		int r = maildir_index_decode((struct view){octets, n}, no_folders, &t);
 		*at = old;
 		if (r < 0) {
 			refused++;
@@ -221,6 +226,116 @@ copied_with_its_maildrop(void **state)
 	free(octets);
 }
 
+/* As version 1 wrote it: rows of 48 octets, and a UIDL that stands nowhere else. */
+struct header_1 {
+	uint64_t checksum, magic;
+	uint32_t version, count;
+	uint64_t names, uidls, racy;
+	struct maildir_dir_id ids[2];
+};
+struct row_1 {
+	uint64_t ino, stored, wire;
+	int64_t mtime_ns;
+	uint32_t name_at, uidl_at;
+	uint8_t name_n, uidl_n, dir, flags;
+	uint32_t zero;
+};
+
+static size_t
+write_version_1(const struct office *o, uint8_t out[4096])
+{
+	const struct maildir_table *t = o->store->table;
+	struct header_1 h = {.magic = MAILDIR_INDEX_MAGIC, .version = 1, .uidls = 5};
+	struct row_1 rows[8];
+	char names[1024];
+
+	assert_int_equal(sizeof(h), 112);
+	assert_int_equal(sizeof(rows[0]), 48);
+	memcpy(h.ids, t->ids, sizeof(h.ids));
+	for (; h.count < t->pub.count; h.count++) {
+		const struct maildir_row *r = &t->rows[h.count];
+		rows[h.count] = (struct row_1){r->ino, r->stored, r->wire, r->mtime_ns,
+			(uint32_t)h.names, 0, r->name_n, h.count == 3 ? 5 : 0, r->dir,
+			r->flags & (ROW_COUNTED | ROW_AS_IS | ROW_SEEN), 0};
+		if (h.count == 1 || h.count == 2)
+			rows[h.count].flags |= ROW_SHARED;
+		/* Of two with one key, version 1 had the second's UIDL made. */
+		if (h.count == 2)
+			rows[h.count].uidl_n = 4;
+		memcpy(names + h.names, maildir_row_name(t, r), r->name_n + 1U);
+		h.names += r->name_n + 1U;
+	}
+	size_t rows_n = h.count * sizeof(rows[0]);
+	memcpy(out + sizeof(h), rows, rows_n);
+	memcpy(out + sizeof(h) + rows_n, names, h.names);
+	memcpy(out + sizeof(h) + rows_n + h.names, "older", 5);
+	size_t n = sizeof(h) + rows_n + h.names + 5;
+	memcpy(out, &h, sizeof(h));
+	h.checksum = XXH3_64bits(out + 8, n - 8);
+	memcpy(out, &h, 8);
+	return n;
+}
+
+static void
+version_1_is_taken_over(void **state)
+{
+	struct office *o = *state;
+	uint8_t octets[4096];
+	size_t n = write_version_1(o, octets);
+
+	index_write(o, octets, n);
+	/* What it alone knows becomes a part of the log. */
+	assert_int_equal(unlinkat(o->top, IDENTITY_NAME, 0), 0);
+	start_anew(o);
+	enter(o);
+	assert_int_equal(o->table->count, 4);
+	assert_true(uidl_is(o, 0, "1.a"));
+	assert_true(uidl_is(o, 1, "2.b"));
+	assert_true(uidl_is(o, 2, "olde"));
+	assert_true(uidl_is(o, 3, "older"));
+	assert_false(o->table->messages[2].wire_believed);
+	assert_true(there(o, IDENTITY_NAME));
+	leave(o);
+	put(o, "new/9.z", "z\n");
+	enter(o);
+	leave(o);
+	forget(o);
+	uint8_t *now = NULL;
+	size_t now_n = index_read(o, &now);
+	assert_true(now_n > 24);
+	assert_int_equal(now[16], 2);
+	free(now);
+	/* Cut or damaged it is none. */
+	for (size_t cut = 0; cut < n; cut += 5) {
+		struct maildir_table *t = NULL;
+		assert_int_equal(
+			maildir_index_decode((struct view){octets, cut}, no_folders, &t),
+			-EINVAL);
+	}
+}
+
+static void
+a_newer_version_is_left_alone(void **state)
+{
+	struct office *o = *state;
+	uint8_t *octets = NULL, *after = NULL;
+	size_t n = index_read(o, &octets);
+
+	octets[16] = 3;
+	index_write(o, octets, n);
+	start_anew(o);
+	answers_are_right(o);
+	put(o, "new/9.z", "z\n");
+	enter(o);
+	assert_int_equal(o->table->count, 5);
+	leave(o);
+	forget(o);
+	assert_int_equal(index_read(o, &after), n);
+	assert_memory_equal(after, octets, n);
+	free(octets);
+	free(after);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -233,6 +348,8 @@ main(void)
 		TEST(foreign_things_in_its_place),
 		TEST(an_old_one_still_knows_sizes),
 		TEST(copied_with_its_maildrop),
+		TEST(version_1_is_taken_over),
+		TEST(a_newer_version_is_left_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,7 +89,7 @@ a_missing_maildrop_is_empty(void **state)
 	const struct store_table *t;
 	struct lock_holder me = {.since = 1}, other;
 
-	assert_int_equal(ops->open(o->root, "Later/Maildir", &s), 0);
+	assert_int_equal(ops->open(o->root, "Later/Maildir", &store_plain, &s), 0);
 	assert_int_equal(ops->lock(s, &me, &other), 0);
 	assert_int_equal(ops->refresh(s, &t), 0);
 	assert_int_equal(t->count, 0);
@@ -123,7 +123,7 @@ paths_that_lead_out_are_errors(void **state)
 	assert_true(fd >= 0);
 	(void)close(fd);
 	for (size_t i = 0; i < 4; i++) {
-		assert_int_equal(ops->open(o->root, paths[i], &s), 0);
+		assert_int_equal(ops->open(o->root, paths[i], &store_plain, &s), 0);
 		assert_true(ops->lock(s, &me, &other) < 0);
 		ops->close(&s);
 	}
@@ -178,6 +178,8 @@ a_name_that_lies_is_found_out(void **state)
 	put(o, "cur/2.b,S=2,W=4:2,", "b\n");	 /* W lies */
 	put(o, "cur/3.c,S=9,W=11:2,", "c\n");	 /* S lies, so W does not count */
 	put(o, "cur/4.d,S=2,W=99999:2,", "d\n"); /* W cannot be */
+	put(o, "cur/5.e,S=1,W=1:2,", "e");	 /* W tells of the line without its end */
+	put(o, "cur/6.f,S=0,W=0:2,", "");
 	enter(o);
 	assert_true(uidl_is(o, 0, "1.a"));
 	assert_true(o->table->messages[0].wire_believed);
@@ -185,6 +187,9 @@ a_name_that_lies_is_found_out(void **state)
 	assert_int_equal(o->table->messages[2].wire, 3);
 	assert_false(o->table->messages[2].wire_believed);
 	assert_int_equal(o->table->messages[3].wire, 3);
+	assert_int_equal(o->table->messages[4].wire, 3);
+	assert_true(o->table->messages[4].wire_believed);
+	assert_int_equal(o->table->messages[5].wire, 0);
 	assert_int_equal(ops->slice(o->store, o->table, 1, &slice), 0);
 	assert_int_equal(slice.wire, 3);
 	(void)close(slice.fd);
@@ -240,7 +245,7 @@ uidls_are_legal_and_differ(void **state)
 	move(o, "cur/1.dup:2,", "cur/1.dup:2,S");
 	ops->close(&o->store);
 	(void)unlinkat(o->top, "restante-index", 0);
-	assert_int_equal(ops->open(o->root, "Maildir", &o->store), 0);
+	assert_int_equal(ops->open(o->root, "Maildir", &store_plain, &o->store), 0);
 	enter(o);
 	assert_true(uidl_is(o, 0, first));
 	assert_true(uidl_is(o, 1, second));

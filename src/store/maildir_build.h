@@ -1,0 +1,91 @@
+/*
+ * maildir_build.h: a Maildir's table being made; for the files of the Maildir store that
+ * make it.
+ */
+#ifndef STORE_MAILDIR_BUILD_H
+#define STORE_MAILDIR_BUILD_H
+
+#include "store/maildir_scan.h"
+
+/* ---- maildir_build.c --------------------------------------------------------- */
+
+/* What is to become of a row of the known table. */
+enum maildir_kept {
+	MAILDIR_KEPT = 1, /* it stays as it is */
+	MAILDIR_KEPT_LINKED = 2,
+	MAILDIR_KEPT_SETTLED = 4, /* from now on */
+	MAILDIR_KEPT_SHARED = 8,
+};
+
+/* One table being made: rows of `known` that stay as they are, and fresh ones. */
+struct maildir_build {
+	struct maildir_table *t;	   /* the fresh ones; in the end, all */
+	const struct maildir_table *known; /* NULL: nothing is */
+	const struct maildir_scan *scan;
+	bool lossy;	 /* some fresh rows could not be looked at */
+	bool again;	 /* the log is another one: UIDLs are asked of it anew */
+	uint8_t *kept;	 /* of each known row */
+	uint64_t *times; /* of each fresh row, as long as rows keep their places */
+	uint32_t *match; /* row of known plus 1 */
+	uint32_t n, kept_n;
+	uint64_t now_s;
+};
+
+/*
+ * A table from names just read and what an older table knew; takes the scan's names.
+ * *ret has one reference, generation 0.
+ */
+[[nodiscard]] int maildir_table_build(struct store *s, struct maildir_scan *scan,
+	const struct maildir_table *known, struct maildir_table **ret);
+/* Takes the fresh rows out that are marked. */
+void maildir_build_drop(struct maildir_build *b, const uint8_t *drop);
+
+/* ---- maildir_match.c --------------------------------------------------------- */
+
+/* Which fresh rows are known ones that moved or were renamed. */
+[[nodiscard]] int maildir_match(struct maildir_build *b);
+/* Rows that have a key in common are marked. */
+[[nodiscard]] int maildir_mark_shared(struct maildir_build *b);
+/* One row of a file that has several names. */
+[[nodiscard]] int maildir_drop_links(struct maildir_build *b);
+
+/* ---- maildir_order.c --------------------------------------------------------- */
+
+/* Fresh rows into POP order. */
+[[nodiscard]] int maildir_sort(struct maildir_build *b);
+/* Fresh and kept rows become one table. */
+[[nodiscard]] int maildir_merge(struct maildir_build *b);
+/* Which of two fresh rows is first, places left aside. */
+int maildir_order_of(const struct maildir_build *b, uint32_t x, uint32_t y);
+
+/* ---- maildir_uidl.c ---------------------------------------------------------- */
+
+/*
+ * A UIDL for each fresh row, which are in order; known ones keep theirs, then the others
+ * get one, so that a late twin gets another. What does not follow from the key is added
+ * to the log.
+ */
+[[nodiscard]] int maildir_uidls_assign(struct store *s, struct maildir_build *b);
+/* The UIDL that follows from the key alone; hashed is room for one that has to be made.
+ */
+struct view maildir_uidl_plain(struct view key, uint8_t hashed[MAILDIR_UIDL_HASHED]);
+
+/* ---- maildir_identity.c: when the identity log is asked and written ----------- */
+
+/* s->log as the file is now; it may be empty. */
+[[nodiscard]] int maildir_log_open(struct store *s);
+/* Whether the log is not the one that the table's UIDLs agree with. */
+bool maildir_log_is_other(const struct store *s, const struct maildir_table *t);
+/* Adds that this UIDL was given by us. */
+[[nodiscard]] int maildir_log_assigned(
+	struct store *s, const struct maildir_table *t, const struct maildir_row *r);
+/* What was added becomes durable; s->log_now is how the log is then. */
+[[nodiscard]] int maildir_log_sync(struct store *s);
+/* Rows of the table that are gone: their UIDLs are used up where another message could
+ * be taken for theirs. stays tells of each row; NULL: those with ROW_REMOVED are gone. */
+[[nodiscard]] int maildir_log_used_up(
+	struct store *s, const struct maildir_table *t, const uint8_t *stays);
+[[nodiscard]] bool maildir_log_is_used_up(
+	const struct identity *log, struct view key, struct view uidl);
+
+#endif
