@@ -35,6 +35,7 @@ struct auth_front {
 	struct auth *auth;
 	struct auth_front *next;
 	uint64_t incarnation;
+	bool delivers; /* it is lmtpd */
 	struct sessions sessions;
 	struct queue_lane lane, held_lane;
 	size_t attempts; /* alive, or permits unsent; the memory stays until there are
@@ -80,7 +81,8 @@ struct auth {
 };
 
 /* auth_front.c: a channel to a front; -errno, and the descriptor is closed. */
-[[nodiscard]] int front_add(struct auth *a, uint64_t incarnation, int take_fd);
+[[nodiscard]] int front_add(
+	struct auth *a, uint64_t incarnation, bool delivers, int take_fd);
 void front_gone(struct auth *a, uint64_t incarnation);
 void front_fail(struct auth_front *f, uint64_t session, enum refusal code);
 /* An attempt ended: frees a front that is gone and has none left. */
@@ -88,6 +90,7 @@ void front_release(struct auth_front *f);
 
 /* auth_login.c */
 void login_received(struct auth_front *f, const struct msg_login *m);
+void lookup_received(struct auth_front *f, const struct msg_lookup *m);
 /* What was held for the users file, once more from the start. */
 void login_again(struct auth *a);
 void login_refuse_held(struct auth *a, const char *reason);

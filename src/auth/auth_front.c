@@ -56,7 +56,7 @@ front_fault(struct auth_front *f, const char *what, uint16_t number)
 
 	stat_add(STAT_PROTOCOL_FAULTS, 1);
 	log_begin(&r, LOG_LEVEL_ERROR, "protocol_fault");
-	log_str(&r, "peer", "front");
+	log_str(&r, "peer", f->delivers ? "lmtpd" : "front");
 	log_number(&r, "front", f->incarnation);
 	log_str(&r, "message", message_name(number));
 	log_str(&r, "what", what);
@@ -68,9 +68,13 @@ send_failed(struct auth_front *f, const struct unsent *u, int *ret)
 {
 	uint8_t octets[32];
 	struct buf b = buf_over(octets, sizeof(octets));
-	struct msg_login_failed m = {.session = u->session, .code = u->code};
+	struct msg_login_failed login = {.session = u->session, .code = u->code};
+	struct msg_lookup_failed lookup = {.session = u->session, .code = u->code};
 
-	msg_login_failed_put(&m, &b);
+	if (f->delivers)
+		msg_lookup_failed_put(&lookup, &b);
+	else
+		msg_login_failed_put(&login, &b);
 	CHECK(!b.full);
 	*ret = channel_send(f->source.fd, buf_view(&b), NULL, 0);
 	return *ret == 0;
@@ -125,25 +129,53 @@ flush_unsent(struct auth_front *f)
 		end_front(f);
 }
 
+/* What a front asks, or lmtpd; each of them one kind of question. */
+struct question {
+	struct msg_login login;
+	struct msg_lookup lookup;
+};
+
+static bool
+read_question(const struct auth_front *f, const struct received *r, struct question *ret,
+	uint16_t *ret_number, uint64_t *ret_session)
+{
+	struct view payload;
+
+	*ret_number = message_number(r->message, &payload);
+	if (r->truncated || *ret_number != (f->delivers ? MSG_LOOKUP : MSG_LOGIN))
+		return false;
+	if (f->delivers) {
+		bool good = msg_lookup_get(&ret->lookup, payload);
+		*ret_session = good ? ret->lookup.session : 0;
+		return good;
+	}
+	if (!msg_login_get(&ret->login, payload) || !core_login_is_valid(&ret->login))
+		return false;
+	*ret_session = ret->login.session;
+	return true;
+}
+
 /* False: the front is gone. */
 static bool
 one_message(struct auth_front *f, struct received *r)
 {
-	struct view payload;
-	struct msg_login m;
-	uint16_t number = message_number(r->message, &payload);
+	struct question q;
+	uint64_t session;
+	uint16_t number;
 
-	if (r->truncated || number != MSG_LOGIN || !msg_login_get(&m, payload) ||
-		!core_login_is_valid(&m)) {
+	if (!read_question(f, r, &q, &number, &session)) {
 		front_fault(f, "malformed message; its channel is closed", number);
 		end_front(f);
 		return false;
 	}
-	if (!sessions_begin(&f->sessions, m.session)) {
+	if (!sessions_begin(&f->sessions, session)) {
 		front_fault(f, "session asks already or was granted; dropped", number);
 		return true;
 	}
-	login_received(f, &m);
+	if (f->delivers)
+		lookup_received(f, &q.lookup);
+	else
+		login_received(f, &q.login);
 	return f->source.fd >= 0;
 }
 
@@ -174,7 +206,7 @@ front_ready(struct source *s, uint32_t events)
 }
 
 int
-front_add(struct auth *a, uint64_t incarnation, int take_fd)
+front_add(struct auth *a, uint64_t incarnation, bool delivers, int take_fd)
 {
 	struct auth_front *f = a->fronts_n < FRONTS_MAX ? calloc(1, sizeof(*f)) : NULL;
 
@@ -184,6 +216,7 @@ front_add(struct auth *a, uint64_t incarnation, int take_fd)
 	}
 	f->auth = a;
 	f->incarnation = incarnation;
+	f->delivers = delivers;
 	f->source = (struct source){.fd = take_fd, .ready = front_ready};
 	int r = loop_add(a->loop, &f->source, EPOLLIN);
 	if (r < 0) {

@@ -47,7 +47,10 @@ log_not_now(const struct attempt *a, uint64_t now_ms)
 	if (auth->busy_logged_ms != 0 && now_ms - auth->busy_logged_ms < BUSY_LOG_MS)
 		return;
 	auth->busy_logged_ms = now_ms;
-	log_begin(&r, LOG_LEVEL_ERROR, "login_not_possible");
+	log_begin(&r, LOG_LEVEL_ERROR,
+		a->delivers ? "lookup_not_possible" : "login_not_possible");
+	if (a->delivers && a->known)
+		log_text(&r, "user", a->user.name);
 	log_number(&r, "front", a->front->incarnation);
 	log_str(&r, "reason", a->reason);
 	auth_log(&r);
@@ -58,9 +61,10 @@ refuse(struct attempt *a)
 {
 	if (a->front->source.fd >= 0) {
 		sessions_end(&a->front->sessions, a->session, false);
+		/* Who is unknown is in the mail server's log; here it would be noise. */
 		if (a->code == REFUSAL_CREDENTIALS)
 			log_failed(a);
-		else
+		else if (a->code != REFUSAL_NO_USER)
 			log_not_now(a, loop_now_ms(a->front->auth->loop));
 		front_fail(a->front, a->session, a->code);
 	}
@@ -71,7 +75,7 @@ static void
 busy(struct attempt *a, const char *reason)
 {
 	stat_add(STAT_QUEUE_FULL, 1);
-	(void)core_refuse(a, REFUSAL_BUSY, reason);
+	(void)core_refuse(a, a->delivers ? REFUSAL_TEMPORARY : REFUSAL_BUSY, reason);
 	refuse(a);
 }
 
@@ -154,26 +158,51 @@ run(struct attempt *a)
 		refuse(a);
 		return;
 	}
+	if (a->delivers) {
+		perform(a, core_lookup(&auth->core, a));
+		return;
+	}
 	enum core_step step = core_start(&auth->core, a, loop_now_ms(auth->loop));
 	if (step == CORE_GRANT)
 		stat_add(STAT_CACHE_HITS, 1);
 	perform(a, step);
 }
 
-void
-login_received(struct auth_front *f, const struct msg_login *m)
+/* NULL: there is no memory, which the front was told. */
+static struct attempt *
+attempt_new(struct auth_front *f, uint64_t session, size_t n)
 {
-	size_t n = core_attempt_octets(m);
 	struct attempt *a = calloc(1, sizeof(*a) + n);
 
 	if (!a) {
-		sessions_end(&f->sessions, m->session, false);
-		front_fail(f, m->session, REFUSAL_TEMPORARY);
-		return;
+		sessions_end(&f->sessions, session, false);
+		front_fail(f, session, REFUSAL_TEMPORARY);
+		return NULL;
 	}
 	a->octets_n = n;
-	core_attempt_init(a, f, m);
 	f->attempts++;
+	return a;
+}
+
+void
+login_received(struct auth_front *f, const struct msg_login *m)
+{
+	struct attempt *a = attempt_new(f, m->session, core_attempt_octets(m));
+
+	if (!a)
+		return;
+	core_attempt_init(a, f, m);
+	run(a);
+}
+
+void
+lookup_received(struct auth_front *f, const struct msg_lookup *m)
+{
+	struct attempt *a = attempt_new(f, m->session, m->name.n + 1);
+
+	if (!a)
+		return;
+	core_attempt_lookup(a, f, m);
 	run(a);
 }
 

@@ -41,6 +41,20 @@ core_attempt_init(struct attempt *a, struct auth_front *front, const struct msg_
 	a->response = (struct view){a->octets + m->name.n, m->response.n};
 }
 
+void
+core_attempt_lookup(
+	struct attempt *a, struct auth_front *front, const struct msg_lookup *m)
+{
+	struct buf b = buf_over(a->octets, a->octets_n);
+
+	buf_put_view(&b, m->name);
+	CHECK(!b.full);
+	a->front = front;
+	a->session = m->session;
+	a->delivers = true;
+	a->name = a->response = (struct view){a->octets, m->name.n};
+}
+
 enum core_step
 core_refuse(struct attempt *a, enum refusal code, const char *reason)
 {
@@ -121,6 +135,34 @@ core_settle(struct core *c, struct attempt *a, uint64_t now_ms)
 	return CORE_GRANT;
 }
 
+enum core_step
+core_lookup(const struct core *c, struct attempt *a)
+{
+	enum users_fault fault = USERS_OK;
+
+	if (!c->users)
+		return core_refuse(a, REFUSAL_TEMPORARY, "no_users_file");
+	a->known =
+		users_find_recipient(c->users, a->name, c->delimiter, &a->user, &fault);
+	if (!a->known)
+		return core_refuse(a, REFUSAL_NO_USER, "unknown_user");
+	/* An operator will mend the line: mail waits for that. */
+	if (!a->user.has_maildrop)
+		return core_refuse(a, REFUSAL_TEMPORARY, "no_maildrop");
+	a->may_succeed = true;
+	/* From here on the user counts, not how the recipient was written. */
+	a->name = a->user.name;
+	return CORE_GRANT;
+}
+
+static uint8_t
+rights_of(const struct attempt *a)
+{
+	if (a->delivers)
+		return RIGHT_DELIVER;
+	return a->user.read_only ? RIGHT_READ : RIGHT_READ | RIGHT_DELETE;
+}
+
 struct msg_grant
 core_grant(const struct attempt *a, uint64_t incarnation)
 {
@@ -130,8 +172,8 @@ core_grant(const struct attempt *a, uint64_t incarnation)
 		.session = a->session,
 		.uid = a->user.uid,
 		.gid = a->user.gid,
-		.rights = a->user.read_only ? RIGHT_READ : RIGHT_READ | RIGHT_DELETE,
-		.store = STORE_MAILDIR,
+		.rights = rights_of(a),
+		.store = a->user.store,
 		.tls = a->tls,
 		.address = {a->address, sizeof(a->address)},
 		.port = a->port,

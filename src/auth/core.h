@@ -32,6 +32,7 @@ struct attempt {
 	enum refusal code;
 	bool known;	  /* the name stands in the file */
 	bool may_succeed; /* else it is checked for the time it takes */
+	bool delivers;	  /* a LOOKUP: whose maildrop is that of `name`? */
 	struct user user; /* to be granted; `stored` is what is checked, maybe a dummy */
 	uint8_t mac[MAC_OCTETS];
 	enum scheme_answer answer;
@@ -42,6 +43,7 @@ struct attempt {
 struct core {
 	const struct users *users; /* NULL: none could be read */
 	const uint8_t *cache_key;  /* 32 octets */
+	uint8_t delimiter;	   /* of recipients; 0: none */
 	struct cache *cache;
 };
 
@@ -60,6 +62,9 @@ size_t core_attempt_octets(const struct msg_login *m);
 /* a is zeroed, with octets_n octets; the message is copied into it. */
 void core_attempt_init(
 	struct attempt *a, struct auth_front *front, const struct msg_login *m);
+/* The same for a LOOKUP, whose name needs name.n octets. */
+void core_attempt_lookup(
+	struct attempt *a, struct auth_front *front, const struct msg_lookup *m);
 /* Sets a refusal. */
 enum core_step core_refuse(struct attempt *a, enum refusal code, const char *reason);
 
@@ -68,6 +73,8 @@ enum core_step core_refuse(struct attempt *a, enum refusal code, const char *rea
 /* The check is done: a->answer. CORE_GRANT or CORE_REFUSE. */
 [[nodiscard]] enum core_step core_settle(
 	struct core *c, struct attempt *a, uint64_t now_ms);
+/* The answer to a LOOKUP: CORE_GRANT or CORE_REFUSE. */
+[[nodiscard]] enum core_step core_lookup(const struct core *c, struct attempt *a);
 /* What the monitor is told. The views borrow from the attempt. */
 struct msg_grant core_grant(const struct attempt *a, uint64_t incarnation);
 

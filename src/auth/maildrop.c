@@ -1,5 +1,7 @@
 #include "auth/maildrop.h"
 
+#include "ipc/permit.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -92,31 +94,67 @@ check_path(const struct buf *out)
 	return has_dots(buf_view(out)) ? MAILDROP_DOTS : MAILDROP_OK;
 }
 
-enum maildrop_fault
-maildrop_expand(struct view template, const struct maildrop_of *of, struct buf *out)
+static struct view
+behind(struct view v, size_t n)
 {
-	static const char prefix[] = "maildir:";
-	size_t i = sizeof(prefix) - 1;
-	enum maildrop_fault fault = MAILDROP_OK;
+	return (struct view){v.p + n, v.n - n};
+}
 
-	if (template.n <= i || memcmp(template.p, prefix, i) != 0 ||
-		has_control(template))
-		return MAILDROP_FORM;
+static bool
+begins_with(struct view v, struct view with)
+{
+	return v.n >= with.n && memcmp(v.p, with.p, with.n) == 0;
+}
+
+/* The kind, and what of the template is the path. */
+static bool
+split_template(struct view template, struct view *ret_path, uint8_t *ret_store)
+{
+	const struct view inbox = VIEW("INBOX=");
+	struct view path;
+
+	if (begins_with(template, VIEW("maildir:"))) {
+		*ret_store = STORE_MAILDIR;
+		path = behind(template, 8);
+	} else if (begins_with(template, VIEW("mbox:"))) {
+		*ret_store = STORE_MBOX;
+		path = behind(template, 5);
+	} else {
+		return false;
+	}
+	const uint8_t *colon = memchr(path.p, ':', path.n);
+	/* The directory of an mbox's folders does not concern POP3. */
+	if (colon && *ret_store == STORE_MBOX) {
+		struct view option = behind(path, (size_t)(colon - path.p) + 1);
+		if (begins_with(option, inbox))
+			path = behind(option, inbox.n);
+	}
+	*ret_path = path;
 	/* A further colon begins options of other servers: ":LAYOUT=fs" and the like. */
-	if (memchr(template.p + i, ':', template.n - i))
+	return path.n > 0 && !memchr(path.p, ':', path.n);
+}
+
+enum maildrop_fault
+maildrop_expand(struct view template, const struct maildrop_of *of, struct buf *out,
+	uint8_t *ret_store)
+{
+	enum maildrop_fault fault = MAILDROP_OK;
+	struct view path;
+	size_t i = 0;
+
+	if (has_control(template) || !split_template(template, &path, ret_store))
 		return MAILDROP_FORM;
-	if (template.p[i] == '~' && (i + 1 == template.n || template.p[i + 1] == '/')) {
+	if (path.p[0] == '~' && (path.n == 1 || path.p[1] == '/')) {
 		fault = put_home(of->home, out);
 		i++;
 	}
-	for (; i < template.n && fault == MAILDROP_OK; i++) {
-		if (template.p[i] != '%') {
-			buf_put_u8(out, template.p[i]);
+	for (; i < path.n && fault == MAILDROP_OK; i++) {
+		if (path.p[i] != '%') {
+			buf_put_u8(out, path.p[i]);
 			continue;
 		}
 		i++;
-		fault = i < template.n ? put_variable(template.p[i], of, out)
-				       : MAILDROP_VARIABLE;
+		fault = i < path.n ? put_variable(path.p[i], of, out) : MAILDROP_VARIABLE;
 	}
 	return fault == MAILDROP_OK ? check_path(out) : fault;
 }

@@ -1,5 +1,6 @@
 /*
- * maildrop.h: where a user's mail lies, from a template such as maildir:~/Maildir. Pure.
+ * maildrop.h: where a user's mail lies, from a template: maildir:PATH, mbox:PATH, or
+ * mbox:DIR:INBOX=PATH, which is how Dovecot's configurations say mbox:PATH. Pure.
  *
  * %u the whole name, %n what is before the first @, %d what is behind it, %h the home
  * directory, %% a percent sign; ~ at the start of the path is the home directory.
@@ -16,7 +17,7 @@
 
 enum maildrop_fault {
 	MAILDROP_OK,
-	MAILDROP_FORM,	   /* not "maildir:PATH" */
+	MAILDROP_FORM,	   /* none of the forms above */
 	MAILDROP_VARIABLE, /* a % that is none of the above */
 	MAILDROP_EMPTY, /* a variable with nothing to stand for it (%d of a name without
 			   @) */
@@ -31,9 +32,11 @@ struct maildrop_of {
 	struct view name, home;
 };
 
-/* Puts the path (without "maildir:") into *out, which is empty; on a fault what it holds
- * is void. */
-[[nodiscard]] enum maildrop_fault maildrop_expand(
-	struct view template, const struct maildrop_of *of, struct buf *out);
+/*
+ * Puts the path (without its kind, which is *ret_store: enum store_kind) into *out, which
+ * is empty; on a fault what it holds is void.
+ */
+[[nodiscard]] enum maildrop_fault maildrop_expand(struct view template,
+	const struct maildrop_of *of, struct buf *out, uint8_t *ret_store);
 
 #endif

@@ -6,6 +6,7 @@
 #include "os/sandbox.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,7 @@ got_front(struct auth *a, const struct msg_auth_front *m, struct received *r)
 		front_gone(a, m->front);
 		return;
 	}
-	if (front_add(a, m->front, fd) < 0)
+	if (front_add(a, m->front, m->delivers != 0, fd) < 0)
 		fault("no room for another front; its channel is closed", MSG_AUTH_FRONT);
 }
 
@@ -176,7 +177,9 @@ take_options(struct auth *a, const struct msg_auth_setup *m)
 	a->users_name_n = m->users_name.n;
 	a->log_unknown_names = m->log_unknown_names != 0;
 	a->cache->life_ms = (uint64_t)m->cache_s * 1000;
-	a->core = (struct core){.cache_key = a->cache_key, .cache = a->cache};
+	a->core = (struct core){.cache_key = a->cache_key,
+		.delimiter = m->delimiter.n > 0 ? m->delimiter.p[0] : 0,
+		.cache = a->cache};
 	queue_init(&a->held, m->queue_max > 0 ? m->queue_max : 1);
 	return 0;
 }
@@ -201,6 +204,11 @@ add_sources(struct auth *a)
 static const char *
 prepare(struct auth *a, const struct msg_auth_setup *m)
 {
+	/*
+	 * The heap of a thread would, when it shrinks, look into a file of /proc, which
+	 * the cage forbids. Another malloc than glibc's does not know this, nor need it.
+	 */
+	(void)mallopt(M_ARENA_MAX, 1);
 	a->users_fd = -1;
 	a->next_users_fd = -1;
 	a->cache = calloc(1, sizeof(*a->cache));

@@ -305,6 +305,70 @@ users_find(const struct users *u, struct view name, struct user *ret,
 	return true;
 }
 
+static struct view
+behind(struct view v, size_t n)
+{
+	return (struct view){v.p + n, v.n - n};
+}
+
+/* The local part alone, up to where the domain begins, cut at its detail. */
+static size_t
+without_detail(struct view local, uint8_t delimiter)
+{
+	/* A name that begins with the delimiter has no detail: nothing would be left. */
+	const uint8_t *at = delimiter && local.n > 1
+		? memchr(local.p + 1, delimiter, local.n - 1)
+		: NULL;
+
+	return at ? (size_t)(at - local.p) : local.n;
+}
+
+static bool
+find_joined(const struct users *u, struct view local, struct view domain,
+	struct user *ret, enum users_fault *ret_fault)
+{
+	uint8_t octets[MAILDROP_NAME_MAX];
+	struct buf b = buf_over(octets, sizeof(octets));
+
+	buf_put_view(&b, local);
+	buf_put_view(&b, domain);
+	return !b.full && users_find(u, buf_view(&b), ret, ret_fault);
+}
+
+static bool
+is_postmaster(struct view local)
+{
+	const struct view name = VIEW("postmaster");
+
+	if (local.n != name.n)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (ascii_lower(local.p[i]) != name.p[i])
+			return false;
+	return true;
+}
+
+bool
+users_find_recipient(const struct users *u, struct view name, uint8_t delimiter,
+	struct user *ret, enum users_fault *ret_fault)
+{
+	/* A quoted local part may hold an @ itself: the last one counts. */
+	const uint8_t *at = name.n > 0 ? memrchr(name.p, '@', name.n) : NULL;
+	struct view local = {name.p, at ? (size_t)(at - name.p) : name.n};
+	struct view domain = behind(name, local.n);
+	struct view plain = {local.p, without_detail(local, delimiter)};
+
+	if (users_find(u, name, ret, ret_fault))
+		return true;
+	if (plain.n < local.n && find_joined(u, plain, domain, ret, ret_fault))
+		return true;
+	if (domain.n > 0 && users_find(u, local, ret, ret_fault))
+		return true;
+	if (domain.n > 0 && plain.n < local.n && users_find(u, plain, ret, ret_fault))
+		return true;
+	return is_postmaster(plain) && users_find(u, VIEW("postmaster"), ret, ret_fault);
+}
+
 const struct stored *
 users_dummy(const struct users *u, struct view name)
 {

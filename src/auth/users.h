@@ -48,6 +48,14 @@ void users_free(struct users **u);
 bool users_find(const struct users *u, struct view name, struct user *ret,
 	enum users_fault *ret_fault);
 /*
+ * Whose mail a recipient's is: the user of exactly this name; else of the name without
+ * the part from the delimiter on (within the local part; 0: there is none); else of the
+ * same two without "@" and the domain; and postmaster in any case as "postmaster" (RFC
+ * 5321 s.4.5.1). As users_find.
+ */
+bool users_find_recipient(const struct users *u, struct view name, uint8_t delimiter,
+	struct user *ret, enum users_fault *ret_fault);
+/*
  * What to check a password against for a name that cannot log in: always the same for the
  * same name, among the schemes and costs in use, each as often as it is in use.
  */

@@ -195,7 +195,7 @@ read_maildrop(const struct fields *f, const struct users_options *options,
 	struct buf out = buf_over(ret->maildrop_octets, sizeof(ret->maildrop_octets));
 
 	*ret_about = template;
-	enum maildrop_fault fault = maildrop_expand(template, &of, &out);
+	enum maildrop_fault fault = maildrop_expand(template, &of, &out, &ret->store);
 	ret->maildrop_n = out.n;
 	switch (fault) {
 	case MAILDROP_OK: return USERS_OK;
@@ -211,6 +211,27 @@ read_maildrop(const struct fields *f, const struct users_options *options,
 	UNREACHABLE();
 }
 
+/* What is left of the line behind the password; the first fault counts. */
+static enum users_fault
+read_owner(const struct fields *f, const struct users_options *options, struct user *ret,
+	struct view *ret_about)
+{
+	struct view about[3] = {*ret_about, *ret_about, *ret_about};
+	const enum users_fault faults[3] = {
+		read_ids(f, options, ret, &about[0]),
+		read_rights(f, ret, &about[1]),
+		read_maildrop(f, options, ret, &about[2]),
+	};
+
+	ret->has_maildrop = faults[0] == USERS_OK && faults[2] == USERS_OK;
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+		*ret_about = about[i];
+		if (faults[i] != USERS_OK)
+			return faults[i];
+	}
+	return USERS_OK;
+}
+
 enum users_fault
 users_line_read(struct view line, const struct users_options *options, struct user *ret,
 	struct view *ret_about)
@@ -218,6 +239,7 @@ users_line_read(struct view line, const struct users_options *options, struct us
 	struct fields f;
 
 	*ret_about = (struct view){line.p, 0};
+	ret->has_maildrop = false;
 	split(line, &f);
 	ret->name = f.of[NAME];
 	if (ret->name.n > MAILDROP_NAME_MAX || check_octets(ret->name) != USERS_OK)
@@ -230,15 +252,16 @@ users_line_read(struct view line, const struct users_options *options, struct us
 	if (f.of[NAME].n > MAILDROP_NAME_MAX)
 		return USERS_NAME_LONG;
 	fault = read_extras(&f, ret_about);
-	if (fault == USERS_OK)
-		fault = read_password(f.of[PASSWORD], ret, ret_about);
-	if (fault == USERS_OK)
-		fault = read_ids(&f, options, ret, ret_about);
-	if (fault == USERS_OK)
-		fault = read_rights(&f, ret, ret_about);
-	if (fault == USERS_OK)
-		fault = read_maildrop(&f, options, ret, ret_about);
-	return fault;
+	if (fault != USERS_OK)
+		return fault;
+	/* One whose password is locked or broken still gets mail; one whose rights are
+	 * misspelt too. */
+	struct view about = *ret_about;
+	fault = read_password(f.of[PASSWORD], ret, &about);
+	enum users_fault owner = read_owner(&f, options, ret, ret_about);
+	if (fault != USERS_OK)
+		*ret_about = about;
+	return fault != USERS_OK ? fault : owner;
 }
 
 const char *

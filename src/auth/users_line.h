@@ -43,7 +43,9 @@
 		"resolved)")                                                             \
 	FAULT(EXTRA_UNKNOWN, "unknown extra field")                                      \
 	FAULT(READ_ONLY_BAD, "userdb_read_only must be yes or no")                       \
-	FAULT(MAIL_FORM, "the maildrop must be maildir:PATH without further options")    \
+	FAULT(MAIL_FORM,                                                                 \
+		"the maildrop must be maildir:PATH, mbox:PATH or mbox:DIR:INBOX=PATH, "  \
+		"without further options")                                               \
 	FAULT(MAIL_VARIABLE,                                                             \
 		"the maildrop holds an unknown variable; known are %u %n %d %h %%")      \
 	FAULT(MAIL_EMPTY, "the maildrop uses a part that this name does not have")       \
@@ -69,7 +71,11 @@ struct users_options {
 struct user {
 	struct view name; /* borrowed from the line */
 	uint32_t uid, gid;
+	uint8_t store;	/* enum store_kind */
 	bool read_only; /* nothing may be deleted */
+	/* The maildrop and its owner are known, whatever else is wrong: mail can be
+	 * delivered. */
+	bool has_maildrop;
 	uint8_t maildrop_octets[MAILDROP_OCTETS_MAX];
 	size_t maildrop_n;
 	struct stored stored;

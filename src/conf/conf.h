@@ -23,6 +23,9 @@
 
 #define CONF_FILE_OCTETS_MAX (1024 * 1024)
 #define CONF_LISTENERS_MAX   64
+#define CONF_SOCKET_PATH_MAX 107 /* sun_path without its NUL */
+#define CONF_NETWORK_OCTETS  17
+#define CONF_FOLDER_OCTETS   63
 
 enum conf_plaintext {
 	CONF_PLAINTEXT_NEVER,
@@ -30,6 +33,7 @@ enum conf_plaintext {
 	CONF_PLAINTEXT_ALWAYS
 };
 enum conf_tls { CONF_TLS_NO, CONF_TLS_IMPLICIT };
+enum conf_protocol { CONF_PROTOCOL_POP3, CONF_PROTOCOL_LMTP };
 enum conf_log { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
 /* log_level: value + 1 is enum log_level of ipc/log.h */
 
@@ -62,6 +66,8 @@ struct conf_listener {
 #undef OPTION
 	const char *name;
 	struct conf_address at; /* of `address` */
+	const char *path;	/* of `address`, for a unix socket; else NULL */
+	uint32_t mode;		/* of socket_mode */
 	uint32_t line;		/* of its section; 0: a default listener */
 	struct view texts[CONF_OPTIONS];
 	uint32_t lines[CONF_OPTIONS]; /* where an option was set; 0: it was not */
@@ -79,6 +85,15 @@ struct conf {
 #undef OPTION
 	size_t mail_groups_n;
 	uint32_t mail_group_ids[CONF_LIST_MAX]; /* of mail_groups */
+	/* recipient_delimiter; 0: none */
+	char delimiter;
+	/* lmtp_networks: an address, and how many bits of it count. */
+	size_t networks_n; /* in octets */
+	uint8_t networks[CONF_LIST_MAX * CONF_NETWORK_OCTETS];
+	/* maildir_folders: names, a NUL behind each. */
+	size_t folders_n; /* in octets */
+	char folders[CONF_LIST_MAX * (CONF_FOLDER_OCTETS + 1)];
+	bool delivers; /* there is a listener of protocol lmtp */
 	bool has_metrics;
 	struct conf_address metrics_at;
 	/* At least one: without a section, pop3 on *:110 and pop3s on *:995. */
@@ -86,7 +101,7 @@ struct conf {
 	struct conf_listener listeners[CONF_LISTENERS_MAX];
 	struct view texts[CONF_OPTIONS]; /* in force, as conf_get gives them */
 	uint32_t lines[CONF_OPTIONS];
-	char pool[48 * 1024]; /* the texts; as large as all limits together */
+	char pool[80 * 1024]; /* the texts; as large as all limits together */
 };
 
 /* What some defaults are made of. */

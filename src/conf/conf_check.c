@@ -1,6 +1,7 @@
 #include "base/ascii.h"
 #include "base/check.h"
 #include "base/num.h"
+#include "conf/conf_checks.h"
 #include "conf/conf_reader.h"
 
 #include <stdio.h>
@@ -31,7 +32,6 @@ default_listener(
 	l->name = name;
 	set_default(r, CONF_LISTENER_address, address, l);
 	set_default(r, CONF_LISTENER_tls, tls, l);
-	set_default(r, CONF_LISTENER_plaintext, "", l);
 }
 
 static void
@@ -83,14 +83,22 @@ check_maildrop(struct conf_reader *r)
 {
 	const char *m = r->conf->maildrop;
 	uint32_t line = r->conf->lines[CONF_GLOBAL_maildrop];
-	struct view kind = VIEW("maildir:");
+	bool maildir = strncmp(m, "maildir:", 8) == 0;
 
-	if (strncmp(m, (const char *)kind.p, kind.n) != 0) {
-		ini_report(
-			&r->ini, line, "maildrop = %.80s: must begin with maildir:", m);
+	if (!maildir && strncmp(m, "mbox:", 5) != 0) {
+		ini_report(&r->ini, line,
+			"maildrop = %.80s: must begin with maildir: or mbox:", m);
 		return;
 	}
-	const char *path = m + kind.n;
+	const char *path = m + (maildir ? 8 : 5);
+	const char *inbox = strstr(path, ":INBOX=");
+	if (!maildir && inbox)
+		path = inbox + 7;
+	if (strchr(path, ':'))
+		ini_report(&r->ini, line,
+			"maildrop = %.80s: a path without a colon and further options, "
+			"only mbox:DIR:INBOX=PATH may have one",
+			m);
 	if (path[0] != '/' && !(path[0] == '~' && (path[1] == '/' || path[1] == '\0')))
 		ini_report(&r->ini, line,
 			"maildrop = %.80s: the path must begin with / or ~/", m);
@@ -175,24 +183,27 @@ check_service_uids(struct conf_reader *r)
 			"one of them");
 }
 
-static bool
-same_address(const struct conf_address *a, const struct conf_address *b)
-{
-	if (a->port != b->port || a->port == 0)
-		return false;
-	return a->any || b->any || memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
-}
-
 static void
 check_listener(struct conf_reader *r, struct conf_listener *l)
 {
 	struct conf *c = r->conf;
 	bool has_tls = c->tls_certificate[0] != '\0' && c->tls_key[0] != '\0';
 
+	if (l->protocol == CONF_PROTOCOL_LMTP) {
+		conf_check_lmtp(r, l);
+		return;
+	}
 	if (l->texts[CONF_LISTENER_address].n == 0) {
 		if (l->lines[CONF_LISTENER_address] == 0)
 			ini_report(&r->ini, l->line,
 				"listener %s needs `address = ADDRESS:PORT`", l->name);
+		return;
+	}
+	conf_check_socket_options(r, l);
+	if (strncmp(l->address, "unix:", 5) == 0) {
+		ini_report(&r->ini, l->lines[CONF_LISTENER_address],
+			"address = %.112s: a unix socket is for `protocol = lmtp`",
+			l->address);
 		return;
 	}
 	if (!conf_address_read(l->texts[CONF_LISTENER_address], &l->at)) {
@@ -202,11 +213,7 @@ check_listener(struct conf_reader *r, struct conf_listener *l)
 			l->address);
 		return;
 	}
-	for (struct conf_listener *o = c->listeners; o < l; o++)
-		if (o->texts[CONF_LISTENER_address].n > 0 && same_address(&o->at, &l->at))
-			ini_report(&r->ini, l->lines[CONF_LISTENER_address],
-				"listeners %s and %s have the same address, change one",
-				o->name, l->name);
+	conf_check_address_once(r, l);
 	if (has_tls)
 		return;
 	if (l->tls == CONF_TLS_IMPLICIT)
@@ -247,6 +254,7 @@ conf_check(struct conf_reader *r)
 				"127.0.0.1:9110",
 				c->metrics);
 	}
+	conf_check_delivery(r);
 	for (size_t i = 0; i < c->listeners_n; i++)
 		check_listener(r, &c->listeners[i]);
 }

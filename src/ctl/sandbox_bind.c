@@ -117,13 +117,37 @@ bind_one(struct office *f, const char *name, const char *given, const char *befo
 	return 0;
 }
 
+/* Only where it is asked for, or was by an earlier run. */
+static int
+bind_lmtp(struct office *f, const char *before)
+{
+	struct office_listener *l = &f->listeners[f->listeners_n];
+	const char *at = f->o.lmtp ? f->o.lmtp : before;
+
+	if (at[0] == '\0')
+		return 0;
+	if (office_mkdir_spool(f) != 0)
+		return EX_CANTCREAT;
+	if (strncmp(at, "unix:", 5) != 0)
+		return bind_one(f, "lmtp", f->o.lmtp, before);
+	if (strlen(at) >= sizeof(l->text) || strpbrk(at, "\n\r"))
+		return office_say(EX_USAGE,
+			"--lmtp %.80s: the path is too long or holds a line break", at);
+	*l = (struct office_listener){.name = "lmtp", .fd = -1};
+	snprintf(l->text, sizeof(l->text), "%s", at);
+	f->listeners_n++;
+	return 0;
+}
+
 int
 office_bind(struct office *f)
 {
-	char pop3[80] = "", pop3s[80] = "";
+	char pop3[120] = "", pop3s[120] = "", lmtp[120] = "";
 
 	if (f->reopened)
-		office_listeners_before(f, pop3, pop3s, sizeof(pop3));
+		office_listeners_before(f, pop3, pop3s, lmtp, sizeof(pop3));
 	int rc = bind_one(f, "pop3", f->o.pop3, pop3);
-	return rc == 0 ? bind_one(f, "pop3s", f->o.pop3s, pop3s) : rc;
+	if (rc == 0)
+		rc = bind_one(f, "pop3s", f->o.pop3s, pop3s);
+	return rc == 0 ? bind_lmtp(f, lmtp) : rc;
 }

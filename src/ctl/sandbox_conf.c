@@ -40,8 +40,8 @@ unknown_option(const char *set, struct view name)
 
 	if (conf_row_find(CONF_SECTION_LISTENER, name))
 		return office_say(EX_USAGE,
-			"--set %.200s: belongs to a listener; use --pop3 and "
-			"--pop3s",
+			"--set %.200s: belongs to a listener; use --pop3, "
+			"--pop3s and --lmtp",
 			set);
 	return office_say(EX_USAGE, "--set %.200s: there is no such option%s%s%s", set,
 		near ? "; did you mean " : " (see restante.conf(5))", near ? near : "",
@@ -117,14 +117,28 @@ put_settings(const struct office *f, FILE *out, const struct setting *s, size_t 
 }
 
 static void
+put_listener(const struct office_listener *l, FILE *out)
+{
+	fprintf(out, "\n[listener %s]\naddress = %s\n", l->name, l->text);
+	if (strcmp(l->name, "lmtp") == 0)
+		fputs("protocol = lmtp\n", out);
+	if (l->tls)
+		fputs("tls = implicit\n", out);
+	/* As open as a port of loopback is. */
+	if (l->fd < 0)
+		fputs("socket_mode = 0666\n", out);
+}
+
+static void
 put_conf(struct office *f, FILE *out, const char *roots)
 {
-	char users[1024], cert[1024], key[1024], low[16];
+	char users[1024], cert[1024], key[1024], spool[1024], low[16];
 	struct setting settings[] = {
 		{"users_file", users},
 		{"tls_certificate", cert},
 		{"tls_key", key},
 		{"run_dir", f->run_dir},
+		{"spool_dir", spool},
 		{"hostname", "localhost"},
 		{"mail_roots", roots},
 		{"mail_uid_min", low},
@@ -138,14 +152,13 @@ put_conf(struct office *f, FILE *out, const char *roots)
 	snprintf(users, sizeof(users), "%s/users", f->dir);
 	snprintf(cert, sizeof(cert), "%s/cert.pem", f->dir);
 	snprintf(key, sizeof(key), "%s/key.pem", f->dir);
+	snprintf(spool, sizeof(spool), "%s/spool", f->dir);
 	snprintf(low, sizeof(low), "%u", f->id_min < 500 ? f->id_min : 500);
 	fputs("# Written by `restante sandbox` at each start; changes here are lost.\n",
 		out);
 	put_settings(f, out, settings, ARRAY_SIZE(settings));
 	for (size_t i = 0; i < f->listeners_n; i++)
-		fprintf(out, "\n[listener %s]\naddress = %s\n%s", f->listeners[i].name,
-			f->listeners[i].text,
-			f->listeners[i].tls ? "tls = implicit\n" : "");
+		put_listener(&f->listeners[i], out);
 }
 
 static int
@@ -195,20 +208,23 @@ office_conf(struct office *f)
 }
 
 void
-office_listeners_before(struct office *f, char *pop3, char *pop3s, size_t n)
+office_listeners_before(struct office *f, char *pop3, char *pop3s, char *lmtp, size_t n)
 {
 	struct sink s = {.sink.error = tell, .silent = true};
 	struct conf *conf = conf_new();
 	char path[1024];
 
-	pop3[0] = pop3s[0] = '\0';
+	pop3[0] = pop3s[0] = lmtp[0] = '\0';
 	snprintf(path, sizeof(path), "%s/restante.conf", f->dir);
 	/* A file that somebody spoilt is no obstacle: free ports, and it is written anew.
 	 */
 	if (conf && conf_load_file(path, &s.sink, conf) == 0)
-		for (size_t i = 0; i < conf->listeners_n; i++)
-			snprintf(conf->listeners[i].tls == CONF_TLS_IMPLICIT ? pop3s
-									     : pop3,
-				n, "%s", conf->listeners[i].address);
+		for (size_t i = 0; i < conf->listeners_n; i++) {
+			const struct conf_listener *l = &conf->listeners[i];
+			char *to = l->protocol == CONF_PROTOCOL_LMTP ? lmtp
+				: l->tls == CONF_TLS_IMPLICIT	     ? pop3s
+								     : pop3;
+			snprintf(to, n, "%s", l->address);
+		}
 	conf_free(&conf);
 }

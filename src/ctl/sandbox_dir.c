@@ -156,6 +156,15 @@ office_write(struct office *f, const char *name, mode_t mode, struct view text)
 }
 
 int
+office_mkdir_spool(struct office *f)
+{
+	if (mkdirat(f->dir_fd, "spool", 0700) != 0 && errno != EEXIST)
+		return office_say(
+			EX_CANTCREAT, "%.500s/spool: %s", f->dir, strerror(errno));
+	return 0;
+}
+
+int
 office_keep(struct office *f, const char *path)
 {
 	struct stat st;
@@ -191,7 +200,8 @@ remove_tree(const struct office *f, char *path)
 	FTSENT *e;
 
 	while (tree && (e = fts_read(tree)) != NULL) {
-		if (e->fts_info == FTS_D && is_kept(f, e->fts_statp)) {
+		if ((e->fts_info == FTS_D || e->fts_info == FTS_F) &&
+			is_kept(f, e->fts_statp)) {
 			(void)fts_set(tree, e, FTS_SKIP);
 			continue;
 		}
@@ -214,6 +224,9 @@ office_dir_close(struct office *f)
 		remove_tree(f, f->dir);
 	else if (f->lock_fd >= 0)
 		(void)unlinkat(f->dir_fd, LOCK_NAME, 0);
+	/* Files there have no names: it is empty. */
+	if (!f->dir_made && f->dir_fd >= 0)
+		(void)unlinkat(f->dir_fd, "spool", AT_REMOVEDIR);
 	fd_close(&f->lock_fd);
 	fd_close(&f->dir_fd);
 }

@@ -14,7 +14,8 @@
 
 static const char usage[] =
 	"usage: restante sandbox [--dir DIR] [--pop3 ADDR:PORT] [--pop3s ADDR:PORT]\n"
-	"           [--user NAME:PASSWORD[:MAILDIR]]... [--users FILE]\n"
+	"           [--lmtp ADDR:PORT] [--user NAME:PASSWORD[:MAILDROP]]... [--users "
+	"FILE]\n"
 	"           [--set OPTION=VALUE]... [--for SECONDS] [--json]\n"
 	"\n"
 	"A throwaway POP3 server on loopback, made of the real programs. When it serves "
@@ -29,11 +30,16 @@ static const char usage[] =
 	"                  where to listen (default: a free port of 127.0.0.1, or the "
 	"ports of\n"
 	"                  the last run in DIR)\n"
-	"  --user NAME:PASSWORD[:MAILDIR]\n"
-	"                  a user; a missing Maildir is made, one that is given is "
-	"never\n"
-	"                  removed (default: the users of DIR, or demo:demo with sample "
-	"mail)\n"
+	"  --lmtp ADDR:PORT\n"
+	"                  take mail in there, for NAME and NAME@any domain; also "
+	"unix:/PATH;\n"
+	"                  the ready line then ends with lmtp=ADDR:PORT\n"
+	"  --user NAME:PASSWORD[:MAILDROP]\n"
+	"                  a user with a Maildir, or with an mbox (mbox:FILE); a missing "
+	"one is\n"
+	"                  made, one that is given is never removed (default: the users "
+	"of DIR,\n"
+	"                  or demo:demo with sample mail)\n"
 	"  --users FILE    users in the format of Dovecot's passwd-file\n"
 	"  --set OPTION=VALUE\n"
 	"                  any option of restante.conf(5)\n"
@@ -100,11 +106,7 @@ read_option(int id, struct office_options *o)
 	case DIR_: o->dir = optarg; return 0;
 	case POP3: o->pop3 = optarg; return 0;
 	case POP3S: o->pop3s = optarg; return 0;
-	case LMTP:
-		return office_say(EX_USAGE,
-			"--lmtp %.80s: delivery does not exist yet; put mail "
-			"into the Maildirs",
-			optarg);
+	case LMTP: o->lmtp = optarg; return 0;
 	case USER: return add_argument(o->users, &o->users_n, "--user");
 	case USERS: o->users_file = optarg; return 0;
 	case SET: return add_argument(o->sets, &o->sets_n, "--set");

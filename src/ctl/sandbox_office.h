@@ -29,7 +29,7 @@
 
 /* The command line; texts point into argv. */
 struct office_options {
-	const char *dir, *pop3, *pop3s, *users_file;
+	const char *dir, *pop3, *pop3s, *lmtp, *users_file;
 	const char *users[OFFICE_ARGS_MAX];
 	size_t users_n;
 	const char *sets[OFFICE_ARGS_MAX];
@@ -44,7 +44,7 @@ struct office_place {
 	uint32_t uid, gid;
 };
 
-/* A Maildir that was given: never removed. */
+/* A maildrop that was given: never removed. */
 struct office_kept {
 	dev_t dev;
 	ino_t ino;
@@ -68,10 +68,10 @@ struct office {
 	size_t kept_n;
 	struct office_listener {
 		const char *name;
-		int fd;
+		int fd; /* -1: a unix socket, which restanted makes */
 		bool tls;
-		char text[80]; /* ADDRESS:PORT */
-	} listeners[2];
+		char text[120]; /* ADDRESS:PORT, or unix:PATH */
+	} listeners[3];
 	size_t listeners_n;
 	uint64_t drain_ms; /* drain_timeout in force */
 	pid_t monitor;
@@ -87,16 +87,18 @@ void office_dir_close(struct office *f);
 /* Replaces a file of the directory in one step. */
 [[nodiscard]] int office_write(
 	struct office *f, const char *name, mode_t mode, struct view text);
+/* DIR/spool, for messages that come in. */
+[[nodiscard]] int office_mkdir_spool(struct office *f);
 /* Makes a directory and those above it, each with that mode. -errno. */
 [[nodiscard]] int office_mkdirs(const char *path, mode_t mode);
-/* The Maildir `path` outlives this run. */
+/* The maildrop `path` outlives this run. */
 [[nodiscard]] int office_keep(struct office *f, const char *path);
 
 /* sandbox_cert.c: ca.pem, cert.pem, key.pem; those of an earlier run where they still
  * serve. */
 [[nodiscard]] int office_certificate(struct office *f);
 
-/* sandbox_users.c: DIR/users and every user's Maildir; fills users_text, places, id_min.
+/* sandbox_users.c: DIR/users and every user's maildrop; fills users_text, places, id_min.
  */
 [[nodiscard]] int office_users(struct office *f);
 /* sandbox_maildir.c: who owns that Maildir (made if it is missing). ids: in, 0 for none;
@@ -104,9 +106,13 @@ void office_dir_close(struct office *f);
 [[nodiscard]] int office_maildir(struct office *f, const char *user, const char *path,
 	uint32_t *uid, uint32_t *gid);
 
+/* sandbox_mbox.c: the same for an mbox, whose directory must let its owner lock it. */
+[[nodiscard]] int office_mbox(struct office *f, const char *user, const char *path,
+	uint32_t *uid, uint32_t *gid);
+
 /* sandbox_roots.c: mail_roots for the places, separated by blanks; malloc'ed. */
 [[nodiscard]] int office_place_add(
-	struct office *f, const char *maildir, uint32_t uid, uint32_t gid);
+	struct office *f, const char *maildrop, uint32_t uid, uint32_t gid);
 [[nodiscard]] int office_roots(struct office *f, char **ret);
 
 /* sandbox_sample.c: a few letters into new/ of that Maildir. */
@@ -118,7 +124,8 @@ void office_dir_close(struct office *f);
  */
 [[nodiscard]] int office_sets_check(struct office *f);
 /* The addresses of an earlier run, where the command line gives none. */
-void office_listeners_before(struct office *f, char *pop3, char *pop3s, size_t n);
+void office_listeners_before(
+	struct office *f, char *pop3, char *pop3s, char *lmtp, size_t n);
 
 /* sandbox_run.c */
 [[nodiscard]] int office_bind(struct office *f);

@@ -29,7 +29,10 @@ can_be_listed(const char *path)
 		!strpbrk(path, " \t,\r\n\"");
 }
 
-/* Replaces the path by the one above it if that may be a root for the place. */
+/*
+ * Replaces the path by the one above it if that may be a root for the place; a file is
+ * none itself.
+ */
 static bool
 lift(struct office_place *p)
 {
@@ -37,8 +40,7 @@ lift(struct office_place *p)
 	char *slash = strrchr(p->path, '/');
 
 	/* Neither / nor, through a link, anything but its own directory. */
-	if (!slash || slash == p->path || lstat(p->path, &st) != 0 ||
-		!S_ISDIR(st.st_mode))
+	if (!slash || slash == p->path || lstat(p->path, &st) != 0 || S_ISLNK(st.st_mode))
 		return false;
 	*slash = '\0';
 	bool fine = stat(p->path, &st) == 0 && may_search(&st, p->uid, p->gid);
@@ -48,7 +50,7 @@ lift(struct office_place *p)
 }
 
 int
-office_place_add(struct office *f, const char *maildir, uint32_t uid, uint32_t gid)
+office_place_add(struct office *f, const char *maildrop, uint32_t uid, uint32_t gid)
 {
 	if (f->places_n == f->places_cap) {
 		size_t cap = f->places_cap > 0 ? 2 * f->places_cap : 64;
@@ -59,7 +61,7 @@ office_place_add(struct office *f, const char *maildir, uint32_t uid, uint32_t g
 		f->places_cap = cap;
 	}
 	struct office_place *p = &f->places[f->places_n];
-	*p = (struct office_place){strdup(maildir), uid, gid};
+	*p = (struct office_place){strdup(maildrop), uid, gid};
 	if (!p->path)
 		return office_say(EX_OSERR, "out of memory");
 	f->places_n++;

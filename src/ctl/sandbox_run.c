@@ -91,18 +91,28 @@ open_signals(struct wait *w, sigset_t *ret_before)
 	return 0;
 }
 
-/* The sockets as descriptors 3 and 4; those below are this process's own. */
+/* How many are handed over; a unix socket comes last and is restanted's own. */
+static size_t
+handed(const struct office *f)
+{
+	size_t n = f->listeners_n;
+
+	return n > 0 && f->listeners[n - 1].fd < 0 ? n - 1 : n;
+}
+
+/* The sockets as descriptors from 3 on; those below are this process's own. */
 static bool
 hand_sockets(const struct office *f)
 {
-	int high[2];
+	int high[3];
+	size_t n = handed(f);
 
-	for (size_t i = 0; i < f->listeners_n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		high[i] = fcntl(f->listeners[i].fd, F_DUPFD_CLOEXEC, FIRST_SOCKET + 16);
 		if (high[i] < 0)
 			return false;
 	}
-	for (size_t i = 0; i < f->listeners_n; i++)
+	for (size_t i = 0; i < n; i++)
 		if (dup2(high[i], FIRST_SOCKET + (int)i) < 0)
 			return false;
 	return true;
@@ -114,9 +124,10 @@ set_environment(const struct office *f, const struct wait *w)
 	char pid[16], count[16];
 
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	snprintf(count, sizeof(count), "%zu", f->listeners_n);
+	snprintf(count, sizeof(count), "%zu", handed(f));
 	return setenv("LISTEN_PID", pid, 1) == 0 && setenv("LISTEN_FDS", count, 1) == 0 &&
-		setenv("LISTEN_FDNAMES", "pop3:pop3s", 1) == 0 &&
+		setenv("LISTEN_FDNAMES", handed(f) > 2 ? "pop3:pop3s:lmtp" : "pop3:pop3s",
+			1) == 0 &&
 		setenv("NOTIFY_SOCKET", w->notify_name, 1) == 0;
 }
 
@@ -203,23 +214,36 @@ wait_event(struct office *f, struct wait *w, uint64_t deadline_ms)
 	}
 }
 
+static void
+print_json(const char *text)
+{
+	for (const char *p = text; *p; p++) {
+		if ((unsigned char)*p < 0x20)
+			printf("\\u%04x", (unsigned)(unsigned char)*p);
+		else
+			printf(*p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+	}
+}
+
 static int
 say_ready(const struct office *f)
 {
 	const char *pop3 = f->listeners[0].text, *pop3s = f->listeners[1].text;
+	const char *lmtp = f->listeners_n > 2 ? f->listeners[2].text : NULL;
 
 	if (!f->o.json) {
-		printf("ready pop3=%s pop3s=%s ca=%s/ca.pem pid=%d\n", pop3, pop3s,
-			f->dir, (int)f->monitor);
+		printf("ready pop3=%s pop3s=%s ca=%s/ca.pem pid=%d%s%s\n", pop3, pop3s,
+			f->dir, (int)f->monitor, lmtp ? " lmtp=" : "", lmtp ? lmtp : "");
 	} else {
 		printf("{\"pop3\": \"%s\", \"pop3s\": \"%s\", \"ca\": \"", pop3, pop3s);
-		for (const char *p = f->dir; *p; p++) {
-			if ((unsigned char)*p < 0x20)
-				printf("\\u%04x", (unsigned)(unsigned char)*p);
-			else
-				printf(*p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+		print_json(f->dir);
+		printf("/ca.pem\", \"pid\": %d", (int)f->monitor);
+		if (lmtp) {
+			printf(", \"lmtp\": \"");
+			print_json(lmtp);
+			printf("\"");
 		}
-		printf("/ca.pem\", \"pid\": %d}\n", (int)f->monitor);
+		printf("}\n");
 	}
 	return fflush(stdout) == 0
 		? 0

@@ -1,6 +1,7 @@
 #include "auth/maildrop.h"
 #include "base/num.h"
 #include "ctl/sandbox_office.h"
+#include "ipc/permit.h"
 #include "os/fd.h"
 
 #include <errno.h>
@@ -89,14 +90,15 @@ read_ids(const struct line *l, const struct office *f, uint32_t *uid, uint32_t *
 }
 
 static bool
-read_maildrop(const struct line *l, struct view template, char *path, size_t cap)
+read_maildrop(const struct line *l, struct view template, char *path, size_t cap,
+	uint8_t *ret_store)
 {
 	struct maildrop_of of = {l->of[NAME], l->home};
 	struct buf out = buf_over(path, cap - 1);
 
 	if (l->of[NAME].n == 0 ||
-		maildrop_expand(l->mail.n > 0 ? l->mail : template, &of, &out) !=
-			MAILDROP_OK)
+		maildrop_expand(l->mail.n > 0 ? l->mail : template, &of, &out,
+			ret_store) != MAILDROP_OK)
 		return false;
 	path[out.n] = '\0';
 	return true;
@@ -165,19 +167,21 @@ copy_line(struct office *f, struct view text, struct view template, bool given, 
 	struct line l;
 	char path[PATH_MAX], name[256];
 	uint32_t uid, gid;
+	uint8_t store;
 	int rc;
 
 	split(text, &l);
 	read_extras(&l);
 	if (text.n == 0 || text.p[0] == '#' || !read_ids(&l, f, &uid, &gid) ||
-		!read_maildrop(&l, template, path, sizeof(path))) {
+		!read_maildrop(&l, template, path, sizeof(path), &store)) {
 		put_view(out, text);
 		return 0;
 	}
 	snprintf(name, sizeof(name), "%.*s",
 		(int)(l.of[NAME].n < 255 ? l.of[NAME].n : 255),
 		(const char *)l.of[NAME].p);
-	rc = office_maildir(f, name, path, &uid, &gid);
+	rc = store == STORE_MBOX ? office_mbox(f, name, path, &uid, &gid)
+				 : office_maildir(f, name, path, &uid, &gid);
 	if (rc == 0)
 		rc = office_place_add(
 			f, path, f->root ? uid : geteuid(), f->root ? gid : getegid());
@@ -241,7 +245,7 @@ own_maildir(const struct office *f, const char *name, size_t n, char *ret, size_
 
 /* A path that was given, as an absolute one without links: of what exists of it. */
 static int
-real_maildir(const char *given, char *ret, size_t cap)
+real_path(const char *given, char *ret, size_t cap)
 {
 	char head[PATH_MAX];
 	size_t n = strlen(given);
@@ -286,7 +290,7 @@ check_user(const char *arg, size_t name, const char *password, size_t n)
 	if (n == 0)
 		return office_say(EX_USAGE,
 			"--user %.*s: no password: give NAME:PASSWORD or "
-			"NAME:PASSWORD:MAILDIR",
+			"NAME:PASSWORD:MAILDROP",
 			(int)name, arg);
 	for (const char *p = arg; p < password + n; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7F)
@@ -303,25 +307,26 @@ add_user(struct office *f, const char *arg, FILE *out)
 	size_t name = strcspn(arg, ":");
 	const char *password = arg + name + (arg[name] == ':');
 	size_t n = strcspn(password, ":");
-	const char *maildir = password[n] == ':' ? password + n + 1 : NULL;
+	const char *given = password[n] == ':' ? password + n + 1 : NULL;
+	bool mbox = given && strncmp(given, "mbox:", 5) == 0;
 	char path[PATH_MAX], *line = NULL;
 	int rc = check_user(arg, name, password, n);
 
 	if (rc != 0)
 		return rc;
-	rc = maildir ? real_maildir(maildir, path, sizeof(path))
-		     : own_maildir(f, arg, name, path, sizeof(path));
+	rc = given ? real_path(mbox ? given + 5 : given, path, sizeof(path))
+		   : own_maildir(f, arg, name, path, sizeof(path));
 	if (rc < 0 || strpbrk(path, ":\n\r"))
-		return office_say(EX_USAGE, "--user %.*s: MAILDIR: %s", (int)name, arg,
+		return office_say(EX_USAGE, "--user %.*s: MAILDROP: %s", (int)name, arg,
 			rc < 0 ? strerror(-rc)
 			       : "its path holds a colon or a line break");
-	/* The home field takes any path; ~ alone is then the Maildir itself. */
-	n = (size_t)asprintf(&line, "%.*s:{PLAIN}%.*s::::%s::userdb_mail=maildir:~",
-		(int)name, arg, (int)n, password, path);
+	/* The home field takes any path; ~ alone is then the maildrop itself. */
+	n = (size_t)asprintf(&line, "%.*s:{PLAIN}%.*s::::%s::userdb_mail=%s:~", (int)name,
+		arg, (int)n, password, path, mbox ? "mbox" : "maildir");
 	if (!line)
 		return office_say(EX_OSERR, "out of memory");
-	rc = copy_line(f, (struct view){(const uint8_t *)line, n}, default_maildrop,
-		maildir, out);
+	rc = copy_line(
+		f, (struct view){(const uint8_t *)line, n}, default_maildrop, given, out);
 	explicit_bzero(line, n);
 	free(line);
 	fputc('\n', out);

@@ -19,19 +19,22 @@ tell_fronts_full(struct monitor *m, bool full)
 }
 
 static void
-drain_front(struct monitor *m, uint32_t slot)
+drain(struct monitor *m, uint32_t slot)
 {
 	uint8_t storage[16];
 	struct buf out = buf_over(storage, sizeof(storage));
 	uint64_t now = clock_ms();
-	/* A front that is renewed has all the time that its sessions take. */
-	struct msg_front_drain drain = {.deadline_s = 7 * 86400};
+	/* A front that is renewed has all the time that its sessions take; a mail server
+	 * comes again. */
+	struct msg_front_drain order = {.deadline_s = 7 * 86400};
 
+	if (slot == CORE_LMTPD)
+		order.deadline_s = (uint32_t)(m->core->limits.drain_timeout_ms / 1000);
 	if (m->core->mode == CORE_MODE_DRAIN && m->core->deadline_ms > now)
-		drain.deadline_s = (uint32_t)((m->core->deadline_ms - now + 999) / 1000);
+		order.deadline_s = (uint32_t)((m->core->deadline_ms - now + 999) / 1000);
 	else if (m->core->mode == CORE_MODE_DRAIN)
-		drain.deadline_s = 0;
-	msg_front_drain_put(&drain, &out);
+		order.deadline_s = 0;
+	msg_front_drain_put(&order, &out);
 	(void)child_send(
 		m, slot, buf_view(&out), NULL, 0); /* one that is gone is drained */
 }
@@ -39,7 +42,7 @@ drain_front(struct monitor *m, uint32_t slot)
 static void
 report_serving(struct monitor *m)
 {
-	char names[1024], text[80];
+	char names[1024], text[128];
 	struct buf b = buf_over(names, sizeof(names));
 	struct log_record r;
 
@@ -74,7 +77,7 @@ perform(struct monitor *m, const struct core_action *a)
 {
 	switch (a->act) {
 	case CORE_ACT_START: child_start(m, a->slot); break;
-	case CORE_ACT_DRAIN: drain_front(m, a->slot); break;
+	case CORE_ACT_DRAIN: drain(m, a->slot); break;
 	case CORE_ACT_CLOSE: child_close(m, a->slot); break;
 	case CORE_ACT_KILL:
 		if (core_lives(m->core, a->slot))

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 const char *const program_names[PROGRAMS] = {"restante-log", "restante-control",
-	"restante-auth", "restante-front", "restante-keeper"};
+	"restante-auth", "restante-lmtpd", "restante-front", "restante-keeper"};
 
 static bool
 failed(struct monitor *m, const char *what, int rc)

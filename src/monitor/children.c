@@ -27,6 +27,7 @@ program_of(uint32_t slot)
 	switch (slot) {
 	case CORE_LOG: return PROGRAM_LOG;
 	case CORE_CONTROL: return PROGRAM_CONTROL;
+	case CORE_LMTPD: return PROGRAM_LMTPD;
 	default: return PROGRAM_AUTH;
 	}
 }
@@ -242,8 +243,9 @@ child_died(struct monitor *m, uint32_t slot, int code, int status)
 {
 	report_death(m, slot, code, status);
 	child_close(m, slot);
-	if (core_is_front(slot)) {
+	if (core_has_sessions(slot))
 		setup_front_gone(m, slot);
+	if (core_is_front(slot)) {
 		/* Its connections count no longer; the pages are zero again. */
 		(void)fallocate(m->peers[slot - CORE_FRONT],
 			FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PEERS_OCTETS);

@@ -57,10 +57,10 @@ core_start(struct core *c, uint32_t slot, uint64_t now)
 	p->expected = false;
 	p->blamed = false;
 	p->closing = false;
-	if (core_is_front(slot))
+	if (core_has_sessions(slot))
 		core_seen_clear(c, slot);
 	/* What an auth that lied has marked must not stand in the way of the next. */
-	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER && slot == CORE_AUTH; s++)
+	for (uint32_t s = CORE_LMTPD; s < CORE_KEEPER && slot == CORE_AUTH; s++)
 		if (core_lives(c, s))
 			core_seen_clear(c, s);
 	core_set_state(c, slot, CORE_STARTING, now + CORE_READY_MS);
@@ -75,11 +75,12 @@ core_begin(struct core *c, const struct core_limits *limits, uint64_t now)
 	c->limits = *limits;
 	c->mode = CORE_MODE_START;
 	c->deadline_ms = now + CORE_READY_MS;
-	c->starts_left = CORE_STARTS_BURST * 1000;
-	c->starts_at_ms = now;
+	core_bucket_fill(&c->starts, CORE_STARTS_BURST, now);
+	core_bucket_fill(&c->spools, CORE_SPOOLS_BURST, now);
 	core_start(c, CORE_LOG, now);
 	core_start(c, CORE_CONTROL, now);
 	core_start(c, CORE_AUTH, now);
+	core_fit_lmtpd(c, now);
 	core_fill_fronts(c, now);
 }
 
@@ -146,9 +147,11 @@ gone(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 		core_set_state(c, slot, CORE_FREE, UINT64_MAX);
 	else if (core_is_front(slot))
 		core_front_died(c, slot, how, now);
+	else if (slot == CORE_LMTPD)
+		core_lmtpd_died(c, how, now);
 	else
 		core_wait_for_restart(c, slot, how, now);
-	if (c->mode == CORE_MODE_DRAIN && !core_any_front_lives(c))
+	if (c->mode == CORE_MODE_DRAIN && !core_anyone_serves(c))
 		finish(c, 0, CORE_NONE);
 }
 
@@ -175,7 +178,7 @@ check_serving(struct core *c)
 	if (c->mode != CORE_MODE_START)
 		return;
 	for (uint32_t s = CORE_LOG; s < CORE_FRONT; s++)
-		if (c->at[s].state != CORE_READY)
+		if (c->at[s].state != CORE_READY && (s != CORE_LMTPD || c->limits.lmtp))
 			return;
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
 		ready += c->at[s].state == CORE_READY;
@@ -198,7 +201,7 @@ core_ready(struct core *c, uint32_t slot, uint64_t now)
 	uint32_t old = p->replaces;
 	p->replaces = CORE_NONE;
 	if (core_is_front(slot) && old != CORE_NONE)
-		core_drain_front(c, old);
+		core_drain_one(c, old, UINT64_MAX);
 	check_serving(c);
 	if (core_is_front(slot)) {
 		core_fill_fronts(c, now);
@@ -236,7 +239,7 @@ core_blame(struct core *c, uint32_t slot, uint64_t now)
 void
 core_replace(struct core *c, uint32_t slot, uint64_t now)
 {
-	CHECK(slot < CORE_FRONT);
+	CHECK(slot < CORE_LMTPD);
 	if (c->at[slot].pid == 0)
 		return; /* the one to come has the new configuration anyway */
 	c->at[slot].expected = true;
@@ -255,6 +258,7 @@ core_reload(struct core *c, const struct core_limits *limits, uint64_t now)
 {
 	c->limits = *limits;
 	c->generation++;
+	core_fit_lmtpd(c, now);
 	core_fill_fronts(c, now);
 	core_tell_fullness(c);
 }
@@ -270,14 +274,14 @@ core_drain(struct core *c, uint64_t now)
 		return;
 	c->mode = CORE_MODE_DRAIN;
 	c->deadline_ms = now + c->limits.drain_timeout_ms;
-	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++) {
+	for (uint32_t s = CORE_LMTPD; s < CORE_KEEPER; s++) {
 		if (c->at[s].state == CORE_DRAINING)
 			core_queue(
 				c, CORE_ACT_DRAIN, s, 0); /* the deadline is nearer now */
 		else
-			core_drain_front(c, s);
+			core_drain_one(c, s, UINT64_MAX);
 	}
-	if (!core_any_front_lives(c))
+	if (!core_anyone_serves(c))
 		finish(c, 0, CORE_NONE);
 }
 

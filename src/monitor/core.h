@@ -1,9 +1,9 @@
 /*
  * core.h: the monitor's decisions. Pure: events and the time go in, actions come out.
  *
- * A process lives in a slot; log, control and auth have one each, fronts and keepers a
- * range. An event function may queue actions; the caller takes and performs them with
- * core_take until none is left. Times are monotonic milliseconds.
+ * A process lives in a slot; log, control, auth and lmtpd have one each, fronts and
+ * keepers a range. An event function may queue actions; the caller takes and performs
+ * them with core_take until none is left. Times are monotonic milliseconds.
  */
 #ifndef MONITOR_CORE_H
 #define MONITOR_CORE_H
@@ -33,6 +33,10 @@ void core_blame(struct core *c, uint32_t slot, uint64_t now);
 void core_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now);
 /* End it now and start another one at once, as for a change of its configuration. */
 void core_replace(struct core *c, uint32_t slot, uint64_t now);
+/* The same for lmtpd, which may finish what it has begun before. */
+void core_renew_lmtpd(struct core *c, uint64_t now);
+/* Whether lmtpd gets another file for a spool now. */
+[[nodiscard]] bool core_may_spool(struct core *c, uint64_t now);
 /* False: not a front that may say so. */
 [[nodiscard]] bool core_full(struct core *c, uint32_t slot, bool full, uint64_t now);
 /* All its sessions are gone, after `attached` of them. */
@@ -56,11 +60,17 @@ core_is_front(uint32_t slot)
 {
 	return slot >= CORE_FRONT && slot < CORE_KEEPER;
 }
+/* A front or lmtpd: its sessions are granted by auth and served by keepers. */
+static inline bool
+core_has_sessions(uint32_t slot)
+{
+	return slot >= CORE_LMTPD && slot < CORE_KEEPER;
+}
 
 /* ---- core_grant.c: permits ---- */
 
 enum core_verdict {
-	CORE_GRANT_DEAD,   /* for a front that has ended: drop it */
+	CORE_GRANT_DEAD,   /* for a front (or an lmtpd) that has ended: drop it */
 	CORE_GRANT_TWICE,  /* that session was granted before: drop it */
 	CORE_GRANT_REFUSE, /* tell the front `code`; `why` is for the log */
 	CORE_GRANT_ATTACH, /* hand the session to keeper; start: it is to be started first

@@ -25,14 +25,14 @@ free_front(const struct core *c)
 }
 
 void
-core_drain_front(struct core *c, uint32_t slot)
+core_drain_one(struct core *c, uint32_t slot, uint64_t due_ms)
 {
 	struct core_process *p = &c->at[slot];
 
 	if (p->state == CORE_WAITING) {
 		core_set_state(c, slot, CORE_FREE, UINT64_MAX);
 	} else if (p->state == CORE_STARTING || p->state == CORE_READY) {
-		core_set_state(c, slot, CORE_DRAINING, UINT64_MAX);
+		core_set_state(c, slot, CORE_DRAINING, due_ms);
 		core_queue(c, CORE_ACT_DRAIN, slot, 0);
 	}
 }
@@ -50,7 +50,7 @@ core_fill_fronts(struct core *c, uint64_t now)
 	for (uint32_t s = CORE_KEEPER; s-- > CORE_FRONT && have > c->limits.fronts;) {
 		if (!is_in_service(c, s))
 			continue;
-		core_drain_front(c, s);
+		core_drain_one(c, s, UINT64_MAX);
 		have--;
 	}
 	for (; have < c->limits.fronts; have++) {
@@ -149,9 +149,9 @@ core_front_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 }
 
 bool
-core_any_front_lives(const struct core *c)
+core_anyone_serves(const struct core *c)
 {
-	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
+	for (uint32_t s = CORE_LMTPD; s < CORE_KEEPER; s++)
 		if (core_lives(c, s))
 			return true;
 	return false;

@@ -1,3 +1,4 @@
+#include "base/ascii.h"
 #include "base/check.h"
 #include "conf/conf.h"
 #include "ipc/permit.h"
@@ -10,8 +11,8 @@
 void
 core_seen_clear(struct core *c, uint32_t front)
 {
-	CHECK(core_is_front(front));
-	c->seen[front - CORE_FRONT] = (struct core_seen){0};
+	CHECK(core_has_sessions(front));
+	c->seen[front - CORE_LMTPD] = (struct core_seen){0};
 }
 
 /*
@@ -80,24 +81,38 @@ root_of(const struct core_limits *l, struct view path, struct view *ret_below)
 	return best;
 }
 
+/* Whoever asked: who delivers may do nothing else, and others may not deliver. */
+static bool
+rights_fit(uint32_t front, uint8_t rights)
+{
+	if (front == CORE_LMTPD)
+		return rights == RIGHT_DELIVER;
+	return rights != 0 && (rights & ~(RIGHT_READ | RIGHT_DELETE)) == 0;
+}
+
 static const char *
-grant_fault(const struct core *c, const struct msg_grant *g, uint32_t *ret_root,
-	struct view *ret_below)
+grant_fault(const struct core *c, const struct msg_grant *g, uint32_t front,
+	uint32_t *ret_root, struct view *ret_below)
 {
 	const char *fault = owner_fault(&c->limits, g->uid, g->gid);
 
 	if (fault)
 		return fault;
-	if (g->store != STORE_MAILDIR)
+	if (g->store != STORE_MAILDIR && g->store != STORE_MBOX)
 		return "there is no such store";
-	if (g->rights == 0 || (g->rights & ~(RIGHT_READ | RIGHT_DELETE)) != 0 ||
-		g->tls > 1 || g->address.n != 16 || g->user.n == 0)
+	if (!rights_fit(front, g->rights))
+		return "the permit has rights that this process never gets";
+	if (g->tls > 1 || g->address.n != 16 || g->user.n == 0)
 		return "the permit is malformed";
 	if (!conf_path_is_normal(g->maildrop) || memchr(g->maildrop.p, 0, g->maildrop.n))
 		return "the maildrop is not an absolute path in normal form";
 	*ret_root = root_of(&c->limits, g->maildrop, ret_below);
-	return *ret_root == CORE_ROOTS ? "the maildrop is below none of mail_roots"
-				       : NULL;
+	if (*ret_root == CORE_ROOTS)
+		return "the maildrop is below none of mail_roots";
+	/* Its lock and its index lie beside it, which is below the root too. */
+	if (g->store == STORE_MBOX && view_equal(*ret_below, VIEW(".")))
+		return "the mbox is itself one of mail_roots";
+	return NULL;
 }
 
 /* ---- which keeper ---- */
@@ -129,18 +144,23 @@ serves(const struct core_process *p, const struct core_process *key)
 		p->generation == key->generation;
 }
 
-/* Starts are limited: a burst, then a rate. */
-static bool
-may_start(struct core *c, uint64_t now)
+void
+core_bucket_fill(struct core_bucket *b, uint64_t most, uint64_t now)
 {
-	uint64_t more = (now - c->starts_at_ms) * CORE_STARTS_PER_S;
-	uint64_t most = (uint64_t)CORE_STARTS_BURST * 1000;
+	*b = (struct core_bucket){most * 1000, now};
+}
 
-	c->starts_at_ms = now;
-	c->starts_left = more >= most - c->starts_left ? most : c->starts_left + more;
-	if (c->starts_left < 1000)
+bool
+core_bucket_take(struct core_bucket *b, uint64_t most, uint64_t per_s, uint64_t now)
+{
+	uint64_t more = (now - b->at_ms) * per_s;
+
+	most *= 1000;
+	b->at_ms = now;
+	b->left = more >= most - b->left ? most : b->left + more;
+	if (b->left < 1000)
 		return false;
-	c->starts_left -= 1000;
+	b->left -= 1000;
 	return true;
 }
 
@@ -216,7 +236,7 @@ choose_keeper(struct core *c, const struct msg_grant *g, uint32_t root, uint64_t
 		refuse(d, REFUSAL_BUSY, "there are keepers_max keepers already");
 		return;
 	}
-	if (!may_start(c, now)) {
+	if (!core_bucket_take(&c->starts, CORE_STARTS_BURST, CORE_STARTS_PER_S, now)) {
 		refuse(d, REFUSAL_BUSY, "too many keepers were started in a short time");
 		return;
 	}
@@ -227,7 +247,7 @@ choose_keeper(struct core *c, const struct msg_grant *g, uint32_t root, uint64_t
 static uint32_t
 front_of(const struct core *c, uint64_t incarnation)
 {
-	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
+	for (uint32_t s = CORE_LMTPD; s < CORE_KEEPER; s++)
 		if (c->at[s].incarnation == incarnation && core_lives(c, s) &&
 			(c->at[s].state == CORE_READY || c->at[s].state == CORE_DRAINING))
 			return s;
@@ -245,12 +265,12 @@ core_grant(struct core *c, const struct msg_grant *g, uint64_t now)
 		d.why = "the front has ended";
 		return d;
 	}
-	if (!seen_mark(&c->seen[d.front - CORE_FRONT], g->session)) {
+	if (!seen_mark(&c->seen[d.front - CORE_LMTPD], g->session)) {
 		d.verdict = CORE_GRANT_TWICE;
 		d.why = "the session was granted before";
 		return d;
 	}
-	const char *fault = grant_fault(c, g, &root, &d.below);
+	const char *fault = grant_fault(c, g, d.front, &root, &d.below);
 	if (fault)
 		refuse(&d, REFUSAL_PERMANENT, fault);
 	else

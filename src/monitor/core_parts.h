@@ -1,5 +1,6 @@
 /*
- * core_parts.h: what core.c, core_front.c and core_grant.c use of each other.
+ * core_parts.h: what core.c, core_front.c, core_lmtpd.c and core_grant.c use of each
+ * other.
  */
 #ifndef MONITOR_CORE_PARTS_H
 #define MONITOR_CORE_PARTS_H
@@ -16,11 +17,19 @@ void core_wait_for_restart(
 	struct core *c, uint32_t slot, enum core_end how, uint64_t now);
 /* core_front.c */
 void core_fill_fronts(struct core *c, uint64_t now);
-void core_drain_front(struct core *c, uint32_t slot);
+/* A front or lmtpd. due_ms: when it is ended, if it has not. */
+void core_drain_one(struct core *c, uint32_t slot, uint64_t due_ms);
 void core_renew_fronts(struct core *c, uint64_t now);
 uint64_t core_renew_deadline(const struct core *c);
 void core_tell_fullness(struct core *c);
 void core_front_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now);
-bool core_any_front_lives(const struct core *c);
+/* A front or lmtpd lives. */
+bool core_anyone_serves(const struct core *c);
+/* core_lmtpd.c: starts it where it is wanted and lacks, drains it where it is not. */
+void core_fit_lmtpd(struct core *c, uint64_t now);
+void core_lmtpd_died(struct core *c, enum core_end how, uint64_t now);
+/* core_grant.c */
+void core_bucket_fill(struct core_bucket *b, uint64_t most, uint64_t now);
+bool core_bucket_take(struct core_bucket *b, uint64_t most, uint64_t per_s, uint64_t now);
 
 #endif

@@ -31,12 +31,15 @@
 #define CORE_STARTS_BURST 2000	/* keepers started at once, */
 #define CORE_STARTS_PER_S 500	/* and from then on */
 #define CORE_SERVICE_UIDS 64
+#define CORE_SPOOLS_BURST 256 /* files for lmtpd made at once, */
+#define CORE_SPOOLS_PER_S 256 /* and from then on */
 
 enum core_slot {
 	CORE_LOG = 0,
 	CORE_CONTROL = 1,
 	CORE_AUTH = 2,
-	CORE_FRONT = 3,
+	CORE_LMTPD = 3,
+	CORE_FRONT = 4,
 	CORE_KEEPER = CORE_FRONT + CORE_FRONTS,
 	CORE_SLOTS = CORE_KEEPER + CORE_KEEPERS,
 	CORE_NONE = CORE_SLOTS,
@@ -47,7 +50,7 @@ enum core_state {
 	CORE_WAITING,  /* to be started when due */
 	CORE_STARTING, /* started, not ready; ended when due */
 	CORE_READY,
-	CORE_DRAINING, /* a front that takes no new connections */
+	CORE_DRAINING, /* a front, or lmtpd, that takes no new connections */
 	CORE_ENDING,   /* its channel is closed; killed when due */
 };
 
@@ -82,6 +85,7 @@ struct core_limits {
 	uint32_t service_uids; /* first of CORE_SERVICE_UIDS; 0: none */
 	uint32_t fronts;
 	bool one_shot; /* a front serves one connection and ends */
+	bool lmtp;     /* somebody listens for deliveries: lmtpd is wanted */
 	uint64_t front_renew_ms, drain_timeout_ms;
 	uint32_t keepers_max, keepers_per_owner;
 	bool keeper_per_session;
@@ -99,7 +103,7 @@ enum core_mode { CORE_MODE_START, CORE_MODE_SERVE, CORE_MODE_DRAIN, CORE_MODE_EN
 
 enum core_act {
 	CORE_ACT_START, /* the process of slot; then core_started or core_start_failed */
-	CORE_ACT_DRAIN, /* tell the front */
+	CORE_ACT_DRAIN, /* tell the front, or lmtpd */
 	CORE_ACT_CLOSE, /* close the channel of slot */
 	CORE_ACT_KILL,	/* SIGKILL */
 	CORE_ACT_FRONTS_FULL, /* tell all fronts: value */
@@ -119,6 +123,11 @@ struct core_seen {
 	uint64_t sessions[CORE_SEEN];
 };
 
+/* So many at once, and so many a second from then on. */
+struct core_bucket {
+	uint64_t left, at_ms; /* left: in thousandths */
+};
+
 /* Large: one, on the heap, zeroed. */
 struct core {
 	struct core_limits limits;
@@ -129,12 +138,12 @@ struct core {
 	uint32_t generation; /* of the configuration */
 	bool fronts_full;
 	uint32_t keepers, keepers_due, keeper_top, keeper_free;
-	uint64_t starts_left, starts_at_ms; /* in thousandths of a start */
+	struct core_bucket starts, spools;
 	size_t actions_first, actions_n;
 	struct core_action actions[CORE_ACTIONS];
 	uint32_t buckets[CORE_BUCKETS]; /* slot, 0: none (no keeper has slot 0) */
 	struct core_process at[CORE_SLOTS];
-	struct core_seen seen[CORE_FRONTS];
+	struct core_seen seen[CORE_KEEPER - CORE_LMTPD];
 };
 
 #endif

@@ -49,7 +49,7 @@ listen_name(int fd, char *text, size_t n)
 	if (from_kernel(fd, &a))
 		address_text(&a, text, n);
 	else
-		(void)snprintf(text, n, "unknown");
+		listen_unix_name(fd, text, n);
 }
 
 int
@@ -119,8 +119,11 @@ plan_add(struct plan *p, const struct conf_listener *l, const struct conf_addres
 	CHECK(p->n < LISTEN_SOCKETS_MAX);
 	struct listen_socket *s = &p->at[p->n++];
 
-	*s = (struct listen_socket){
-		.fd = fd, .at = *at, .tls = l->tls, .plaintext = l->plaintext};
+	*s = (struct listen_socket){.fd = fd,
+		.at = *at,
+		.protocol = l->protocol,
+		.tls = l->tls,
+		.plaintext = l->plaintext};
 	(void)snprintf(s->name, sizeof(s->name), "%s", l->name);
 	return s;
 }
@@ -132,7 +135,7 @@ keep_socket(struct monitor *m, struct plan *p, const struct conf_listener *l,
 {
 	for (size_t i = 0; i < m->sockets_n; i++) {
 		const struct listen_socket *old = &m->sockets[i];
-		if (p->reused[i] || old->given || !same(&old->at, at))
+		if (p->reused[i] || old->given || old->path[0] || !same(&old->at, at))
 			continue;
 		if (at->port == 0 && strcmp(old->name, l->name) != 0)
 			continue;
@@ -169,6 +172,31 @@ open_socket(struct monitor *m, struct plan *p, const struct conf_listener *l,
 	return false;
 }
 
+static bool
+open_unix(struct monitor *m, struct plan *p, const struct conf_listener *l)
+{
+	struct listen_socket made = {.fd = -1};
+	struct listen_socket *s = &made;
+
+	for (size_t i = 0; i < m->sockets_n && made.number == 0; i++) {
+		const struct listen_socket *old = &m->sockets[i];
+		if (p->reused[i] || strcmp(old->path, l->path) != 0 ||
+			!listen_unix_is_there(old))
+			continue;
+		p->reused[i] = true;
+		made = *old;
+		listen_unix_adjust(m, l, old);
+	}
+	if (made.number == 0 && !listen_unix(m, l, &made))
+		return false;
+	s = plan_add(p, l, &made.at, made.fd);
+	s->number = made.number;
+	s->device = made.device;
+	s->inode = made.inode;
+	memcpy(s->path, made.path, sizeof(s->path));
+	return true;
+}
+
 /* Both families; a port that the kernel picks is the same for both. */
 static bool
 open_any(struct monitor *m, struct plan *p, const struct conf_listener *l)
@@ -203,6 +231,23 @@ fits(const struct conf_listener *l, const struct conf_address *bound)
 	return same(&l->at, bound);
 }
 
+/* Whether the listener may have the service manager's socket of that place. */
+static bool
+may_take(const struct monitor *m, size_t i, const struct conf_listener *l,
+	struct conf_address *ret_bound)
+{
+	bool named = strcmp(m->given_names[i], l->name) == 0;
+	char text[CONF_SOCKET_PATH_MAX + 8];
+
+	*ret_bound = (struct conf_address){0};
+	if (listen_is_unix(m->given[i])) {
+		listen_unix_name(m->given[i], text, sizeof(text));
+		return l->path && (named || strcmp(text, l->address) == 0);
+	}
+	return !l->path && from_kernel(m->given[i], ret_bound) &&
+		(named || fits(l, ret_bound));
+}
+
 /* Sockets of the service manager: by name, else by address. */
 static bool
 take_given(struct monitor *m, struct plan *p, const struct conf_listener *l)
@@ -211,9 +256,7 @@ take_given(struct monitor *m, struct plan *p, const struct conf_listener *l)
 	struct conf_address bound;
 
 	for (size_t i = 0; i < m->given_n && p->n < LISTEN_SOCKETS_MAX; i++) {
-		if (p->given_used[i] || !from_kernel(m->given[i], &bound))
-			continue;
-		if (strcmp(m->given_names[i], l->name) != 0 && !fits(l, &bound))
+		if (p->given_used[i] || !may_take(m, i, l, &bound))
 			continue;
 		p->given_used[i] = took = true;
 		struct listen_socket *s = plan_add(p, l, &bound, m->given[i]);
@@ -228,11 +271,18 @@ take_given(struct monitor *m, struct plan *p, const struct conf_listener *l)
 }
 
 static void
+close_socket(struct listen_socket *s)
+{
+	listen_unix_remove(s);
+	fd_close(&s->fd);
+}
+
+static void
 close_new(struct plan *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		if (p->at[i].number == 0 && !p->at[i].given)
-			fd_close(&p->at[i].fd);
+			close_socket(&p->at[i]);
 }
 
 static void
@@ -264,7 +314,7 @@ adopt(struct monitor *m, struct plan *p)
 {
 	for (size_t i = 0; i < m->sockets_n; i++)
 		if (!p->reused[i] && !m->sockets[i].given)
-			fd_close(&m->sockets[i].fd);
+			close_socket(&m->sockets[i]);
 	for (size_t i = 0; i < p->n; i++) {
 		m->sockets[i] = p->at[i];
 		if (m->sockets[i].number == 0)
@@ -289,8 +339,11 @@ listen_apply(struct monitor *m, const struct conf *conf)
 		}
 		if (take_given(m, &p, l))
 			continue;
-		good &= l->at.any ? open_any(m, &p, l)
-				  : open_socket(m, &p, l, l->at, false);
+		if (l->path)
+			good &= open_unix(m, &p, l);
+		else
+			good &= l->at.any ? open_any(m, &p, l)
+					  : open_socket(m, &p, l, l->at, false);
 	}
 	for (size_t i = 0; i < m->given_n && good && !m->serving; i++) {
 		if (p.given_used[i])
@@ -313,7 +366,7 @@ void
 listen_close(struct monitor *m)
 {
 	for (size_t i = 0; i < m->sockets_n; i++)
-		fd_close(&m->sockets[i].fd);
+		close_socket(&m->sockets[i]);
 	for (size_t i = 0; i < m->given_n; i++)
 		m->given[i] = -1;
 	m->given_n = m->sockets_n = 0;

@@ -47,6 +47,18 @@ got_grant(struct monitor *m, uint32_t slot, struct view payload)
 }
 
 static bool
+got_spool_ask(struct monitor *m, uint32_t slot, struct view payload)
+{
+	struct msg_spool_ask ask;
+
+	(void)slot;
+	if (!msg_spool_ask_get(&ask, payload))
+		return false;
+	spool_asked(m, ask.session);
+	return true;
+}
+
+static bool
 got_users_ask(struct monitor *m, uint32_t slot, struct view payload)
 {
 	struct msg_users_ask ask;
@@ -111,6 +123,7 @@ static const struct {
 	{MSG_FRONT_FULL, PROGRAM_FRONT, got_full},
 	{MSG_GRANT, PROGRAM_AUTH, got_grant},
 	{MSG_USERS_ASK, PROGRAM_AUTH, got_users_ask},
+	{MSG_SPOOL_ASK, PROGRAM_LMTPD, got_spool_ask},
 	{MSG_LOG_ASK, PROGRAM_LOG, got_log_ask},
 	{MSG_KEEPER_IDLE, PROGRAM_KEEPER, got_idle},
 	{MSG_CONTROL, PROGRAM_CONTROL, got_control},

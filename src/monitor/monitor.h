@@ -41,9 +41,21 @@ int assets_log_out(struct monitor *m);
 /* listen.c: makes the sockets fit the configuration. False: nothing was changed. */
 [[nodiscard]] bool listen_apply(struct monitor *m, const struct conf *conf);
 void listen_close(struct monitor *m);
+/* listen_unix.c: the socket of a listener in the file system; false after a report. */
+[[nodiscard]] bool listen_unix(
+	struct monitor *m, const struct conf_listener *l, struct listen_socket *ret);
+/* Mode and group of one that is kept; a report where they cannot be set. */
+void listen_unix_adjust(
+	struct monitor *m, const struct conf_listener *l, const struct listen_socket *s);
+/* What stands at its path is still this socket. */
+bool listen_unix_is_there(const struct listen_socket *s);
+/* Unlinks it if it is; nothing for other sockets. */
+void listen_unix_remove(const struct listen_socket *s);
+bool listen_is_unix(int fd);
+void listen_unix_name(int fd, char *text, size_t n);
 [[nodiscard]] int listen_control(const char *path);
 [[nodiscard]] int listen_address(const struct conf_address *a, int *ret_fd);
-/* "127.0.0.1:110", as the socket is bound. */
+/* "127.0.0.1:110" or "unix:/path", as the socket is bound. */
 void listen_name(int fd, char *text, size_t n);
 
 /* spawn.c */
@@ -75,8 +87,10 @@ int child_send(
 /* setup.c: what each kind of process is told at its start and after a reload. */
 [[nodiscard]] int setup_child(struct monitor *m, uint32_t slot);
 void setup_front_options(struct monitor *m, uint32_t slot);
-void setup_front_listener(
-	struct monitor *m, uint32_t slot, const struct listen_socket *s);
+/* The listener for a front, or for lmtpd. */
+void setup_listener(struct monitor *m, uint32_t slot, const struct listen_socket *s);
+/* Whether that process serves it. */
+bool setup_serves(uint32_t slot, const struct listen_socket *s);
 void setup_front_tls(struct monitor *m, uint32_t slot);
 void setup_users(struct monitor *m);
 /* Level and output, at its start or again: a syslog socket is opened anew. */
@@ -93,6 +107,9 @@ void announce_gone(struct monitor *m, uint32_t slot);
 
 /* grant.c */
 void grant_received(struct monitor *m, const struct msg_grant *g);
+/* monitor_spool.c: files without a name for messages that come in. */
+[[nodiscard]] bool spool_open(struct monitor *m, const char *path, int *ret_fd);
+void spool_asked(struct monitor *m, uint64_t session);
 /* messages.c: a message of a child. */
 void message_received(struct monitor *m, uint32_t slot, struct view message);
 /* act.c: performs what the core has decided, and sets the timer. */

@@ -22,6 +22,7 @@ enum program {
 	PROGRAM_LOG,
 	PROGRAM_CONTROL,
 	PROGRAM_AUTH,
+	PROGRAM_LMTPD,
 	PROGRAM_FRONT,
 	PROGRAM_KEEPER,
 	PROGRAMS
@@ -57,7 +58,11 @@ struct listen_socket {
 	char name[CONF_NAME_OCTETS_MAX + 1];
 	struct conf_address at; /* as configured, but for `any`: one of both families */
 	bool given;		/* by socket activation */
-	uint8_t tls, plaintext;
+	uint8_t protocol, tls, plaintext;
+	/* A unix socket of ours: its path, and which file it is, for others may put
+	 * theirs there. */
+	char path[CONF_SOCKET_PATH_MAX + 1];
+	uint64_t device, inode;
 };
 
 /* One configuration with what it names, opened. */
@@ -65,6 +70,7 @@ struct settings {
 	struct conf *conf;
 	int roots[CONF_LIST_MAX]; /* O_PATH; -1: not there */
 	int certificate, key;	  /* sealed; -1: none */
+	int spool;		  /* spool_dir, O_PATH; -1: nobody delivers */
 };
 
 struct monitor {

@@ -26,11 +26,12 @@ report_fixed(struct monitor *m, const struct conf *old, const struct conf *new)
 	}
 }
 
+/* The one of that number that the process serves, or NULL. */
 static const struct listen_socket *
-socket_of(const struct listen_socket *sockets, size_t n, uint32_t number)
+socket_of(uint32_t slot, const struct listen_socket *sockets, size_t n, uint32_t number)
 {
 	for (size_t i = 0; i < n; i++)
-		if (sockets[i].number == number)
+		if (sockets[i].number == number && setup_serves(slot, &sockets[i]))
 			return &sockets[i];
 	return NULL;
 }
@@ -56,20 +57,25 @@ struct before {
 static void
 tell_listeners(struct monitor *m, uint32_t slot, const struct before *b)
 {
-	for (size_t i = 0; i < b->sockets_n; i++)
-		if (!socket_of(m->sockets, m->sockets_n, b->sockets[i].number))
-			tell_listener_gone(m, slot, b->sockets[i].number);
+	for (size_t i = 0; i < b->sockets_n; i++) {
+		const struct listen_socket *old = &b->sockets[i];
+		if (setup_serves(slot, old) &&
+			!socket_of(slot, m->sockets, m->sockets_n, old->number))
+			tell_listener_gone(m, slot, old->number);
+	}
 	for (size_t i = 0; i < m->sockets_n; i++) {
 		const struct listen_socket *now = &m->sockets[i];
 		const struct listen_socket *old =
-			socket_of(b->sockets, b->sockets_n, now->number);
+			socket_of(slot, b->sockets, b->sockets_n, now->number);
+		if (!setup_serves(slot, now))
+			continue;
 		if (old && old->tls == now->tls && old->plaintext == now->plaintext &&
 			strcmp(old->name, now->name) == 0)
 			continue;
 		/* Changed: it is another listener from now on, on the same socket. */
 		if (old)
 			tell_listener_gone(m, slot, now->number);
-		setup_front_listener(m, slot, now);
+		setup_listener(m, slot, now);
 	}
 }
 
@@ -86,6 +92,15 @@ tell_front(struct monitor *m, uint32_t slot, const struct before *b)
 	tell_listeners(m, slot, b);
 }
 
+static void
+tell_lmtpd(struct monitor *m, const struct before *b)
+{
+	uint8_t state = m->core->at[CORE_LMTPD].state;
+
+	if (state != CORE_DRAINING && state != CORE_ENDING)
+		tell_listeners(m, CORE_LMTPD, b);
+}
+
 static bool
 differs(const struct conf *a, const struct conf *b, const char *const *names, size_t n)
 {
@@ -96,8 +111,8 @@ differs(const struct conf *a, const struct conf *b, const char *const *names, si
 }
 
 /*
- * auth and log take their options at their start. What waits in their channels is not
- * lost for log; for auth it is asked again by the fronts.
+ * auth, log and lmtpd take their options at their start. What waits in their channels is
+ * not lost for log; for auth it is asked again by the fronts; lmtpd finishes first.
  */
 static void
 replace_changed(struct monitor *m, const struct conf *old)
@@ -105,7 +120,10 @@ replace_changed(struct monitor *m, const struct conf *old)
 	static const char *const of_log[] = {"log", "log_level"};
 	static const char *const of_auth[] = {"maildrop", "mail_uid", "mail_gid",
 		"users_file", "auth_threads", "auth_queue", "auth_cache",
-		"log_unknown_names"};
+		"log_unknown_names", "recipient_delimiter"};
+	static const char *const of_lmtpd[] = {"lmtp_networks", "lmtp_connections",
+		"lmtp_recipients", "lmtp_timeout", "message_size_max", "spool_memory",
+		"spool_total", "hostname"};
 	const struct conf *now = m->settings.conf;
 
 	if (differs(old, now, of_log, ARRAY_SIZE(of_log)))
@@ -114,6 +132,8 @@ replace_changed(struct monitor *m, const struct conf *old)
 		core_replace(m->core, CORE_AUTH, clock_ms());
 	else if (core_lives(m->core, CORE_AUTH))
 		setup_users(m);
+	if (differs(old, now, of_lmtpd, ARRAY_SIZE(of_lmtpd)))
+		core_renew_lmtpd(m->core, clock_ms());
 }
 
 /* front_sessions and what is fixed stay as they were: processes were made for them. */
@@ -147,6 +167,8 @@ reload(struct monitor *m)
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
 		if (core_lives(m->core, s))
 			tell_front(m, s, &b);
+	if (core_lives(m->core, CORE_LMTPD))
+		tell_lmtpd(m, &b);
 	/* Those that this starts get everything as it is now. */
 	core_reload(m->core, &limits, clock_ms());
 	replace_changed(m, old.conf);

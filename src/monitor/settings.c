@@ -31,6 +31,7 @@ settings_done(struct settings *s)
 		fd_close(&s->roots[i]);
 	fd_close(&s->certificate);
 	fd_close(&s->key);
+	fd_close(&s->spool);
 	if (s->conf)
 		conf_free(&s->conf);
 }
@@ -122,7 +123,8 @@ bool
 settings_load(struct monitor *m, const char *path, struct settings *ret)
 {
 	struct reporting r = {{report_error}, m};
-	struct settings s = {.conf = conf_new(), .certificate = -1, .key = -1};
+	struct settings s = {
+		.conf = conf_new(), .certificate = -1, .key = -1, .spool = -1};
 
 	for (size_t i = 0; i < CONF_LIST_MAX; i++)
 		s.roots[i] = -1;
@@ -136,6 +138,7 @@ settings_load(struct monitor *m, const char *path, struct settings *ret)
 		good &= load_tls(m, &s);
 		good &= open_roots(m, &s);
 		good &= check_users(m, s.conf->users_file);
+		good &= !s.conf->delivers || spool_open(m, s.conf->spool_dir, &s.spool);
 	}
 	if (!good) {
 		settings_done(&s);
@@ -157,6 +160,7 @@ settings_limits(const struct monitor *m, const struct settings *s)
 		.service_uids = (uint32_t)c->service_uids,
 		.fronts = (uint32_t)c->fronts,
 		.one_shot = c->front_sessions == 1,
+		.lmtp = c->delivers,
 		.front_renew_ms = c->front_renew_ms,
 		.drain_timeout_ms = c->drain_timeout_ms,
 		.keepers_max = (uint32_t)c->keepers_max,

@@ -12,6 +12,7 @@
 #define UID_LOG	    1 /* from service_uids on */
 #define UID_AUTH    2
 #define UID_CONTROL 3
+#define UID_LMTPD   4
 #define UID_FRONTS  8
 
 #define SYSLOG_RETRY_MS 2000
@@ -74,15 +75,37 @@ setup_front_options(struct monitor *m, uint32_t slot)
 		0); /* child_send has ended one that is stuck */
 }
 
-void
-setup_front_listener(struct monitor *m, uint32_t slot, const struct listen_socket *s)
+bool
+setup_serves(uint32_t slot, const struct listen_socket *s)
 {
-	struct msg_front_listener l = {.listener = s->number,
+	return (slot == CORE_LMTPD) == (s->protocol == CONF_PROTOCOL_LMTP);
+}
+
+/* child_send has ended one that is stuck. */
+void
+setup_listener(struct monitor *m, uint32_t slot, const struct listen_socket *s)
+{
+	struct msg_front_listener pop3 = {.listener = s->number,
 		.implicit_tls = s->tls == CONF_TLS_IMPLICIT,
 		.plaintext = s->plaintext,
 		.name = view_of(s->name)};
+	struct msg_lmtp_listener lmtp = {.listener = s->number,
+		.local = listen_is_unix(s->fd),
+		.name = view_of(s->name)};
 
-	(void)SEND(front_listener, &l, slot, &s->fd, 1); /* has ended one that is stuck */
+	CHECK(setup_serves(slot, s));
+	if (slot == CORE_LMTPD)
+		(void)SEND(lmtp_listener, &lmtp, slot, &s->fd, 1);
+	else
+		(void)SEND(front_listener, &pop3, slot, &s->fd, 1);
+}
+
+static void
+setup_listeners(struct monitor *m, uint32_t slot)
+{
+	for (size_t i = 0; i < m->sockets_n; i++)
+		if (setup_serves(slot, &m->sockets[i]))
+			setup_listener(m, slot, &m->sockets[i]);
 }
 
 static void
@@ -135,7 +158,7 @@ setup_front_peers(struct monitor *m, uint32_t slot)
 	return SEND(front_peers, &p, slot, fds, n);
 }
 
-/* A channel between this front and auth, if both are there. */
+/* A channel between this front, or lmtpd, and auth, if both are there. */
 void
 setup_front_auth(struct monitor *m, uint32_t slot)
 {
@@ -150,7 +173,8 @@ setup_front_auth(struct monitor *m, uint32_t slot)
 		return;
 	}
 	AUTO_FD for_auth = pair[0], for_front = pair[1];
-	struct msg_auth_front to_auth = {.front = m->core->at[slot].incarnation};
+	struct msg_auth_front to_auth = {
+		.front = m->core->at[slot].incarnation, .delivers = slot == CORE_LMTPD};
 	struct msg_front_auth to_front = {.auth_incarnation = auth->incarnation};
 	if (SEND(auth_front, &to_auth, CORE_AUTH, &for_auth, 1) == 0)
 		(void)SEND(front_auth, &to_front, slot, &for_front, 1);
@@ -183,12 +207,38 @@ setup_front(struct monitor *m, uint32_t slot)
 	if (rc < 0)
 		return rc;
 	setup_front_options(m, slot);
-	for (size_t i = 0; i < m->sockets_n; i++)
-		setup_front_listener(m, slot, &m->sockets[i]);
+	setup_listeners(m, slot);
 	setup_front_tls(m, slot);
 	rc = setup_front_peers(m, slot);
 	setup_front_auth(m, slot);
 	return rc;
+}
+
+/* ---- lmtpd ---- */
+
+static int
+setup_lmtpd(struct monitor *m)
+{
+	const struct conf *c = m->settings.conf;
+	struct msg_lmtp_setup s = {
+		.incarnation = m->core->at[CORE_LMTPD].incarnation,
+		.uid = service_uid(m, UID_LMTPD),
+		.connections_max = (uint32_t)c->lmtp_connections,
+		.recipients_max = (uint32_t)c->lmtp_recipients,
+		.timeout_s = seconds(c->lmtp_timeout_ms),
+		.message_octets_max = c->message_size_max,
+		.spool_memory = c->spool_memory,
+		.spool_total = c->spool_total,
+		.networks = {c->networks, c->networks_n},
+		.hostname = view_of(c->hostname),
+	};
+	int rc = SEND(lmtp_setup, &s, CORE_LMTPD, &m->empty_dir, 1);
+
+	if (rc < 0)
+		return rc;
+	setup_listeners(m, CORE_LMTPD);
+	setup_front_auth(m, CORE_LMTPD);
+	return 0;
 }
 
 /* ---- auth ---- */
@@ -219,6 +269,7 @@ setup_auth_options(struct monitor *m)
 		.log_unknown_names = c->log_unknown_names,
 		.maildrop = view_of(c->maildrop),
 		.users_name = view_of(c->users_file),
+		.delimiter = {(const uint8_t *)&c->delimiter, c->delimiter != 0},
 	};
 
 	return SEND(auth_setup, &s, CORE_AUTH, &m->empty_dir, 1);
@@ -232,7 +283,7 @@ setup_auth(struct monitor *m)
 	if (rc < 0)
 		return rc;
 	setup_users(m);
-	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
+	for (uint32_t s = CORE_LMTPD; s < CORE_KEEPER; s++)
 		setup_front_auth(m, s);
 	return 0;
 }
@@ -252,6 +303,10 @@ setup_keeper(struct monitor *m, uint32_t slot)
 		.lock_takeover_s = seconds(c->lock_takeover_ms),
 		.connections_per_user = (uint32_t)c->connections_per_user,
 		.login_delay_s = seconds(c->login_delay_ms),
+		.mbox_unquote = c->mbox_unquote,
+		.mbox_rename = c->mbox_rename,
+		.folders = {(const uint8_t *)c->folders, c->folders_n},
+		.hostname = view_of(c->hostname),
 	};
 
 	CHECK(p->root < CONF_LIST_MAX);
@@ -296,6 +351,7 @@ setup_child(struct monitor *m, uint32_t slot)
 	case PROGRAM_LOG: return setup_log(m);
 	case PROGRAM_CONTROL: return setup_control(m);
 	case PROGRAM_AUTH: return setup_auth(m);
+	case PROGRAM_LMTPD: return setup_lmtpd(m);
 	case PROGRAM_FRONT: return setup_front(m, slot);
 	case PROGRAM_KEEPER: return setup_keeper(m, slot);
 	case PROGRAMS: break;

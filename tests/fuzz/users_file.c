@@ -18,12 +18,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	enum users_fault fault;
 	size_t shown, all;
 
-	if (!octets)
-		return 0;
+	CHECK(octets);
 	memcpy(octets, data, n);
 	struct users *u = users_new(octets, n, &options, key);
-	if (!u)
-		return 0;
+	CHECK(u);
 	const struct users_report *r = users_reports(u, &shown, &all);
 	for (size_t i = 0; i < shown; i++)
 		CHECK(r[i].line > 0 && r[i].fault != USERS_OK &&
@@ -31,9 +29,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct view name = {data, 0};
 	for (; name.n < n && name.n < 255 && data[name.n] != ':'; name.n++)
 		continue;
-	if (users_find(u, name, &user, &fault) && fault == USERS_OK)
+	bool found = users_find(u, name, &user, &fault);
+	if (found && fault == USERS_OK)
 		CHECK(user.uid && user.gid && user.maildrop_octets[0] == '/');
 	CHECK(users_dummy(u, name));
+	CHECK(users_find_recipient(u, name, '+', &user, &fault) || !found);
 	users_free(&u);
 	return 0;
 }

@@ -152,7 +152,7 @@ unknown_wrong_and_unable_are_alike(void **state)
 {
 	(void)state;
 	struct world w = world_of("bob:" SLOW "\nlocked:*\nnomail:" SLOW ":::::"
-				  ":userdb_mail=mbox:/x\nbad:{NOPE}x\n");
+				  ":userdb_mail=mh:/x\nbad:{NOPE}x\n");
 	static const char *const names[] = {
 		"bob", "nobody", "locked", "nomail", "bad", "", "a/b"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -174,6 +174,92 @@ unknown_wrong_and_unable_are_alike(void **state)
 	assert_int_equal(PASS(&w, "bob", "test", 3), CORE_GRANT);
 	assert_int_equal(PASS(&w, "nobody", "test", 3), CORE_REFUSE);
 	assert_int_equal(PASS(&w, "nomail", "test", 3), CORE_REFUSE);
+	world_done(&w);
+}
+
+static struct attempt *
+lookup(struct world *w, const char *name, enum core_step *ret)
+{
+	struct msg_lookup m = {
+		.session = 9, .name = {(const uint8_t *)name, strlen(name)}};
+	struct attempt *a = calloc(1, sizeof(*a) + m.name.n + 1);
+
+	assert_non_null(a);
+	a->octets_n = m.name.n + 1;
+	core_attempt_lookup(a, NULL, &m);
+	*ret = core_lookup(&w->core, a);
+	return a;
+}
+
+static void
+a_recipient_is_looked_up_with_its_detail_and_without_its_domain(void **state)
+{
+	(void)state;
+	struct world w = world_of("ann:{PLAIN}x\nbob@example.org:*\nodd+one:{PLAIN}x\n"
+				  "postmaster:!\n+:{PLAIN}x\nbox:x:::::"
+				  ":userdb_mail=mbox:/m/%u\nbad:{PLAIN}x:::::"
+				  ":userdb_mail=mh:/x\nodd:{PLAIN}x:0\n");
+	static const struct {
+		const char *name;
+		const char *user; /* NULL: refused with code */
+		enum refusal code;
+	} rows[] = {
+		{"ann", "ann", 0},
+		{"ann@example.org", "ann", 0},
+		{"ann+lists@example.org", "ann", 0},
+		{"ann+a+b", "ann", 0},
+		{"ann@a@b", NULL, REFUSAL_NO_USER},
+		{"Ann", NULL, REFUSAL_NO_USER},
+		/* A locked password is no reason to bounce mail. */
+		{"bob@example.org", "bob@example.org", 0},
+		{"bob+x@example.org", "bob@example.org", 0},
+		{"bob", NULL, REFUSAL_NO_USER},
+		{"bob@example.com", NULL, REFUSAL_NO_USER},
+		/* A name with the delimiter goes before the name without it. */
+		{"odd+one@example.org", "odd+one", 0},
+		{"odd+two", NULL, REFUSAL_TEMPORARY},
+		{"+", "+", 0},
+		{"+x", NULL, REFUSAL_NO_USER},
+		{"PostMaster", "postmaster", 0},
+		{"POSTMASTER+x@example.org", "postmaster", 0},
+		{"box", "box", 0},
+		{"bad", NULL, REFUSAL_TEMPORARY},
+		{"", NULL, REFUSAL_NO_USER},
+		{"@", NULL, REFUSAL_NO_USER},
+		{"@example.org", NULL, REFUSAL_NO_USER},
+	};
+	enum core_step step;
+
+	w.core.delimiter = '+';
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct attempt *a = lookup(&w, rows[i].name, &step);
+		if ((step == CORE_GRANT) != (rows[i].user != NULL))
+			fail_msg("%s", rows[i].name);
+		if (step == CORE_GRANT) {
+			struct msg_grant g = core_grant(a, 77);
+			assert_int_equal(g.rights, RIGHT_DELIVER);
+			assert_int_equal(g.user.n, strlen(rows[i].user));
+			assert_memory_equal(g.user.p, rows[i].user, g.user.n);
+			assert_int_equal(g.address.n, 16);
+			assert_int_equal(g.store,
+				strcmp(rows[i].user, "box") == 0 ? STORE_MBOX
+								 : STORE_MAILDIR);
+		} else {
+			assert_int_equal(step, CORE_REFUSE);
+			assert_int_equal(a->code, rows[i].code);
+		}
+		free(a);
+	}
+	assert_int_equal(w.hashes, 0);
+	/* Switched off, and without a file. */
+	w.core.delimiter = 0;
+	free(lookup(&w, "ann+lists", &step));
+	assert_int_equal(step, CORE_REFUSE);
+	w.core.users = NULL;
+	struct attempt *a = lookup(&w, "ann", &step);
+	assert_int_equal(step, CORE_REFUSE);
+	assert_int_equal(a->code, REFUSAL_TEMPORARY);
+	free(a);
 	world_done(&w);
 }
 
@@ -459,6 +545,8 @@ main(void)
 		cmocka_unit_test(a_read_only_user_gets_no_right_to_delete),
 		cmocka_unit_test(without_users_it_is_temporary),
 		cmocka_unit_test(unknown_wrong_and_unable_are_alike),
+		cmocka_unit_test(
+			a_recipient_is_looked_up_with_its_detail_and_without_its_domain),
 		cmocka_unit_test(the_cache_spares_the_hash_and_nothing_else),
 		cmocka_unit_test(a_cache_with_no_life_keeps_nothing),
 		cmocka_unit_test(no_memory_is_not_a_wrong_password),

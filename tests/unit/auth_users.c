@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "auth/users.h"
+#include "ipc/permit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +76,15 @@ static const struct {
 	{"bob:{PLAIN}x::::::userdb_read_only=y", USERS_READ_ONLY_BAD, "y"},
 	{"bob:{PLAIN}x::::::userdb_read_only=YES", USERS_READ_ONLY_BAD, "YES"},
 	{"bob:{PLAIN}x::::::userdb_read_only", USERS_EXTRA_UNKNOWN, "userdb_read_only"},
-	{"bob:{PLAIN}x::::::userdb_mail=mbox:/a", USERS_MAIL_FORM, "mbox:/a"},
+	{"bob:{PLAIN}x::::::userdb_mail=mh:/a", USERS_MAIL_FORM, "mh:/a"},
+	{"bob:{PLAIN}x::::::userdb_mail=mbox:/a", USERS_OK, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=mbox:", USERS_MAIL_FORM, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=mbox:~/m:INBOX=/a", USERS_OK, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=mbox:~/m:INBOX=", USERS_MAIL_FORM, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=mbox:~/m:INBOX=a", USERS_MAIL_RELATIVE, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=mbox:/m:INBOX=/a:UTF-8", USERS_MAIL_FORM, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=mbox:/m:INDEX=/a", USERS_MAIL_FORM, NULL},
+	{"bob:{PLAIN}x::::::userdb_mail=maildir:/m:INBOX=/a", USERS_MAIL_FORM, NULL},
 	{"bob:{PLAIN}x::::::userdb_mail=maildir:/a:LAYOUT=fs", USERS_MAIL_FORM, NULL},
 	{"bob:{PLAIN}x::::::userdb_mail=maildir:", USERS_MAIL_FORM, NULL},
 	{"bob:{PLAIN}x::::::userdb_mail=maildir:/%x", USERS_MAIL_VARIABLE, NULL},
@@ -139,6 +148,45 @@ nothing_but_yes_makes_a_user_read_only(void **state)
 		struct view about;
 		assert_int_equal(read_line(rows[i].line, user, &about), USERS_OK);
 		assert_int_equal(user->read_only, rows[i].read_only);
+	}
+	free(user);
+}
+
+static void
+mail_can_be_delivered_where_nobody_can_log_in(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *line;
+		bool has_maildrop;
+		uint8_t store;
+		const char *maildrop;
+	} rows[] = {
+		{"bob:{PLAIN}x", true, STORE_MAILDIR, "/srv/bob"},
+		{"bob:*", true, STORE_MAILDIR, "/srv/bob"},
+		{"bob", true, STORE_MAILDIR, "/srv/bob"},
+		{"bob:{NOPE}x", true, STORE_MAILDIR, "/srv/bob"},
+		{"bob:*::::::userdb_read_only=y", true, STORE_MAILDIR, "/srv/bob"},
+		{"bob:*:::::/s:userdb_mail=mbox:/m/%u", true, STORE_MBOX, "/m/bob"},
+		{"bob:*::::/h::userdb_mail=mbox:~/m:INBOX=~/in", true, STORE_MBOX,
+			"/h/in"},
+		{"bob:{PLAIN}x:0", false, 0, NULL},
+		{"bob:{PLAIN}x::::::userdb_mail=mh:/x", false, 0, NULL},
+		{"bob:{PLAIN}x::::::nonsense", false, 0, NULL},
+		{"bob:{PLAIN}x\r", false, 0, NULL},
+		{"a/b:{PLAIN}x", false, 0, NULL},
+	};
+	struct user *user = malloc(sizeof(*user));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct view about;
+		(void)!read_line(rows[i].line, user, &about);
+		assert_int_equal(user->has_maildrop, rows[i].has_maildrop);
+		if (!rows[i].maildrop)
+			continue;
+		assert_int_equal(user->store, rows[i].store);
+		assert_int_equal(user->maildrop_n, strlen(rows[i].maildrop));
+		assert_memory_equal(
+			user->maildrop_octets, rows[i].maildrop, user->maildrop_n);
 	}
 	free(user);
 }
@@ -381,6 +429,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_fault_has_a_line),
 		cmocka_unit_test(nothing_but_yes_makes_a_user_read_only),
+		cmocka_unit_test(mail_can_be_delivered_where_nobody_can_log_in),
 		cmocka_unit_test(limits_of_a_line),
 		cmocka_unit_test(ids_and_maildrops_come_from_the_right_place),
 		cmocka_unit_test(a_file_is_found_again),

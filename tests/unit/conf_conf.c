@@ -5,6 +5,9 @@
 /* So that listeners alone give no error in the rows below. */
 #define OPEN "plaintext = always\n[listener a]\naddress = 127.0.0.1:110\n"
 
+#define LMTP   "[listener b]\nprotocol = lmtp\n"
+#define DIGITS "012345678901234567890123456789012345678901234567890123"
+
 static const struct {
 	const char *text, *error;
 } errors[] = {
@@ -40,8 +43,12 @@ static const struct {
 		"f:1: mail_uid lies among the 64 numbers from service_uids"},
 	{"mail_uid_min = 600\nmail_uid_max = 599\n" OPEN,
 		"f:1: mail_uid_min is above mail_uid_max, exchange them"},
-	{"maildrop = mbox:~/m\n" OPEN,
-		"f:1: maildrop = mbox:~/m: must begin with maildir:"},
+	{"maildrop = mh:~/m\n" OPEN,
+		"f:1: maildrop = mh:~/m: must begin with maildir: or mbox:"},
+	{"maildrop = mbox:m\n" OPEN, "f:1: maildrop = mbox:m: the path must begin with"},
+	{"maildrop = mbox:~/m:INBOX=m\n" OPEN, "the path must begin with"},
+	{"maildrop = mbox:~/m:LAYOUT=fs\n" OPEN, "a path without a colon"},
+	{"maildrop = maildir:~/m:INBOX=/x\n" OPEN, "a path without a colon"},
 	{"maildrop = maildir:m\n" OPEN,
 		"f:1: maildrop = maildir:m: the path must begin with"},
 	{"maildrop = maildir:/m/%x\n" OPEN, "only %u, %n, %d and %% may stand there"},
@@ -84,6 +91,58 @@ static const struct {
 	{OPEN "[listener b]\naddress = *:111\nplaintext = never\n",
 		"f:4: nobody could log in on listener b"},
 	{OPEN "tsl = no\n", "f:4: tsl: no such option, did you mean tls?"},
+	/* ---- delivery ---- */
+	{"recipient_delimiter = a\n" OPEN,
+		"f:1: recipient_delimiter = a: must be one character"},
+	{"recipient_delimiter = ++\n" OPEN, "must be one character such as + or -"},
+	{"recipient_delimiter = @\n" OPEN, "must be one character such as + or -"},
+	{"lmtp_networks = 10.0.0.0/33\n" OPEN,
+		"f:1: lmtp_networks: 10.0.0.0/33: must be an address"},
+	{"lmtp_networks = 10.0.0.1/8\n" OPEN, "with zeros behind its bits"},
+	{"lmtp_networks = mail.example\n" OPEN, "must be an address as 192.0.2.1"},
+	{"lmtp_networks = 10.0.0.0/\n" OPEN, "must be an address as 192.0.2.1"},
+	{"lmtp_networks = 2001:db8::1/64\n" OPEN, "with zeros behind its bits"},
+	{"lmtp_recipients = 1025\n" OPEN,
+		"f:1: lmtp_recipients = 1025: must be a number"},
+	{"message_size_max = 64\n" OPEN, "f:1: message_size_max = 64: must be a size"},
+	{"message_size_max = 2G\n" OPEN,
+		"f:1: a message of message_size_max would not fit into spool_total"},
+	{"spool_total = 1M\n" OPEN, "f:1: a message of message_size_max would not fit"},
+	{"maildir_folders = Junk .Junk\n" OPEN,
+		"f:1: maildir_folders: .Junk: must be the name of a folder"},
+	{"maildir_folders = a/b\n" OPEN, "f:1: maildir_folders: a/b: must be"},
+	{"maildir_folders = a..b\n" OPEN, "f:1: maildir_folders: a..b: must be"},
+	{"maildir_folders = Junk Junk\n" OPEN, "Junk is there twice, remove one"},
+	{OPEN "socket_mode = 0660\n",
+		"f:4: socket_mode is for an address that begins with unix:"},
+	{OPEN "[listener b]\naddress = unix:/x\n",
+		"f:5: address = unix:/x: a unix socket is for `protocol = lmtp`"},
+	{OPEN LMTP, "f:4: listener b needs `address = unix:/PATH`"},
+	{OPEN LMTP "address = unix:x\n", "f:6: address = unix:x: behind unix: must be"},
+	{OPEN LMTP "address = unix:/x/\n", "behind unix: must be an absolute path"},
+	{OPEN LMTP "address = unix:/" DIGITS DIGITS "\n", "must be 3 to 112 octets"},
+	{OPEN LMTP "address = unix:/x\nsocket_mode = 0688\n",
+		"f:7: socket_mode = 0688: must be octal digits"},
+	{OPEN LMTP "address = unix:/x\nsocket_mode = 1777\n", "must be octal digits"},
+	{OPEN LMTP "address = unix:/x\nsocket_mode = 0060\n", "must be octal digits"},
+	{OPEN LMTP "address = unix:/x\nsocket_group = mail\n",
+		"f:7: socket_group = mail: must be a number"},
+	{OPEN LMTP "address = unix:/x\ntls = implicit\n",
+		"f:7: tls is for `protocol = pop3`"},
+	{OPEN LMTP "address = unix:/x\nplaintext = always\n",
+		"f:7: plaintext is for `protocol = pop3`"},
+	{OPEN LMTP "address = 127.0.0.1:24\nsocket_group = 8\n",
+		"f:7: socket_group is for an address that begins with unix:"},
+	{OPEN LMTP "address = localhost\n", "must be unix:/PATH, 127.0.0.1:24"},
+	{OPEN LMTP "address = *:24\n",
+		"f:6: listener b takes mail from other machines: name those"},
+	{OPEN LMTP "address = 192.0.2.1:24\n", "takes mail from other machines"},
+	{OPEN LMTP "address = [2001:db8::1]:24\n", "takes mail from other machines"},
+	{OPEN LMTP "address = 127.0.0.1:110\n",
+		"listeners a and b have the same address"},
+	{OPEN LMTP "address = unix:/x\n[listener c]\nprotocol = lmtp\naddress = "
+		   "unix:/x\n",
+		"f:9: listeners b and c have the same address"},
 };
 
 static void
@@ -216,6 +275,54 @@ values_arrive_in_their_fields(void **state)
 }
 
 static void
+delivery_arrives_in_its_fields(void **state)
+{
+	(void)state;
+	struct loading l;
+	static const uint8_t v4[17] = {[10] = 0xff, 0xff, 10, 0, 0, 0, 104};
+
+	assert_int_equal(
+		loading(&l,
+			"plaintext = always\nmaildrop = mbox:~/m:INBOX=/var/mail/%u\n"
+			"recipient_delimiter = -\n"
+			"lmtp_networks = 10.0.0.0/8 2001:db8::/32 192.0.2.1\n"
+			"message_size_max = 10M\nmaildir_folders = Junk, Work.Old\n"
+			"[listener u]\nprotocol = lmtp\naddress = unix:/run/l\n"
+			"socket_mode = 660\nsocket_group = 8\n"
+			"[listener t]\nprotocol = lmtp\naddress = *:24\n"
+			"[listener l]\nprotocol = lmtp\naddress = [::1]:25\n"),
+		0);
+	const struct conf *c = l.conf;
+	assert_true(c->delivers);
+	assert_int_equal(c->delimiter, '-');
+	assert_int_equal(c->networks_n, 3 * 17);
+	assert_memory_equal(c->networks, v4, 17);
+	assert_int_equal(c->networks[17 + 16], 32);
+	assert_int_equal(c->networks[34 + 16], 128);
+	assert_int_equal(c->message_size_max, 10 << 20);
+	assert_int_equal(c->spool_memory, 1 << 20);
+	assert_int_equal(c->folders_n, 14);
+	assert_memory_equal(c->folders, "Junk\0Work.Old", 14);
+	assert_string_equal(c->listeners[0].path, "/run/l");
+	assert_int_equal(c->listeners[0].mode, 0660);
+	assert_int_equal(c->listeners[0].socket_group, 8);
+	assert_null(c->listeners[1].path);
+	assert_true(c->listeners[1].at.any);
+	assert_int_equal(c->listeners[2].at.port, 25);
+	conf_free(&l.conf);
+	/* And what holds where nothing is said. */
+	assert_int_equal(loading(&l, "recipient_delimiter = none\n" OPEN), 0);
+	assert_int_equal(l.conf->delimiter, 0);
+	assert_false(l.conf->delivers);
+	conf_free(&l.conf);
+	assert_int_equal(loading(&l, OPEN LMTP "address = unix:/x\n"), 0);
+	assert_int_equal(l.conf->delimiter, '+');
+	assert_int_equal(l.conf->listeners[1].mode, 0600);
+	assert_int_equal(l.conf->lmtp_recipients, 1000);
+	conf_free(&l.conf);
+}
+
+static void
 defaults_are_in_force_and_shown(void **state)
 {
 	(void)state;
@@ -254,6 +361,7 @@ main(void)
 		cmocka_unit_test(a_flood_of_errors_is_counted_but_not_shown),
 		cmocka_unit_test(limits_of_file_line_and_listeners_hold),
 		cmocka_unit_test(values_arrive_in_their_fields),
+		cmocka_unit_test(delivery_arrives_in_its_fields),
 		cmocka_unit_test(defaults_are_in_force_and_shown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

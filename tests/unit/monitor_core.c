@@ -347,10 +347,127 @@ drain_waits_for_fronts_or_the_deadline(void **state)
 	world_end(&w);
 }
 
+/* ---- lmtpd ---- */
+
+static void
+lmtpd_is_there_only_where_somebody_listens_for_it(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+
+	l.lmtp = true;
+	world_begin(&w, &l);
+	assert_int_equal(w.started_n, 6);
+	for (uint32_t s = 0; s < CORE_KEEPER; s++)
+		if (core_lives(w.c, s) && s != CORE_LMTPD)
+			world_ready(&w, s);
+	assert_int_equal(w.serving, 0);
+	world_ready(&w, CORE_LMTPD);
+	assert_int_equal(w.serving, 1);
+	world_end(&w);
+	/* Its listener comes with a reload, and goes with another. */
+	l.lmtp = false;
+	world_serve(&w, &l);
+	assert_false(core_lives(w.c, CORE_LMTPD));
+	l.lmtp = true;
+	core_reload(w.c, &l, w.now);
+	world_act(&w);
+	assert_int_equal(w.started[0], CORE_LMTPD);
+	world_ready(&w, CORE_LMTPD);
+	l.lmtp = false;
+	core_reload(w.c, &l, w.now);
+	world_act(&w);
+	assert_int_equal(w.drained, 1);
+	world_die(&w, CORE_LMTPD, true);
+	assert_int_equal(w.c->at[CORE_LMTPD].state, CORE_FREE);
+	assert_int_equal(core_deadline(w.c), UINT64_MAX);
+	world_end(&w);
+}
+
+static void
+lmtpd_finishes_before_it_is_renewed(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+
+	l.lmtp = true;
+	world_serve(&w, &l);
+	core_renew_lmtpd(w.c, w.now);
+	core_renew_lmtpd(w.c, w.now);
+	world_act(&w);
+	assert_int_equal(w.drained, 1);
+	/* Gone and wanted again before it ended: one goes on. */
+	l.lmtp = false;
+	core_reload(w.c, &l, w.now);
+	l.lmtp = true;
+	core_reload(w.c, &l, w.now);
+	world_act(&w);
+	assert_int_equal(w.started_n, 0);
+	world_die(&w, CORE_LMTPD, true);
+	/* At once: nothing was wrong. */
+	uint64_t before = w.now;
+	assert_true(world_wait(&w));
+	assert_int_equal(w.now, before);
+	assert_int_equal(w.started[0], CORE_LMTPD);
+	world_ready(&w, CORE_LMTPD);
+	/* One that does not end is ended. */
+	core_renew_lmtpd(w.c, w.now);
+	world_act(&w);
+	before = w.now;
+	assert_true(world_wait(&w));
+	assert_int_equal(w.now, before + l.drain_timeout_ms + CORE_GRACE_MS);
+	assert_int_equal(w.killed, 1);
+	world_end(&w);
+}
+
+static void
+a_drain_waits_for_lmtpd_too(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+
+	l.lmtp = true;
+	world_serve(&w, &l);
+	core_drain(w.c, w.now);
+	world_act(&w);
+	assert_int_equal(w.drained, 3);
+	world_die(&w, CORE_FRONT, true);
+	world_die(&w, CORE_FRONT + 1, true);
+	assert_int_equal(w.finished, -1);
+	world_die(&w, CORE_LMTPD, true);
+	assert_int_equal(w.finished, 0);
+	world_end(&w);
+}
+
+static void
+files_for_spools_are_limited_in_rate(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+
+	world_serve(&w, &l);
+	for (uint32_t i = 0; i < CORE_SPOOLS_BURST; i++)
+		assert_true(core_may_spool(w.c, w.now));
+	assert_false(core_may_spool(w.c, w.now));
+	w.now += 1000;
+	for (uint32_t i = 0; i < CORE_SPOOLS_PER_S; i++)
+		assert_true(core_may_spool(w.c, w.now));
+	assert_false(core_may_spool(w.c, w.now));
+	world_end(&w);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lmtpd_is_there_only_where_somebody_listens_for_it),
+		cmocka_unit_test(lmtpd_finishes_before_it_is_renewed),
+		cmocka_unit_test(a_drain_waits_for_lmtpd_too),
+		cmocka_unit_test(files_for_spools_are_limited_in_rate),
 		cmocka_unit_test(serves_when_all_are_ready),
 		cmocka_unit_test(a_failure_at_the_start_ends_with_1),
 		cmocka_unit_test(restarts_back_off_and_recover),

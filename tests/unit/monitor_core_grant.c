@@ -113,8 +113,12 @@ auth_is_not_believed_blindly(void **state)
 		{1000, 1001, "/gone/u", 3, 1},
 		{1000, 1001, "/srv/u", 0, 1},
 		{1000, 1001, "/srv/u", 7, 1},
+		{1000, 1001, "/srv/u", 4, 1},
+		{1000, 1001, "/srv/u", 5, 1},
 		{1000, 1001, "/srv/u", 3, 0},
-		{1000, 1001, "/srv/u", 3, 2},
+		{1000, 1001, "/srv/u", 3, 3},
+		/* An mbox lies in a root, it is none. */
+		{1000, 1001, "/srv/mail", 3, 2},
 	};
 
 	world_serve(&w, &l);
@@ -137,6 +141,45 @@ auth_is_not_believed_blindly(void **state)
 	/* Just outside the service block is fine. */
 	g = grant_of(&w, 101);
 	g.uid = 50064;
+	assert_int_equal(decide(&w, &g).verdict, CORE_GRANT_ATTACH);
+	world_end(&w);
+}
+
+static void
+lmtpd_may_deposit_and_nothing_else(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+
+	l.lmtp = true;
+	world_serve(&w, &l);
+	for (uint8_t rights = 0; rights < 16; rights++) {
+		struct msg_grant g = grant_of(&w, rights + 1U);
+		g.front = w.c->at[CORE_LMTPD].incarnation;
+		g.rights = rights;
+		assert_int_equal(decide(&w, &g).verdict,
+			rights == RIGHT_DELIVER ? CORE_GRANT_ATTACH : CORE_GRANT_REFUSE);
+		/* What it was granted once it does not get again. */
+		assert_int_equal(decide(&w, &g).verdict, CORE_GRANT_TWICE);
+	}
+	/* Its deposits and the sessions of one maildrop share a keeper. */
+	struct msg_grant g = grant_of(&w, 100), read = grant_of(&w, 100);
+	g.front = w.c->at[CORE_LMTPD].incarnation;
+	g.rights = RIGHT_DELIVER;
+	g.store = read.store = STORE_MBOX;
+	struct core_decision d = decide(&w, &g);
+	assert_int_equal(d.front, CORE_LMTPD);
+	assert_int_equal(decide(&w, &read).keeper, d.keeper);
+	/* Once it is dead it gets nothing more, and numbers begin anew. */
+	g.session = number(101);
+	world_die(&w, CORE_LMTPD, false);
+	assert_int_equal(decide(&w, &g).verdict, CORE_GRANT_DEAD);
+	assert_true(world_wait(&w));
+	world_ready(&w, CORE_LMTPD);
+	g = grant_of(&w, 100);
+	g.front = w.c->at[CORE_LMTPD].incarnation;
+	g.rights = RIGHT_DELIVER;
 	assert_int_equal(decide(&w, &g).verdict, CORE_GRANT_ATTACH);
 	world_end(&w);
 }
@@ -387,6 +430,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_grant_is_attached_below_the_longest_root),
 		cmocka_unit_test(auth_is_not_believed_blindly),
+		cmocka_unit_test(lmtpd_may_deposit_and_nothing_else),
 		cmocka_unit_test(without_root_only_the_caller_is_served),
 		cmocka_unit_test(a_dead_incarnation_gets_nothing),
 		cmocka_unit_test(a_session_is_granted_once),

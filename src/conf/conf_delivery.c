@@ -1,0 +1,252 @@
+#include "base/check.h"
+#include "base/num.h"
+#include "conf/conf_checks.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static struct view
+view_of(const char *s)
+{
+	return (struct view){(const uint8_t *)s, strlen(s)};
+}
+
+/* ---- global options ---- */
+
+static void
+check_delimiter(struct conf_reader *r)
+{
+	struct conf *c = r->conf;
+	const char *d = c->recipient_delimiter;
+
+	if (strcmp(d, "none") == 0)
+		return;
+	/* A letter or a digit would cut names apart, and @ ends the local part. */
+	if (strlen(d) == 1 && strchr("!#$%&'*+-/=?^_`{|}~.", d[0]))
+		c->delimiter = d[0];
+	else
+		ini_report(&r->ini, c->lines[CONF_GLOBAL_recipient_delimiter],
+			"recipient_delimiter = %.4s: must be one character such as + or "
+			"-, or none",
+			d);
+}
+
+/* "ADDRESS" or "ADDRESS/BITS"; the bits that do not count must be zero. */
+static bool
+read_network(const char *text, uint8_t ret[CONF_NETWORK_OCTETS])
+{
+	const char *slash = strchr(text, '/');
+	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+	char host[INET6_ADDRSTRLEN];
+	uint8_t *ip = ret;
+	uint64_t bits;
+
+	if (n == 0 || n >= sizeof(host))
+		return false;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	memset(ret, 0, CONF_NETWORK_OCTETS);
+	bool v4 = inet_pton(AF_INET, host, ip + 12) == 1;
+	if (v4)
+		ip[10] = ip[11] = 0xff;
+	else if (inet_pton(AF_INET6, host, ip) != 1)
+		return false;
+	bits = v4 ? 32 : 128;
+	if (slash && !num_decimal(view_of(slash + 1), bits, &bits))
+		return false;
+	ret[16] = (uint8_t)(bits + (v4 ? 96 : 0));
+	for (size_t i = ret[16]; i < 128; i++)
+		if (ip[i / 8] & (0x80 >> i % 8))
+			return false;
+	return true;
+}
+
+static void
+check_networks(struct conf_reader *r)
+{
+	struct conf *c = r->conf;
+	const struct conf_list *l = &c->lmtp_networks;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (read_network(l->at[i], c->networks + c->networks_n))
+			c->networks_n += CONF_NETWORK_OCTETS;
+		else
+			ini_report(&r->ini, c->lines[CONF_GLOBAL_lmtp_networks],
+				"lmtp_networks: %.60s: must be an address as 192.0.2.1, "
+				"or a network as 10.0.0.0/8 or 2001:db8::/32 with zeros "
+				"behind its bits",
+				l->at[i]);
+	}
+}
+
+static bool
+is_folder(const char *name)
+{
+	return strlen(name) <= CONF_FOLDER_OCTETS && name[0] != '.' &&
+		!strchr(name, '/') && !strstr(name, "..");
+}
+
+static void
+check_folders(struct conf_reader *r)
+{
+	struct conf *c = r->conf;
+	const struct conf_list *l = &c->maildir_folders;
+	uint32_t line = c->lines[CONF_GLOBAL_maildir_folders];
+
+	for (size_t i = 0; i < l->n; i++) {
+		size_t n = strlen(l->at[i]);
+		if (!is_folder(l->at[i])) {
+			ini_report(&r->ini, line,
+				"maildir_folders: %.64s: must be the name of a folder "
+				"without its dot, at most %d octets, with no slash and "
+				"no "
+				"`..`",
+				l->at[i], CONF_FOLDER_OCTETS);
+			continue;
+		}
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(l->at[i], l->at[j]) == 0)
+				ini_report(&r->ini, line,
+					"maildir_folders: %.64s is there twice, remove "
+					"one",
+					l->at[i]);
+		memcpy(c->folders + c->folders_n, l->at[i], n + 1);
+		c->folders_n += n + 1;
+	}
+}
+
+void
+conf_check_delivery(struct conf_reader *r)
+{
+	struct conf *c = r->conf;
+
+	check_delimiter(r);
+	check_networks(r);
+	check_folders(r);
+	for (size_t i = 0; i < c->listeners_n; i++)
+		c->delivers |= c->listeners[i].protocol == CONF_PROTOCOL_LMTP;
+	if (c->message_size_max > c->spool_total)
+		ini_report(&r->ini,
+			c->lines[CONF_GLOBAL_message_size_max]
+				? c->lines[CONF_GLOBAL_message_size_max]
+				: c->lines[CONF_GLOBAL_spool_total],
+			"a message of message_size_max would not fit into spool_total, "
+			"raise spool_total");
+}
+
+/* ---- listeners ---- */
+
+void
+conf_check_socket_options(struct conf_reader *r, const struct conf_listener *l)
+{
+	static const enum conf_option options[] = {
+		CONF_LISTENER_socket_mode, CONF_LISTENER_socket_group};
+
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (l->lines[options[i]] > 0)
+			ini_report(&r->ini, l->lines[options[i]],
+				"%s is for an address that begins with unix:, remove it",
+				conf_rows[options[i]].name);
+}
+
+static bool
+same_address(const struct conf_listener *a, const struct conf_listener *b)
+{
+	if (a->path || b->path)
+		return a->path && b->path && strcmp(a->path, b->path) == 0;
+	if (a->at.port != b->at.port || a->at.port == 0)
+		return false;
+	return a->at.any || b->at.any ||
+		memcmp(a->at.ip, b->at.ip, sizeof(a->at.ip)) == 0;
+}
+
+void
+conf_check_address_once(struct conf_reader *r, const struct conf_listener *l)
+{
+	for (const struct conf_listener *o = r->conf->listeners; o < l; o++)
+		if (o->texts[CONF_LISTENER_address].n > 0 && same_address(o, l))
+			ini_report(&r->ini, l->lines[CONF_LISTENER_address],
+				"listeners %s and %s have the same address, change one",
+				o->name, l->name);
+}
+
+static void
+check_unix(struct conf_reader *r, struct conf_listener *l)
+{
+	const char *path = l->address + 5;
+	uint32_t mode = 0;
+	bool octal = true;
+
+	if (!conf_path_is_normal(view_of(path)) || strlen(path) > CONF_SOCKET_PATH_MAX) {
+		ini_report(&r->ini, l->lines[CONF_LISTENER_address],
+			"address = %.112s: behind unix: must be an absolute path of at "
+			"most %d octets without `.`, `..`, `//` or a slash at its end",
+			l->address, CONF_SOCKET_PATH_MAX);
+		return;
+	}
+	l->path = path;
+	for (const char *p = l->socket_mode; *p; p++) {
+		octal &= *p >= '0' && *p <= '7';
+		mode = mode * 8 + ((uint32_t)*p & 7);
+	}
+	if (!octal || mode > 0777 || (mode & 0600) != 0600)
+		ini_report(&r->ini, l->lines[CONF_LISTENER_socket_mode],
+			"socket_mode = %.4s: must be octal digits from 0600 to 0777, as "
+			"0660",
+			l->socket_mode);
+	l->mode = mode;
+}
+
+static bool
+is_loopback(const struct conf_address *a)
+{
+	static const uint8_t v6[16] = {[15] = 1};
+
+	if (a->any)
+		return false;
+	return a->v4 ? a->ip[12] == 127 : memcmp(a->ip, v6, sizeof(v6)) == 0;
+}
+
+static void
+check_tcp(struct conf_reader *r, struct conf_listener *l)
+{
+	conf_check_socket_options(r, l);
+	if (!conf_address_read(l->texts[CONF_LISTENER_address], &l->at)) {
+		ini_report(&r->ini, l->lines[CONF_LISTENER_address],
+			"address = %.112s: must be unix:/PATH, 127.0.0.1:24, [::1]:24 or "
+			"*:24",
+			l->address);
+		return;
+	}
+	if (!is_loopback(&l->at) && r->conf->lmtp_networks.n == 0)
+		ini_report(&r->ini, l->lines[CONF_LISTENER_address],
+			"listener %s takes mail from other machines: name those that may "
+			"deliver with lmtp_networks, or listen on 127.0.0.1 or [::1]",
+			l->name);
+}
+
+void
+conf_check_lmtp(struct conf_reader *r, struct conf_listener *l)
+{
+	if (l->lines[CONF_LISTENER_tls] > 0)
+		ini_report(&r->ini, l->lines[CONF_LISTENER_tls],
+			"tls is for `protocol = pop3`: LMTP is spoken on this machine or "
+			"in a network of its own, remove it");
+	if (l->lines[CONF_LISTENER_plaintext] > 0)
+		ini_report(&r->ini, l->lines[CONF_LISTENER_plaintext],
+			"plaintext is for `protocol = pop3`: nobody logs in over LMTP, "
+			"remove it");
+	if (l->texts[CONF_LISTENER_address].n == 0) {
+		if (l->lines[CONF_LISTENER_address] == 0)
+			ini_report(&r->ini, l->line,
+				"listener %s needs `address = unix:/PATH` or `address = "
+				"127.0.0.1:24`",
+				l->name);
+		return;
+	}
+	if (strncmp(l->address, "unix:", 5) == 0)
+		check_unix(r, l);
+	else
+		check_tcp(r, l);
+	conf_check_address_once(r, l);
+}
