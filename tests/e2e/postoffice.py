@@ -98,6 +98,7 @@ class Office:
         self.host, self.pop3 = self._split(self.pop3_at)
         _, self.pop3s = self._split(self.pop3s_at)
         self.pid = int(words["pid"])
+        self.lmtp_at = words.get("lmtp")  # ADDRESS:PORT or unix:PATH
         self.dir = pathlib.Path(self.ca).parent
 
     @staticmethod

@@ -14,6 +14,8 @@ BUILD = os.environ.get("RESTANTE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "restante-auth")
 READY, AUTH_SETUP, AUTH_USERS, USERS_ASK, AUTH_FRONT = 0x01, 0x20, 0x21, 0x22, 0x23
 LOGIN, LOGIN_FAILED, GRANT, LOG_RECORD = 0x24, 0x25, 0x26, 0x52
+LOOKUP, LOOKUP_FAILED = 0x27, 0x28
+DELIVER, NO_USER = 4, 8
 PASS, PLAIN = 1, 2
 CREDENTIALS, TEMPORARY, BUSY = 1, 2, 6
 ADDRESS = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 7])
@@ -58,7 +60,8 @@ class Auth:
         setup = struct.pack("<HIIIIIIB", AUTH_SETUP, uid, threads, queue_max, cache_s,
                             options.get("mail_uid", 5000), options.get("mail_gid", 5000),
                             options.get("log_unknown_names", 0))
-        self.send(setup + octets(b"maildir:/srv/mail/%u") + octets(str(self.path).encode()),
+        self.send(setup + octets(b"maildir:/srv/mail/%u") + octets(str(self.path).encode()) +
+                  octets(options.get("delimiter", b"+")),
                   os.open(self.dir, os.O_RDONLY | os.O_DIRECTORY))
         self.lines = []
         self.grants = []
@@ -81,14 +84,15 @@ class Auth:
         else:
             self.send(struct.pack("<HI", AUTH_USERS, 0), os.open(self.path, os.O_RDONLY))
 
-    def front(self, incarnation):
+    def front(self, incarnation, delivers=0):
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.send(struct.pack("<HQB", AUTH_FRONT, incarnation, 0), os.dup(theirs.fileno()))
+        self.send(struct.pack("<HQBB", AUTH_FRONT, incarnation, 0, delivers),
+                  os.dup(theirs.fileno()))
         theirs.close()
         self.fronts[incarnation] = mine
 
     def gone(self, incarnation):
-        self.send(struct.pack("<HQB", AUTH_FRONT, incarnation, 1))
+        self.send(struct.pack("<HQBB", AUTH_FRONT, incarnation, 1, 0))
 
     def receive(self, sock, seconds=10):
         ready, _, _ = select.select([sock], [], [], seconds)
@@ -99,6 +103,10 @@ class Auth:
         self.fronts[front].send(
             struct.pack("<HQBB", LOGIN, session << COUNT_BIT | 1, mechanism, 1) + octets(ADDRESS) +
             struct.pack("<H", 4711) + octets(name) + octets(password))
+
+    def lookup(self, session, name, front=9):
+        self.fronts[front].send(
+            struct.pack("<HQ", LOOKUP, session << COUNT_BIT | 1) + octets(name))
 
     def answer(self, front=1, seconds=20):
         """("failed", session, code) or ("grant", session, {...}); serves USERS_ASK meanwhile."""
@@ -113,7 +121,7 @@ class Auth:
                 if not message:
                     return ("closed",)
                 number, session, code = struct.unpack("<HQB", message)
-                assert number == LOGIN_FAILED
+                assert number == (LOOKUP_FAILED if front == 9 else LOGIN_FAILED)
                 return ("failed", session >> COUNT_BIT, code)
             if self.monitor in ready:
                 got = self.from_monitor(self.monitor.recv(65536))
@@ -441,3 +449,82 @@ def test_a_front_that_reads_no_answers_gets_them_later(auth):
     a.fronts[1].settimeout(20)
     seen = [struct.unpack("<HQB", a.receive(a.fronts[1]))[1] >> COUNT_BIT for _ in range(sent)]
     assert sorted(seen) == list(range(1, sent + 1))
+
+
+# ---- lmtpd ------------------------------------------------------------------------
+
+def deliverer(auth, users, **options):
+    a = auth(users, **options)
+    a.front(9, delivers=1)
+    return a
+
+
+def test_a_recipient_goes_to_the_monitor_as_a_permit_to_deliver(auth):
+    a = deliverer(auth, "ann:*:1001:1002::::userdb_mail=mbox:/m/%u userdb_read_only=yes\n")
+    a.lookup(1, b"ann+lists@example.org")
+    kind, session, grant = a.answer(9)
+    assert (kind, session) == ("grant", 1)
+    assert grant == {"front": 9, "uid": 1001, "gid": 1002, "rights": DELIVER, "store": 2,
+                     "tls": 0, "address": bytes(16), "port": 0, "user": b"ann",
+                     "maildrop": b"/m/ann"}
+    a.lookup(2, b"bob@example.org")
+    assert a.answer(9) == ("failed", 2, NO_USER)
+    # One permit a session, and no second question after it.
+    a.lookup(1, b"ann")
+    a.lookup(3, b"bob")
+    assert a.answer(9) == ("failed", 3, NO_USER)
+    assert a.counter("PROTOCOL_FAULTS") == 1
+
+
+def test_a_line_that_is_broken_is_a_temporary_answer(auth):
+    a = deliverer(auth, "ann:{PLAIN}x:0\nbob:{PLAIN}x::::::userdb_mial=maildir:/x\n")
+    for session, name in enumerate((b"ann", b"bob"), 1):
+        a.lookup(session, name)
+        assert a.answer(9) == ("failed", session, TEMPORARY)
+    assert a.log_line("lookup_not_possible")["user"] == b"ann"
+
+
+def test_look_ups_see_a_changed_file_at_once_and_wait_for_it(auth):
+    a = deliverer(auth, "ann:{PLAIN}x\n")
+    a.lookup(1, b"ann")
+    assert a.answer(9)[0] == "grant"
+    a.path.write_text("bob:{PLAIN}x\n")
+    a.lookup(2, b"ann")
+    assert a.answer(9) == ("failed", 2, NO_USER)
+    a.lookup(3, b"bob")
+    assert a.answer(9)[0] == "grant"
+    # Away: nobody knows whether bob is still there, so mail waits.
+    os.unlink(a.path)
+    a.lookup(4, b"bob")
+    assert struct.unpack("<H", a.receive(a.monitor)) == (USERS_ASK,)
+    a.give_users(error=2)
+    assert a.answer(9) == ("failed", 4, TEMPORARY)
+
+
+def test_the_delimiter_is_an_option(auth):
+    a = deliverer(auth, "ann:{PLAIN}x\n", delimiter=b"")
+    a.lookup(1, b"ann+x")
+    assert a.answer(9) == ("failed", 1, NO_USER)
+
+
+def test_each_says_only_its_own_words(auth):
+    a = deliverer(auth, "ann:{PLAIN}secret\n")
+    a.front(2)
+    a.lookup(1, b"ann", front=2)
+    assert a.answer(2) == ("closed",)
+    a.login(2, b"ann", b"secret", front=9)
+    assert a.answer(9) == ("closed",)
+    a.login(1, b"ann", b"secret")
+    assert a.answer()[0] == "grant"
+    assert a.counter("PROTOCOL_FAULTS") == 2
+
+
+def test_a_flood_of_look_ups_leaves_logins_alone(auth):
+    a = deliverer(auth, "ann:{PLAIN}secret\n")
+    for session in range(1, 2001):
+        a.lookup(session, b"nobody")
+        if session % 100 == 0:
+            a.login(session, b"ann", b"secret")
+            assert a.answer()[0] == "grant"
+            for _ in range(100):
+                assert a.answer(9)[0] == "failed"

@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "privs"))
 
-from house import Client, House, free_port, until  # noqa: E402
+from house import Client, House, Mta, free_port, until  # noqa: E402
 
 MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
 CALLER = 5000
@@ -98,6 +98,7 @@ def test_indexes_begin_with_0_in_each_program(house):
     assert found["restante-front"] == {"0", "1"}
     for program in ("restanted", "restante-auth", "restante-log", "restante-control"):
         assert found[program] == {"0"}
+    assert "restante-lmtpd" not in found
     assert "0" in found["restante-keeper"]
 
 
@@ -189,6 +190,241 @@ def test_reload(house, how):
     reload("the configuration was read again and is in force")
     assert not answers(house, "LAST")
     assert house.stat()["reloads_total"] == before + 2
+
+
+# ---- listeners for delivery -------------------------------------------------------
+
+LETTER = b"Subject: in\n\nx\n"
+
+
+def reloaded(h, line="the configuration was read again and is in force"):
+    since = len(h.lines)
+    h.p.send_signal(signal.SIGHUP)
+    h.wait_for_line(line, since=since)
+
+
+def lmtpd(h):
+    return list(h.children("restante-lmtpd"))
+
+
+def delivered(h, at, name="bert"):
+    c = Mta(at, hello=True)
+    assert c.send(LETTER, f"{name}@example.org")[0].startswith("250"), h.log()
+    c.close()
+
+
+@pytest.mark.parametrize("as_uid", [0, CALLER])
+def test_listeners_for_delivery_come_and_go(base, as_uid):
+    port, more = free_port(), free_port()
+    with House(base, users(), as_uid=as_uid) as h:
+        assert lmtpd(h) == []
+        held = session(h)
+        h.listeners["lmtp"] = f"protocol = lmtp\naddress = 127.0.0.1:{port}"
+        h.configure()
+        reloaded(h)
+        first, = until(lambda: lmtpd(h), 10, "lmtpd runs")
+        delivered(h, port)
+        # Another one beside it, a unix socket, which only the same process gets.
+        mta = Mta(port, hello=True)
+        h.listeners["local"] = f"protocol = lmtp\naddress = unix:{h.lmtp}"
+        h.configure()
+        reloaded(h)
+        delivered(h, h.lmtp)
+        assert lmtpd(h) == [first]
+        # Its place is taken by POP3, and it goes elsewhere: what is connected finishes.
+        h.listeners["lmtp"] = f"protocol = lmtp\naddress = 127.0.0.1:{more}"
+        h.listeners["swapped"] = f"address = 127.0.0.1:{port}"
+        h.configure()
+        reloaded(h)
+        assert Client(port).greeting.startswith(b"+OK")
+        delivered(h, more)
+        assert mta.send(LETTER, "bert")[0].startswith("250")
+        mta.close()
+        for name in ("lmtp", "local", "swapped"):
+            del h.listeners[name]
+        h.configure()
+        reloaded(h)
+        until(lambda: lmtpd(h) == [], 10, "lmtpd ended")
+        assert not h.lmtp.exists()
+        with pytest.raises(ConnectionError):
+            Mta(more)
+        assert held.say("NOOP").startswith(b"+OK")
+        held.close()
+        assert not [x for x in h.lines if "level=error" in x], h.log()
+    assert len(list((h.mail / "bert" / "new").iterdir())) == len(MAIL) + 4
+
+
+def test_options_of_delivery_take_effect_at_a_reload(base):
+    with House(base, users(), {"drain_timeout": "30s"}, lmtp=True) as h:
+        before, = lmtpd(h)
+        mta = Mta(h.lmtp, hello=True)
+        mta.envelope("bert")
+        assert mta.say("DATA")[-1].startswith("354")
+        h.configure(lmtp_recipients=1)
+        reloaded(h)
+        # In the middle of a message it is not cut off, and those who come wait a moment.
+        mta.s.sendall(LETTER.replace(b"\n", b"\r\n") + b".\r\n")
+        assert mta.answer()[-1].startswith("250")
+        mta.close()
+        after = Mta(h.lmtp, hello=True)
+        said = after.envelope("anna", "bert")
+        assert [x[:3] for x in said] == ["250", "250", "452"], said
+        after.close()
+        assert lmtpd(h) != [before]
+        # One that changes nothing for it leaves it alone.
+        same = lmtpd(h)
+        h.configure(last="yes")
+        reloaded(h)
+        assert lmtpd(h) == same
+        h.configure(recipient_delimiter="none")
+        reloaded(h)
+
+        def answer():
+            c = Mta(h.lmtp, hello=True)
+            said = c.envelope("anna+x")[-1]
+            c.close()
+            return said.startswith("550")
+        until(answer, 10, "without a delimiter")
+
+
+def test_lmtpd_is_started_again(base):
+    with House(base, users(), lmtp=True) as h:
+        pid, = lmtpd(h)
+        os.kill(pid, signal.SIGKILL)
+        # The socket is the monitor's: who comes meanwhile waits.
+        delivered(h, h.lmtp)
+        assert lmtpd(h) != [pid]
+
+
+def test_a_drain_lets_mail_in_that_has_begun(base):
+    with House(base, users(), {"drain_timeout": "30s"}, lmtp=True) as h:
+        mta = Mta(h.lmtp, hello=True)
+        mta.envelope("bert")
+        assert mta.say("DATA")[-1].startswith("354")
+        h.p.send_signal(signal.SIGTERM)
+        h.wait_for_line("draining: no new connections")
+        assert not h.lmtp.exists()
+        mta.s.sendall(LETTER.replace(b"\n", b"\r\n") + b".\r\n")
+        assert mta.answer()[-1].startswith("250")
+        mta.close()
+        assert h.p.wait(10) == 0
+    assert len(list((h.mail / "bert" / "new").iterdir())) == len(MAIL) + 1
+
+
+# ---- who may deliver over TCP -------------------------------------------------------
+
+IN_A_NET = ("ip link set lo up && ip addr add 192.0.2.1/32 dev lo && "
+            "ip addr add 192.0.2.2/32 dev lo && ip addr add 2001:db8::1/128 dev lo && "
+            'exec "$@"')
+SAYS = ("import socket, sys\n"
+        "s = socket.create_connection((sys.argv[2], int(sys.argv[3])), 10, (sys.argv[1], 0))\n"
+        "sys.stdout.write(s.makefile().readline())\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network of its own")
+def test_networks_that_may_deliver(base):
+    """In a network of its own, where this machine has addresses that are not loopback."""
+    port = free_port()
+    h = House(base, users(), {"lmtp_networks": "192.0.2.2 2001:db8::/32"},
+              wrap=["unshare", "-n", "/bin/sh", "-c", IN_A_NET, "sh"])
+    h.listeners["lmtp"] = f"protocol = lmtp\naddress = *:{port}"
+    h.configure()
+
+    def greeting(source, to):
+        got = subprocess.run(
+            ["nsenter", f"--net=/proc/{h.p.pid}/ns/net", "/usr/bin/python3", "-c", SAYS,
+             source, to, str(port)], capture_output=True, text=True, timeout=20)
+        # One that is turned away may find the connection reset.
+        assert got.returncode == 0 or "ConnectionReset" in got.stderr, got
+        return got.stdout
+    with h:
+        for source, to in (("192.0.2.2", "192.0.2.1"), ("127.0.0.1", "127.0.0.1"),
+                           ("2001:db8::1", "2001:db8::1"), ("::1", "::1")):
+            assert greeting(source, to).startswith("220"), (source, h.log())
+        assert not greeting("192.0.2.1", "192.0.2.1").startswith("2")
+        h.configure(lmtp_networks="192.0.2.0/31")
+        reloaded(h)
+        until(lambda: greeting("192.0.2.1", "192.0.2.1").startswith("220"), 10, "let in")
+        assert not greeting("192.0.2.2", "192.0.2.1").startswith("2")
+
+
+# ---- unix sockets -----------------------------------------------------------------
+
+def mode_of(path):
+    st = path.stat()
+    return st.st_mode & 0o777, st.st_gid
+
+
+def test_mode_and_group_of_a_unix_socket(base):
+    h = House(base, users(), lmtp=True)
+    plain = h.listeners["lmtp"]
+    h.listeners["lmtp"] += "\nsocket_mode = 0660\nsocket_group = 8"
+    h.configure()
+    with h:
+        assert mode_of(h.lmtp) == (0o660, 8)
+        inode = h.lmtp.stat().st_ino
+        h.listeners["lmtp"] = plain + "\nsocket_mode = 0666\nsocket_group = 8"
+        h.configure()
+        reloaded(h)
+        assert mode_of(h.lmtp) == (0o666, 8)
+        # The same socket all the time, so that nobody is turned away.
+        assert h.lmtp.stat().st_ino == inode
+        h.listeners["lmtp"] = plain + "\nsocket_mode = 0666\nsocket_group = 12"
+        h.configure()
+        reloaded(h)
+        h.wait_for_line("its mode and group could not be set")
+        # Somebody removed it: a reload makes it again.
+        h.listeners["lmtp"] = plain
+        h.configure()
+        h.lmtp.unlink()
+        reloaded(h)
+        assert mode_of(h.lmtp)[0] == 0o600
+        delivered(h, h.lmtp)
+    assert not h.lmtp.exists()
+
+
+def test_a_socket_that_was_left_behind_is_replaced(base):
+    h = House(base, users(), lmtp=True)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(h.lmtp))
+    with h:
+        delivered(h, h.lmtp)
+        # Somebody else's in its place is not ours to remove.
+        h.lmtp.unlink()
+        h.lmtp.write_text("mine")
+    assert h.lmtp.read_text() == "mine"
+
+
+@pytest.mark.parametrize("what,said", [
+    ("listener", "another program listens there"), ("file", "something that is no socket"),
+    ("no directory", "its directory does not exist, make it")])
+def test_what_stands_in_the_way_of_a_unix_socket_is_told(base, what, said):
+    h = House(base, users(), lmtp=True)
+    with socket.socket(socket.AF_UNIX) as s:
+        if what == "listener":
+            s.bind(str(h.lmtp))
+            s.listen()
+        elif what == "file":
+            h.lmtp.write_text("x")
+        else:
+            h.listeners["lmtp"] = f"protocol = lmtp\naddress = unix:{h.base}/no/lmtp"
+            h.configure()
+        h.start()
+        assert h.p.wait(10) == 1
+        h.__exit__()
+    assert f"listener lmtp: unix:{h.base}" in h.log() and said in h.log(), h.log()
+    assert h.lmtp.exists() == (what != "no directory")
+
+
+@pytest.mark.parametrize("spool,said", [
+    ("/nonexistent", "spool_dir: /nonexistent: No such file"),
+    ("/proc", "no file without a name can be made there")])
+def test_a_spool_directory_that_cannot_be_used_is_told(base, spool, said):
+    h = House(base, users(), {"spool_dir": spool}, lmtp=True)
+    h.start()
+    assert h.p.wait(10) == 1
+    h.__exit__()
+    assert said in h.log(), h.log()
 
 
 # ---- the end ----------------------------------------------------------------------
@@ -310,6 +546,22 @@ def test_socket_activation(base):
         assert h.p.returncode == 0
         # It was the service manager's, and is still open.
         socket.create_connection(("127.0.0.1", port), 10).close()
+
+
+def test_socket_activation_of_a_unix_socket(base):
+    path = base / "given"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))
+        s.listen()
+        h = House(base, users(), lmtp=True,
+                  env={"LISTEN_FDS": "1", "LISTEN_FDNAMES": "lmtp"},
+                  wrap=[*place_at_3(s), *ACTIVATE], pass_fds=(s.fileno(),))
+        with h:
+            delivered(h, path)
+            assert not h.lmtp.exists()
+        # It is not ours.
+        assert path.exists()
+    path.unlink()
 
 
 def test_a_socket_that_fits_no_listener_is_an_error(base):

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "privs"))
 
-from house import ROOT, Client, House, status, until  # noqa: E402
+from house import ROOT, Client, House, Mta, status, until  # noqa: E402
 
 MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
 USERS = {"anna": ("secret", 5000, MAIL), "bert": ("secret", 5000, MAIL),
@@ -270,6 +270,198 @@ def announces(line):
     return lambda h: line in capa(h) or pytest.fail(f"{line}: {capa(h)}")
 
 
+# ---- delivery ----------------------------------------------------------------------
+
+LETTER = b"Subject: in\n\n%s\n"
+LARGE = LETTER % b"\n".join([b"x" * 70] * 3000)
+
+
+def mta(h):
+    return Mta(h.lmtp, hello=True)
+
+
+def boxes(h, name):
+    return len(list((h.mail / name / "new").iterdir()))
+
+
+def delivers(*pairs):
+    """Recipients, and the beginning of the answer to each."""
+    def look(h):
+        c = mta(h)
+        for recipient, wanted in pairs:
+            before = boxes(h, "anna")
+            said = c.send(LETTER % b"x", recipient)
+            assert said[0].startswith(wanted), said
+            assert boxes(h, "anna") == before + (wanted == "250")
+            c.say("RSET")
+        c.close()
+    return look
+
+
+def lmtp_connections(n):
+    def look(h):
+        held = [mta(h) for _ in range(n)]
+        one_more = Mta(h.lmtp)
+        assert one_more.greeting.startswith(b"421") == (n == 1), one_more.greeting
+        for c in (*held, one_more):
+            c.close()
+        until(lambda: Mta(h.lmtp).greeting.startswith(b"220"), 10, "room again")
+    return look
+
+
+def lmtp_recipients(h):
+    c = mta(h)
+    said = c.envelope("anna", "bert", "carl@example.org")
+    assert [x[:3] for x in said] == ["250", "250", "250", "452"], said
+    c.close()
+
+
+def lmtp_timeout(h):
+    c = mta(h)
+    start = time.monotonic()
+    rest = c.rest()
+    assert rest == b"" or rest.startswith(b"421"), rest
+    assert 0.9 <= time.monotonic() - start < 5
+    c.close()
+
+
+def size_max(h):
+    c = mta(h)
+    assert "250 SIZE 65536" in [x.replace("-", " ") for x in c.extensions], c.extensions
+    assert c.envelope(size=65536)[0].startswith("250")
+    c.say("RSET")
+    assert c.envelope(size=65537)[0].startswith("552")
+    # One that does not say how large it is does not get through, either.
+    assert c.send(LARGE, "anna")[0].startswith("552")
+    assert boxes(h, "anna") == len(MAIL)
+    c.close()
+
+
+def spooled(h):
+    """What lmtpd holds of a message that is coming in: paths of descriptors."""
+    pid, = h.children("restante-lmtpd")
+    out = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            out.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            continue
+    return out
+
+
+def in_the_middle(h, look):
+    c = mta(h)
+    assert c.envelope("anna")[-1].startswith("250")
+    assert c.say("DATA")[-1].startswith("354")
+    c.s.sendall(LARGE.replace(b"\n", b"\r\n"))
+    until(look, 10, f"as wanted: {spooled(h)}")
+    c.s.sendall(b".\r\n")
+    assert c.answer()[-1].startswith("250")
+    c.close()
+    assert boxes(h, "anna") == len(MAIL) + 1
+
+
+def spool_dir(h):
+    place = str(h.options["spool_dir"])
+    in_the_middle(h, lambda: [x for x in spooled(h) if x.startswith(place + "/#")])
+    # It has no name, and is gone.
+    assert os.listdir(place) == []
+    assert not [x for x in spooled(h) if x.startswith(place)]
+
+
+def spool_memory(h):
+    # Only while it comes in are there memfds besides the counters.
+    before = sum("memfd" in x for x in spooled(h))
+    in_the_middle(h, lambda: sum("memfd" in x for x in spooled(h)) > before)
+    assert not [x for x in h.lines if "spool=file" in x]
+
+
+def spool_total(h):
+    """Two messages that each fit, and do not fit together."""
+    first, second = mta(h), mta(h)
+    for c in (first, second):
+        assert c.envelope("anna")[-1].startswith("250")
+        assert c.say("DATA")[-1].startswith("354")
+    half = (LETTER % b"\n".join([b"x" * 70] * 600)).replace(b"\n", b"\r\n")
+    first.s.sendall(half)
+    until(lambda: [x for x in spooled(h) if "memfd" in x], 10, "spooled")
+    second.s.sendall(half + b".\r\n")
+    said = second.answer()[-1]
+    assert said.startswith("452"), said
+    first.s.sendall(b".\r\n")
+    assert first.answer()[-1].startswith("250")
+    for c in (first, second):
+        c.close()
+    assert boxes(h, "anna") == len(MAIL) + 1
+
+
+def folders(count):
+    def look(h):
+        for folder in ("Junk", "Work.Old", "Other"):
+            for d in ("tmp", "new", "cur"):
+                (h.mail / "anna" / f".{folder}" / d).mkdir(parents=True)
+            (h.mail / "anna" / f".{folder}" / "new" / "1.one").write_bytes(MAIL[0])
+        for p in (h.mail / "anna").rglob("*"):
+            os.chown(p, 5000, 5000)
+        c = session(h)
+        assert c.say("STAT").startswith(b"+OK %d " % count)
+        quits(c)
+    return look
+
+
+FROM = (b"From a@b Sun Nov 22 10:00:00 2026\nSubject: 1\n\n>From here\n\n"
+        b"From a@b Sun Nov 22 10:00:01 2026\nSubject: 2\n\ntwo\n\n")
+
+
+def mbox_of(h):
+    """carl's mbox, with two messages."""
+    box = h.mail / "box"
+    box.mkdir()
+    (box / "carl@example.org").write_bytes(FROM)
+    (box / "carl@example.org").chmod(0o600)
+    for p in (box, box / "carl@example.org"):
+        os.chown(p, 5000, 5000)
+    return box / "carl@example.org"
+
+
+def unquote(wanted):
+    def look(h):
+        mbox_of(h)
+        c = session(h, "carl@example.org")
+        assert wanted in c.multi("RETR 1")
+        quits(c)
+    return look
+
+
+def renamed(wanted):
+    def look(h):
+        box = mbox_of(h)
+        before = box.stat().st_ino
+        c = session(h, "carl@example.org")
+        assert c.say("DELE 1").startswith(b"+OK")
+        quits(c)
+        assert box.read_bytes().count(b"From a@b") == 1
+        assert (box.stat().st_ino != before) == wanted
+    return look
+
+
+def groups(h):
+    """As /var/mail is on many systems: a keeper makes the lock by the right of a group."""
+    box = mbox_of(h)
+    os.chown(box.parent, 0, 8)
+    box.parent.chmod(0o775)
+    os.chown(box, 5000, 8)
+    box.chmod(0o660)
+    c = mta(h)
+    assert c.send(LETTER % b"x", "carl@example.org")[0].startswith("250")
+    c.close()
+    assert box.read_bytes().count(b"\nFrom ") == 2
+    assert [p.name for p in box.parent.glob("*.lock")] == []
+    assert {status(p)["Groups"].strip() for p in h.children("restante-keeper")} == {"8"}
+
+
+MBOX = {"maildrop": "mbox:{mail}/box/%u"}
+
 ROWS = [
     ("maildrop", {"maildrop": "maildir:{mail}/by/%d/%n"}, maildrop),
     ("mail_uid", {}, mail_owner),
@@ -307,7 +499,32 @@ ROWS = [
     ("expire", {"expire": 7}, announces("EXPIRE 7")),
     ("expire", {"expire": 0}, announces("EXPIRE 0")),
     ("expire", {"expire": "never"}, announces("EXPIRE NEVER")),
+    ("recipient_delimiter", {}, delivers(
+        ("anna", "250"), ("anna+x@example.org", "250"), ("anna-x", "550"))),
+    ("recipient_delimiter", {"recipient_delimiter": "-"}, delivers(
+        ("anna-x@example.org", "250"), ("anna+x", "550"))),
+    ("recipient_delimiter", {"recipient_delimiter": "none"}, delivers(
+        ("anna@example.org", "250"), ("anna+x", "550"), ("anna-x", "550"))),
+    ("lmtp_connections", {"lmtp_connections": 1}, lmtp_connections(1)),
+    ("lmtp_connections", {"lmtp_connections": 3}, lmtp_connections(2)),
+    ("lmtp_recipients", {"lmtp_recipients": 2}, lmtp_recipients),
+    ("lmtp_timeout", {"lmtp_timeout": "1s"}, lmtp_timeout),
+    ("message_size_max", {"message_size_max": "64k"}, size_max),
+    ("spool_dir", {"spool_dir": "(its own)", "spool_memory": 0}, spool_dir),
+    ("spool_memory", {"spool_memory": "10M"}, spool_memory),
+    ("spool_total", {"spool_total": "64k", "message_size_max": "64k"}, spool_total),
+    ("maildir_folders", {}, folders(3)),
+    ("maildir_folders", {"maildir_folders": "Junk, Work.Old"}, folders(5)),
+    ("mbox_unquote", MBOX, unquote(b">From here\r\n")),
+    ("mbox_unquote", MBOX | {"mbox_unquote": "yes"}, unquote(b"From here\r\n")),
+    ("mail_groups", MBOX | {"mail_groups": 8}, groups),
+    ("mbox_rename", MBOX, renamed(False)),
+    ("mbox_rename", MBOX | {"mbox_rename": "yes"}, renamed(True)),
 ]
+
+# Those that are seen where mail comes in.
+AT_DELIVERY = ("recipient_delimiter", "lmtp_connections", "lmtp_recipients", "lmtp_timeout",
+               "message_size_max", "spool_dir", "spool_memory", "spool_total", "mail_groups")
 
 
 def certificate(base):
@@ -321,12 +538,15 @@ def certificate(base):
 @pytest.mark.parametrize("name,options,look", ROWS, ids=[
     f"{name}-{'-'.join(map(str, options.values())) or 'default'}" for name, options, _ in ROWS])
 def test_option(base, name, options, look):
-    options = {k: v.format(mail=base / "house" / "mail") if k == "maildrop" else v
+    options = {k: v.format(mail=base / "house" / "mail") if "{mail}" in str(v) else v
                for k, v in options.items()}
+    if "spool_dir" in options:
+        options["spool_dir"] = base / "spool"
+        options["spool_dir"].mkdir(mode=0o700)
     if options.pop("tls", False):
         options |= certificate(base)
     (base / "house").mkdir()
-    with House(base / "house", USERS, options) as h:
+    with House(base / "house", USERS, options, lmtp=name in AT_DELIVERY) as h:
         look(h)
     assert h.p.returncode == 0, h.log()
 
@@ -335,7 +555,9 @@ def test_every_option_that_others_script_against_has_a_row():
     wanted = ("maildrop mail_uid mail_gid fronts front_sessions keeper_sessions idle_timeout "
               "login_timeout max_bad_commands max_login_failures login_failure_delay login_delay "
               "connections_per_address connections_per_user mark_seen lock_takeover plaintext "
-              "last expire").split()
+              "last expire recipient_delimiter lmtp_connections lmtp_recipients lmtp_timeout "
+              "message_size_max spool_dir spool_memory spool_total maildir_folders mail_groups mbox_unquote "
+              "mbox_rename").split()
     assert set(wanted) == {name for name, *_ in ROWS}
     table = (ROOT / "src" / "conf" / "options.def").read_text()
     for name in wanted:

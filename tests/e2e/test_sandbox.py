@@ -247,7 +247,11 @@ ERRORS = [
     (["--set", "fronts=many"], 64, "fronts"),
     (["--set", "address=127.0.0.1:1"], 64, "--pop3"),
     (["--set", "mail_uid=0"], 64, "mail_uid"),
-    (["--lmtp", "127.0.0.1:0"], 64, "delivery does not exist yet"),
+    (["--lmtp", "nonsense"], 64, "ADDRESS:PORT"),
+    (["--lmtp", "*:0"], 64, "lmtp_networks"),
+    (["--lmtp", "unix:relative"], 64, "absolute path"),
+    (["--lmtp", "unix:/nonexistent/lmtp"], 1, "its directory does not exist, make it"),
+    (["--user", "anna:secret:mbox:/dev/null"], 66, "is not a file"),
     (["--pop3", "nonsense"], 64, "ADDRESS:PORT"),
     (["--pop3", "127.0.0.1:99999"], 64, "ADDRESS:PORT"),
     (["--pop3s", "192.0.2.1:0"], 69, "192.0.2.1"),
@@ -280,7 +284,7 @@ def test_help():
     got = subprocess.run([BUILD / "restante", "sandbox", "--help"], capture_output=True,
                          timeout=20, stdin=subprocess.DEVNULL)
     assert got.returncode == 0 and got.stderr == b""
-    for option in ("--dir", "--pop3", "--pop3s", "--user", "--users", "--set", "--for", "--json"):
+    for option in ("--dir", "--pop3", "--pop3s", "--lmtp", "--user", "--users", "--set", "--for", "--json"):
         assert option in got.stdout.decode()
 
 
@@ -297,6 +301,109 @@ def test_odd_names(office, base):
     mail = o.dir / "mail"
     assert sorted(p.name for p in mail.iterdir()) == sorted(
         ["anna=20b@example.com", "=2E.=2F..=2Fetc", "=2Ehidden", "=C3=BCn=C3=AF"])
+
+
+# ---- mail comes in ----
+
+def lmtp(at):
+    """Octets said, and the end of what was answered."""
+    if at.startswith("unix:"):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(10)
+        s.connect(at[5:])
+    else:
+        host, port = at.rsplit(":", 1)
+        s = socket.create_connection((host.strip("[]"), int(port)), 10)
+    return s, s.makefile("rb")
+
+
+def deliver(at, recipient, message=b"Subject: in\r\n\r\nx\r\n"):
+    s, f = lmtp(at)
+    with s, f:
+        s.sendall(b"LHLO me\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<%s>\r\nDATA\r\n"
+                  % recipient.encode())
+        answers = []
+        for line in iter(f.readline, b""):
+            if line[3:4] == b" ":
+                answers.append(line)
+            if len(answers) == 5 or answers and answers[-1][:1] == b"5":
+                break
+        if answers[-1].startswith(b"354"):
+            s.sendall(message + b".\r\n")
+            answers.append(f.readline())
+        return answers[-1].decode()
+
+
+@pytest.mark.parametrize("at", ["127.0.0.1:0", "localhost:0", "unix"])
+def test_mail_comes_in(office, base, at):
+    if at == "unix":
+        at = f"unix:{base}/lmtp"
+    o = office("--lmtp", at, users=["anna:secret", f"bert:secret:mbox:{base}/m/bert"])
+    assert re.fullmatch(r"ready pop3=\S+ pop3s=\S+ ca=\S+ pid=\d+ lmtp=\S+\n", o.ready), o.ready
+    assert o.lmtp_at == at or re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", o.lmtp_at)
+    for to in ("anna", "anna@anywhere.example", "anna+x@b", "bert@example.org"):
+        assert deliver(o.lmtp_at, to).startswith("250"), o.log()
+    assert deliver(o.lmtp_at, "nobody@example.org").startswith("550")
+    assert count(o, "anna", "secret")[0] == 3
+    assert count(o, "bert", "secret")[0] == 1
+    o.stop()
+    assert (base / "m" / "bert").is_file()
+    assert not (base / "lmtp").exists()
+
+
+def test_without_lmtp_nobody_listens_for_it(office):
+    o = office()
+    assert o.lmtp_at is None and not o.pids("restante-lmtpd")
+
+
+def test_large_messages_wait_in_the_directory(office, base):
+    d = base / "office"
+    d.mkdir()
+    o = office("--dir", d, "--lmtp", "127.0.0.1:0", users=["anna:secret"],
+               sets={"spool_memory": 1000})
+    large = b"Subject: in\r\n\r\n" + b"x" * 70 + b"\r\n" * 100000
+    assert deliver(o.lmtp_at, "anna", large).startswith("250")
+    o.wait_for_log("event=delivered .*spool=file")
+    at = o.lmtp_at
+    o.stop()
+    assert not (d / "spool").exists()
+    # Opened again it listens where it did.
+    o = office("--dir", d)
+    assert o.lmtp_at == at
+    assert deliver(at, "anna").startswith("250")
+    assert count(o, "anna", "secret")[0] == 2
+
+
+def test_lmtp_in_json(base):
+    got = subprocess.run([BUILD / "restante", "sandbox", "--json", "--for", "1", "--lmtp",
+                          "127.0.0.1:0"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    ready = json.loads(got.stdout)
+    assert set(ready) == {"pop3", "pop3s", "ca", "pid", "lmtp"}
+    assert ready["lmtp"].startswith("127.0.0.1:")
+
+
+def test_an_mbox_that_is_there_is_served_and_kept(office, base):
+    box = base / "m" / "box"
+    box.parent.mkdir()
+    box.write_bytes(b"From a@b Sun Nov 22 10:00:00 2026\nSubject: 1\n\nx\n\n")
+    if os.geteuid() == 0:
+        for p in (box.parent, box):
+            os.chown(p, 4711, 4711)
+    o = office("--lmtp", "127.0.0.1:0", users=[f"anna:secret:mbox:{box}"])
+    assert deliver(o.lmtp_at, "anna").startswith("250")
+    assert count(o, "anna", "secret")[0] == 2
+    o.stop()
+    assert box.read_bytes().count(b"\nFrom ") == 1
+
+
+@pytest.mark.root
+def test_an_mbox_that_its_owner_cannot_lock(base):
+    box = base / "m" / "box"
+    box.parent.mkdir(mode=0o755)
+    box.write_bytes(b"")
+    os.chown(box, 4711, 4711)
+    code, said = refused("--user", f"anna:secret:mbox:{box}")
+    assert code == 77 and "lock of an mbox" in said
 
 
 # ---- whom mail is served as, with root ----
@@ -453,12 +560,15 @@ def test_as_an_ordinary_user(office, base, open_build):
     os.chown(home, 4711, 4711)
     box = make_maildir(home / "Maildir", [b"x\n"], uid=4711)
     (base / "in").write_text(f"file:{{PLAIN}}secret:5000:5000::{home}::\n")
-    o = office("--dir", home / "d", "--users", base / "in", users=[
-        f"anna:secret:{box}", "bert:pw"], build=open_build, user=4711,
+    o = office("--dir", home / "d", "--lmtp", "127.0.0.1:0", "--users", base / "in", users=[
+        f"anna:secret:{box}", "bert:pw", f"carl:pw:mbox:{home}/m/carl"], build=open_build, user=4711,
         env={"PATH": os.environ["PATH"], "TMPDIR": str(home)})
     assert count(o, "anna", "secret") == (1, 3)
     assert count(o, "file", "secret") == (1, 3)
     assert count(o, "bert", "pw") == (0, 0)
+    for name in ("bert", "carl"):
+        assert deliver(o.lmtp_at, name).startswith("250"), o.log()
+        assert count(o, name, "pw")[0] == 1
     for pid in o.tree():
         assert os.stat(f"/proc/{pid}").st_uid in (4711, 0)
         status = pathlib.Path(f"/proc/{pid}/status").read_text()

@@ -17,7 +17,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("RESTANTE_BUILD", ROOT / "build"))
 PROGRAMS = ["restanted", "restante", "restante-ctl"] + [
-    f"restante-{p}" for p in ("front", "auth", "keeper", "log", "control")]
+    f"restante-{p}" for p in ("front", "auth", "keeper", "lmtpd", "log", "control")]
 SERVICE_UIDS = 64800
 MAIL_UID = 5000
 # Its filter lets more calls through, and descriptor 2 is kept for its reports.
@@ -44,10 +44,10 @@ def until(what, deadline=10.0, message="in time"):
 
 class House:
     def __init__(self, base, users, options=None, evil=None, as_uid=0, listeners=None,
-                 env=None, wrap=(), pass_fds=()):
+                 env=None, wrap=(), pass_fds=(), lmtp=False):
         """users: name -> (password, uid or None for mail_uid, [messages][, extra fields]).
         evil: program -> its replacement. as_uid: who starts it. listeners: name -> its
-        lines. wrap: a command that runs the one behind it."""
+        lines. wrap: a command that runs the one behind it. lmtp: a listener for it."""
         self.base = pathlib.Path(base)
         self.mail = self.base / "mail"
         self.bin = self.base / "bin"
@@ -70,7 +70,10 @@ class House:
                 "drain_timeout": "200ms",
                 "mail_uid": MAIL_UID, "mail_gid": MAIL_UID, **(options or {})}
         self.options = opts
+        self.lmtp = self.base / "lmtp"
         self.listeners = listeners or {"pop3": f"address = 127.0.0.1:{self.port}"}
+        if lmtp:
+            self.listeners["lmtp"] = f"protocol = lmtp\naddress = unix:{self.lmtp}"
         self.configure()
         self.as_uid, self.env, self.pass_fds = as_uid, env or {}, pass_fds
         self.command = [*wrap, self.bin / "restanted", "-c", self.conf]
@@ -184,8 +187,8 @@ class House:
         raise AssertionError(f"no front greets with {greeting!r}\n{self.log()}")
 
     def attack(self, line, deadline=15.0):
-        """What the evil front answers; '' when it was killed for it."""
-        c = self.connect(b"EVIL")
+        """What the evil front, or lmtpd, answers; '' when it was killed for it."""
+        c = Mta(self.lmtp) if "lmtp" in self.listeners else self.connect(b"EVIL")
         c.s.settimeout(deadline)
         try:
             c.s.sendall(line.encode() + b"\n")
@@ -218,6 +221,62 @@ class Client:
     def login(self, name, password):
         self.say(f"USER {name}")
         return self.say(f"PASS {password}")
+
+    def rest(self):
+        try:
+            return self.f.read()
+        except OSError:
+            return b""
+
+    def close(self):
+        self.f.close()
+        self.s.close()
+
+
+class Mta:
+    """A mail server that delivers: to a unix socket, or to a port of 127.0.0.1."""
+
+    def __init__(self, at, hello=False):
+        if isinstance(at, int):
+            self.s = socket.create_connection(("127.0.0.1", at), 10)
+        else:
+            self.s = socket.socket(socket.AF_UNIX)
+            self.s.settimeout(10)
+            self.s.connect(str(at))
+        self.f = self.s.makefile("rb")
+        self.greeting = self.f.readline()
+        self.extensions = self.say("LHLO mta.example")[1:] if hello else []
+
+    def answer(self):
+        """The lines of one reply."""
+        out = []
+        while True:
+            line = self.f.readline().decode().rstrip("\r\n")
+            out.append(line)
+            if line[3:4] != "-":
+                return out
+
+    def say(self, line):
+        self.s.sendall(line.encode() + b"\r\n")
+        return self.answer()
+
+    def envelope(self, *recipients, sender="a@b.example", size=None):
+        """What was said to MAIL and to each RCPT."""
+        words = "" if size is None else f" SIZE={size}"
+        said = [self.say(f"MAIL FROM:<{sender}>{words}")[-1]]
+        return said + [self.say(f"RCPT TO:<{r}>")[-1] for r in recipients]
+
+    def send(self, message, *recipients):
+        """The last answer for each recipient."""
+        said = self.envelope(*recipients)
+        assert said[0].startswith("250"), said
+        good = sum(x.startswith("250") for x in said[1:])
+        if good == 0:
+            return said[1:]
+        assert self.say("DATA")[-1].startswith("354")
+        self.s.sendall(message.replace(b"\n", b"\r\n") + b".\r\n")
+        done = [self.answer()[-1] for _ in range(good)]
+        return [done.pop(0) if x.startswith("250") else x for x in said[1:]]
 
     def rest(self):
         try:

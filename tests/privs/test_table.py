@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from house import ROOT, SANITIZED, SERVICE_UIDS, Client, House, status, unused_block
+from house import ROOT, SANITIZED, SERVICE_UIDS, Client, House, Mta, status, unused_block
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
 CAPS = ["chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid",
@@ -18,7 +18,7 @@ USERS = {"anna": ("secret", 5000, [b"Subject: 1\n\nhello\n"]),
 
 @pytest.fixture(scope="module")
 def house(house_dir):
-    with House(house_dir("table"), USERS) as h:
+    with House(house_dir("table"), USERS, lmtp=True) as h:
         yield h
 
 
@@ -31,6 +31,10 @@ def sessions(house):
         assert c.login(name, "secret").startswith(b"+OK")
         assert c.multi("RETR 1")
         open_.append(c)
+    # And one that delivers, in the middle of it.
+    mta = Mta(house.lmtp, hello=True)
+    assert mta.envelope("anna")[-1].startswith("250")
+    open_.append(mta)
     yield open_
     for c in open_:
         c.close()
@@ -124,6 +128,7 @@ def test_descriptors(house, sessions, program):
     allowed = {
         "restante-front": r"socket:|anon_inode:\[eventpoll\]|/memfd:|.*/mail/.*",
         "restante-auth": r"socket:|anon_inode:\[event(poll|fd)\]|.*/users|/memfd:",
+        "restante-lmtpd": r"socket:|anon_inode:\[eventpoll\]|/memfd:",
         "restante-control": r"socket:|anon_inode:\[eventpoll\]|/memfd:",
         "restante-log": r"socket:|anon_inode:\[eventpoll\]|pipe:|/memfd:",
         "restante-keeper": r"socket:|anon_inode:\[(eventpoll|eventfd|timerfd)\]|/memfd:|.*/mail(/.*)?",
@@ -165,7 +170,8 @@ def test_the_release_filter_is_the_narrow_one(house, sessions):
     ready = [re.search(r"event=process_ready child=(\S+) child_pid=\d+ cage=(\d+)", line)
              for line in house.lines]
     cages = {m[1]: int(m[2]) for m in ready if m}
-    assert {"restante-front", "restante-auth", "restante-log", "restante-control"} <= set(cages)
+    assert {"restante-front", "restante-auth", "restante-log", "restante-control",
+            "restante-lmtpd"} <= set(cages)
     for program, cage in cages.items():
         assert bool(cage & wide) == SANITIZED, (program, cage)
         for part in (user, no_new_privs, landlock, seccomp):

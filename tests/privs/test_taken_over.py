@@ -3,6 +3,8 @@ not notice. SECURITY.md says what a front, an auth and a keeper can do; this ass
 import errno
 import os
 import pathlib
+import re
+import signal
 import time
 
 import pytest
@@ -260,6 +262,115 @@ def test_lies_about_itself(house, attack):
     house.attack(attack)
     good_session(house)
     assert house.p.poll() is None
+
+
+# ---- an lmtpd -------------------------------------------------------------------
+
+@pytest.fixture
+def deliverer(house_dir):
+    with House(house_dir("lmtpd"), USERS, {"spool_dir": "/var/tmp"},
+               evil={"restante-lmtpd": "evil-lmtpd"}, lmtp=True) as h:
+        yield h
+        assert h.p.poll() is None
+        assert len(mail_of(h, "bert")) == 3
+        good_session(h)
+
+
+@pytest.mark.parametrize("attack", ["open_file", "make_socket", "exec_shell", "fork_child",
+                                    "kill_monitor", "become_root", "shut_listener", "spool_link"])
+def test_a_call_that_no_lmtpd_makes_ends_it(deliverer, attack):
+    h = deliverer
+    if attack == "spool_link":
+        assert h.attack("spool") == "spooled"
+    said = h.attack(attack)
+    assert said == LET_THROUGH.get(attack, ""), said
+    if attack in LET_THROUGH:
+        return
+    h.wait_for_line(r"event=process_ended child=restante-lmtpd .*signal=SYS")
+    # Another one comes, and serves the same socket.
+    assert h.attack("lookup_as anna") == "attached"
+
+
+def test_lmtpd_can_deposit_as_anyone(deliverer):
+    """SECURITY.md says so; outcome 1 is DEPOSIT_DONE."""
+    assert deliverer.attack("deposit anna") == "deposited=1"
+    assert len(mail_of(deliverer, "anna")) == 4
+    # A read-only user gets mail too.
+    assert deliverer.attack("deposit frozen+x@example.org") == "deposited=1"
+    assert deliverer.attack("lookup_as nobody") == "failed=8"
+    assert deliverer.attack("lookup_as ../bert") == "failed=8"
+
+
+@pytest.mark.parametrize("attack", ["want_mail", "delete_mail"])
+def test_a_deposit_channel_gives_and_deletes_nothing(deliverer, attack):
+    assert deliverer.attack(f"{attack} bert") == "end"
+
+
+@pytest.mark.parametrize("attack", ["deposit_beyond", "deposit_nothing", "deposit_socket"])
+def test_what_is_no_message_is_not_deposited(deliverer, attack):
+    assert deliverer.attack(f"{attack} bert") == "end"
+
+
+def test_a_spool_that_can_still_be_written_is_not_taken(deliverer):
+    assert deliverer.attack("spool") == "spooled"
+    assert deliverer.attack("spool_write_to_the_read_only") == f"errno={errno.EBADF}"
+    assert deliverer.attack("deposit_writable bert") == "end"
+
+
+def test_a_session_of_lmtpd_is_granted_once(deliverer):
+    assert deliverer.attack("lookup_again anna") == "silence"
+
+
+@pytest.mark.parametrize("attack", ["log_in anna", "grant_to_monitor"])
+def test_lmtpd_cannot_log_in_or_grant(deliverer, attack):
+    if attack == "grant_to_monitor":
+        attack += f" {deliverer.mail}/bert"
+    assert deliverer.attack(attack) in ("end", "")
+    what = "message=LOGIN" if "log_in" in attack else "process_fault child=restante-lmtpd"
+    deliverer.wait_for_line(what)
+
+
+def test_spools_are_limited_in_rate(deliverer):
+    said = re.fullmatch(r"made=(\d+) refused=(\d+)", deliverer.attack("spool_flood"))
+    assert int(said[1]) + int(said[2]) == 2000 and int(said[2]) > 500, said[0]
+    assert deliverer.attack("lookup_as anna") == "attached"
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+@pytest.mark.parametrize("name", ["nobody", "anna"])
+def test_answers_that_lmtpd_does_not_take_cost_nobody_anything(deliverer, name):
+    h = deliverer
+    assert h.attack("deposit anna") == "deposited=1"
+    good_session(h)
+    auth, = h.children("restante-auth")
+    before = {p: (descriptors(p), resident(p)) for p in (auth, h.p.pid)}
+    said = h.attack(f"lookup_flood {name}", 60)
+    assert said == "" or int(said.removeprefix("sent=")) > 0, said
+    # The others are served as before, and what waits for it is bounded.
+    assert good_session(h) < 5
+    until(lambda: all(descriptors(p) <= n + 40 and resident(p) <= kib + 20 * 1024
+                      for p, (n, kib) in before.items()), 20, "bounded")
+    assert auth in h.children("restante-auth")
+
+
+def test_ways_that_are_never_used_leave_room_for_sessions(deliverer):
+    h = deliverer
+    said = h.attack("hoard bert", 120)
+    assert int(said.removeprefix("kept=")) > 200, said
+    assert good_session(h) < 5
+    # With its end all of them end.
+    keepers = h.children("restante-keeper")
+    lmtpd, = h.children("restante-lmtpd")
+    os.kill(lmtpd, signal.SIGKILL)
+    until(lambda: all(descriptors(p) < 60 for p in keepers if p in h.children()), 10, "let go")
+    until(lambda: h.attack("lookup_as anna") == "attached", 20, "another one")
 
 
 # ---- an auth --------------------------------------------------------------------
