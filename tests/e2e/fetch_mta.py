@@ -140,7 +140,8 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, base, lmtp=None):
+    def __init__(self, base, lmtp=None, settings="", services=""):
+        """settings and services: more lines of main.cf, which win, and of master.cf."""
         self.base = pathlib.Path(base) / "postfix"
         self.port = free_port()
         for part in ("etc", "spool", "data", "boxes", "tls"):
@@ -188,8 +189,8 @@ smtpd_tls_cert_file = {self.base}/tls/server.pem
 smtpd_tls_key_file = {self.base}/tls/server.key
 smtpd_tls_received_header = yes
 smtpd_tls_loglevel = 1
-{sasl}""")
-        (self.base / "etc/master.cf").write_text(MASTER.format(port=self.port))
+{sasl}{settings}""")
+        (self.base / "etc/master.cf").write_text(MASTER.format(port=self.port) + services)
         self.program = Program(
             ["postfix", "-c", self.base / "etc", "start-fg"],
             {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"}, self.base / "start.log")
