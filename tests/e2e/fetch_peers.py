@@ -30,8 +30,8 @@ USER, OTHER, PASSWORD = "anna", "berta", "s3cret pass"
 CANNOT = 77
 
 
-def make_root(name):
-    got = subprocess.run([PEER_ROOT, name, *PACKAGES[name]], stdin=subprocess.DEVNULL,
+def make_root(name, packages):
+    got = subprocess.run([PEER_ROOT, name, *packages], stdin=subprocess.DEVNULL,
                          capture_output=True, text=True, timeout=600)
     if got.returncode == CANNOT:
         pytest.skip(got.stderr.strip())
@@ -39,10 +39,11 @@ def make_root(name):
     return pathlib.Path(got.stdout.strip())
 
 
-def make_roots():
+def make_roots(packages=None):
     """{name: root}; those that are not there yet are made side by side."""
+    packages = packages or PACKAGES
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        return dict(zip(PACKAGES, pool.map(make_root, PACKAGES)))
+        return dict(zip(packages, pool.map(make_root, packages, packages.values())))
 
 
 class Syslog:

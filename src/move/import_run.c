@@ -1,0 +1,343 @@
+#include "move/import_run.h"
+
+#include "base/check.h"
+#include "ipc/permit.h"
+#include "move/import_report.h"
+#include "os/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static const struct {
+	const char *name;
+	enum import_kind kind;
+} lists[] = {
+	{"dovecot-uidlist", IMPORT_DOVECOT},
+	{"courierpop3dsizelist", IMPORT_COURIER},
+};
+
+static int
+fail(const struct import_drop *d, int code, const char *what, const char *why)
+{
+	(void)fprintf(stderr, "restante import: %s: %s: %s\n", d->label, what, why);
+	return code;
+}
+
+static int
+fail_errno(const struct import_drop *d, const char *what, int err)
+{
+	return fail(d, drop_exit_status(err), what, strerrordesc_np(-err));
+}
+
+static void
+note_kind(struct import_run *r, enum import_kind kind)
+{
+	r->names |=
+		kind == IMPORT_DOVECOT || kind == IMPORT_COURIER || kind == IMPORT_CYRUS;
+	r->marks |= kind == IMPORT_CYRUS || kind == IMPORT_MBOX || kind == IMPORT_LIVE;
+}
+
+/* ---- sources that are named: read as their owner, before the mail's owner is taken on
+ * ------ */
+
+static int
+as_owner_of(const struct stat *st)
+{
+	gid_t group = st->st_gid;
+
+	if (setgroups(1, &group) < 0 || setresgid((gid_t)-1, st->st_gid, (gid_t)-1) < 0 ||
+		setresuid((uid_t)-1, st->st_uid, (uid_t)-1) < 0)
+		return -errno;
+	return 0;
+}
+
+static int
+as_root_again(void)
+{
+	if (setresuid((uid_t)-1, 0, (uid_t)-1) < 0 ||
+		setresgid((gid_t)-1, 0, (gid_t)-1) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Whether the operator named the list that lies in the maildrop itself. */
+static bool
+lies_in(const struct stat *list, const char *dir)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		char path[DROP_PATH_MAX + 64];
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, lists[i].name);
+		if (lstat(path, &st) == 0 && st.st_dev == list->st_dev &&
+			st.st_ino == list->st_ino)
+			return true;
+	}
+	return false;
+}
+
+static int
+read_source(struct import_run *r, const struct import_drop *d, const char *path)
+{
+	struct stat st;
+	AUTO_FD fd =
+		open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail_errno(d, path, -errno);
+	bool other = geteuid() == 0 && st.st_uid != 0;
+	r->im.in_maildrop |= lies_in(&st, d->path);
+	int e = other ? as_owner_of(&st) : 0;
+	if (e < 0)
+		return fail_errno(d, path, e);
+	enum import_kind kind = import_kind_of(fd);
+	/* Courier's oldest list begins with a name, as anything may. */
+	if (kind == IMPORT_NONE && strstr(path, lists[1].name))
+		kind = IMPORT_COURIER;
+	if (kind != IMPORT_NONE)
+		e = import_source_read(&r->im, fd, kind, r->w, r->bad, r->why);
+	note_kind(r, kind);
+	int back = other ? as_root_again() : 0;
+	if (back < 0)
+		return fail_errno(d, path, back);
+	if (kind == IMPORT_NONE)
+		return fail(d, EX_DATAERR, path,
+			"this is no dovecot-uidlist, courierpop3dsizelist, cyrus.index "
+			"(or its "
+			"directory) or mbox");
+	return e < 0 ? fail(d, drop_exit_status(e), path, r->why) : EX_OK;
+}
+
+static int
+read_sources(struct drop_work *w, const struct import_drop *d)
+{
+	struct import_run *r = (struct import_run *)(void *)w;
+
+	/* Also after its user was changed: nobody may look into this process. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return EX_OSERR;
+	r->bad = open_memstream(&r->bad_text, &r->bad_n);
+	if (!r->bad)
+		return EX_OSERR;
+	for (size_t i = 0; i < r->w->sources_n; i++) {
+		int code = read_source(r, d, r->w->sources[i]);
+		if (code != EX_OK)
+			return code;
+	}
+	r->sources_read = r->w->sources_n > 0;
+	return EX_OK;
+}
+
+/* ---- the list in the maildrop, and the live server
+ * ------------------------------------------ */
+
+static int
+read_list(struct import_run *r, const struct import_drop *d, int fd, size_t which)
+{
+	int e = import_source_read(&r->im, fd, lists[which].kind, r->w, r->bad, r->why);
+
+	note_kind(r, lists[which].kind);
+	r->im.in_maildrop = true;
+	return e < 0 ? fail(d, drop_exit_status(e), lists[which].name, r->why) : EX_OK;
+}
+
+static int
+find_list(struct import_run *r, const struct import_drop *d, int dir)
+{
+	size_t found = ARRAY_SIZE(lists);
+	AUTO_FD fd = -1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		int one = openat(dir, lists[i].name,
+			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (one < 0 && errno != ENOENT)
+			return fail_errno(d, lists[i].name, -errno);
+		if (one >= 0 && found < ARRAY_SIZE(lists)) {
+			(void)close(one);
+			return fail(d, EX_DATAERR, d->path,
+				"it holds the lists of Dovecot and of Courier; name the "
+				"one "
+				"that clients know as SOURCE");
+		}
+		if (one >= 0) {
+			found = i;
+			fd = one;
+		}
+	}
+	if (found < ARRAY_SIZE(lists))
+		return read_list(r, d, fd, found);
+	if (!r->many)
+		return fail(d, EX_NOINPUT, d->path,
+			"there is no dovecot-uidlist or courierpop3dsizelist in it; name "
+			"SOURCE, or --from");
+	(void)fprintf(
+		stderr, "restante import: %s: no list of another server\n", d->label);
+	return EX_OK;
+}
+
+static const char *
+password_of(const struct import_run *r, const char *user)
+{
+	if (r->w->password)
+		return r->w->password;
+	for (size_t i = 0; r->users && i < r->users->n; i++)
+		if (strcmp(r->users->list[i].name, user) == 0)
+			return r->users->list[i].password;
+	return NULL;
+}
+
+static int
+ask_server(struct import_run *r, const struct import_drop *d)
+{
+	const char *user = r->w->live.url.user[0] ? r->w->live.url.user : d->user;
+	const char *password = user ? password_of(r, user) : NULL;
+
+	if (!user)
+		return fail(d, EX_USAGE, r->w->from, "as which user? pop3s://USER@HOST");
+	if (!password)
+		return fail(d, EX_NOUSER, user, "no password is known for this user");
+	note_kind(r, IMPORT_LIVE);
+	int e = import_live_read(&r->im, r->w, user, password, r->why);
+	if (e == 0)
+		return EX_OK;
+	return fail(d, live_exit_status(e), r->w->from,
+		r->why[0] ? r->why : strerrordesc_np(-e));
+}
+
+static int
+read_rest(struct import_run *r, const struct import_drop *d, const struct drop_opened *o)
+{
+	if (r->w->from)
+		return ask_server(r, d);
+	if (r->sources_read)
+		return EX_OK;
+	if (d->kind == STORE_MBOX)
+		return fail(d, EX_USAGE, d->path,
+			"an mbox has no list beside it: name SOURCE, or --from; UIDLs in "
+			"X-UIDL fields hold without an import");
+	return find_list(r, d, o->dir);
+}
+
+/* ---- finding and writing
+ * --------------------------------------------------------------------- */
+
+/* pop3_reuse_xuidl: the field of the message goes before the format. */
+static void
+take_xuidls(struct import *im)
+{
+	for (uint32_t i = 0; i < im->rows_n; i++) {
+		struct import_row *row = &im->rows[i];
+		if (row->message == 0 || row->saved)
+			continue;
+		const struct import_message *m = &im->messages[row->message - 1];
+		if (m->xuidl.p)
+			row->uidl = m->xuidl;
+	}
+}
+
+static int
+find_all(struct import_run *r, const struct import_drop *d, const struct drop_opened *o)
+{
+	struct import *im = &r->im;
+	bool mbox = d->kind == STORE_MBOX;
+	int e = mbox ? import_mbox_read(im, o->mailbox.fd)
+		     : import_maildir_read(im, o->dir);
+
+	/* Where headers can be compared, names are only for what they leave open. */
+	if (e == 0 && r->marks && !mbox)
+		e = import_maildir_marks(im, o->dir, true);
+	if (e == 0 && r->marks)
+		e = import_match_marks(im);
+	if (e == 0 && r->names)
+		e = import_match_names(im);
+	if (e == 0 && r->w->reuse_xuidl && !mbox)
+		e = import_maildir_marks(im, o->dir, true);
+	if (e == 0 && r->w->reuse_xuidl)
+		take_xuidls(im);
+	if (e == 0 && r->w->rename)
+		e = import_rename(im);
+	if (e == 0)
+		e = import_match_end(im);
+	if (e == 0)
+		e = import_check_uidls(im);
+	return e == 0 ? import_places(im) : e;
+}
+
+static int
+write_all(struct import_run *r, const struct import_drop *d, const struct drop_opened *o)
+{
+	int e = import_write(&r->im, o->dir, o->log, r->w->dry_run);
+
+	if (e == -EBADMSG)
+		return fail(d, EX_DATAERR, d->log_path,
+			"it is damaged; see restante check --repair");
+	if (e == -EPROTONOSUPPORT)
+		return fail(d, EX_CONFIG, d->log_path, "a newer restante wrote it");
+	return e < 0 ? fail_errno(d, d->log_path, e) : EX_OK;
+}
+
+static int
+verdict(const struct import *im)
+{
+	return im->counts[IMPORT_NO_MATCH] + im->counts[IMPORT_UNCLEAR] +
+				im->counts[IMPORT_ILLEGAL] +
+				im->counts[IMPORT_DUPLICATE] +
+				im->counts[IMPORT_CONFLICT] +
+				im->counts[IMPORT_UNREADABLE] >
+			0
+		? EX_DATAERR
+		: EX_OK;
+}
+
+static int
+run_opened(struct import_run *r, struct import_drop *d, const struct drop_opened *o)
+{
+	struct import_report report = {
+		.label = d->label, .dry_run = r->w->dry_run, .json = r->w->json};
+	int code = read_rest(r, d, o);
+
+	if (code != EX_OK)
+		return code;
+	int e = find_all(r, d, o);
+	if (e < 0)
+		return fail_errno(d, d->path, e);
+	code = write_all(r, d, o);
+	if (code != EX_OK)
+		return code;
+	import_count(&r->im);
+	(void)fclose(r->bad);
+	r->bad = NULL;
+	report.bad = r->bad_text;
+	import_report(&r->im, &report, stdout, stderr);
+	return verdict(&r->im);
+}
+
+static int
+run(struct drop_work *w, struct import_drop *d)
+{
+	struct import_run *r = (struct import_run *)(void *)w;
+	struct drop_opened o;
+	int code = drop_open(d, "import", &o);
+
+	if (code == EX_OK)
+		code = run_opened(r, d, &o);
+	drop_close(&o);
+	if (r->bad)
+		(void)fclose(r->bad);
+	free(r->bad_text);
+	import_done(&r->im);
+	return code;
+}
+
+void
+import_run_init(struct import_run *r)
+{
+	*r = (struct import_run){.work = {read_sources, run, "import"}};
+}
