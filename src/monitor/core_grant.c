@@ -151,14 +151,15 @@ core_bucket_fill(struct core_bucket *b, uint64_t most, uint64_t now)
 }
 
 bool
-core_bucket_take(struct core_bucket *b, uint64_t most, uint64_t per_s, uint64_t now)
+core_bucket_take(
+	struct core_bucket *b, uint64_t most, uint64_t per_s, uint64_t keep, uint64_t now)
 {
 	uint64_t more = (now - b->at_ms) * per_s;
 
 	most *= 1000;
 	b->at_ms = now;
 	b->left = more >= most - b->left ? most : b->left + more;
-	if (b->left < 1000)
+	if (b->left < (keep + 1) * 1000)
 		return false;
 	b->left -= 1000;
 	return true;
@@ -232,11 +233,20 @@ choose_keeper(struct core *c, const struct msg_grant *g, uint32_t root, uint64_t
 			return;
 		}
 	}
-	if (c->keepers >= c->limits.keepers_max || c->keepers >= CORE_KEEPERS) {
-		refuse(d, REFUSAL_BUSY, "there are keepers_max keepers already");
+	/* However much mail comes in, a quarter of both is for those who read: an MTA
+	 * comes again. */
+	bool delivers = g->rights == RIGHT_DELIVER;
+	uint32_t most = c->limits.keepers_max < CORE_KEEPERS ? c->limits.keepers_max
+							     : CORE_KEEPERS;
+	if (c->keepers >= most - (delivers ? most / 4 : 0)) {
+		refuse(d, REFUSAL_BUSY,
+			delivers ? "three quarters of keepers_max keepers are there "
+				   "already, the others are for logins"
+				 : "there are keepers_max keepers already");
 		return;
 	}
-	if (!core_bucket_take(&c->starts, CORE_STARTS_BURST, CORE_STARTS_PER_S, now)) {
+	if (!core_bucket_take(&c->starts, CORE_STARTS_BURST, CORE_STARTS_PER_S,
+		    delivers ? CORE_STARTS_BURST / 4 : 0, now)) {
 		refuse(d, REFUSAL_BUSY, "too many keepers were started in a short time");
 		return;
 	}
@@ -244,12 +254,23 @@ choose_keeper(struct core *c, const struct msg_grant *g, uint32_t root, uint64_t
 	d->start = true;
 }
 
+/*
+ * One that is starting counts too: a front asks once it has said READY, but what auth
+ * makes of that may be read here before the READY is.
+ */
+static bool
+may_ask(const struct core_process *p)
+{
+	return p->state == CORE_READY || p->state == CORE_DRAINING ||
+		(p->state == CORE_STARTING && !p->closing);
+}
+
 static uint32_t
 front_of(const struct core *c, uint64_t incarnation)
 {
 	for (uint32_t s = CORE_LMTPD; s < CORE_KEEPER; s++)
 		if (c->at[s].incarnation == incarnation && core_lives(c, s) &&
-			(c->at[s].state == CORE_READY || c->at[s].state == CORE_DRAINING))
+			may_ask(&c->at[s]))
 			return s;
 	return CORE_NONE;
 }

@@ -55,5 +55,5 @@ core_lmtpd_died(struct core *c, enum core_end how, uint64_t now)
 bool
 core_may_spool(struct core *c, uint64_t now)
 {
-	return core_bucket_take(&c->spools, CORE_SPOOLS_BURST, CORE_SPOOLS_PER_S, now);
+	return core_bucket_take(&c->spools, CORE_SPOOLS_BURST, CORE_SPOOLS_PER_S, 0, now);
 }

@@ -30,6 +30,8 @@ void core_fit_lmtpd(struct core *c, uint64_t now);
 void core_lmtpd_died(struct core *c, enum core_end how, uint64_t now);
 /* core_grant.c */
 void core_bucket_fill(struct core_bucket *b, uint64_t most, uint64_t now);
-bool core_bucket_take(struct core_bucket *b, uint64_t most, uint64_t per_s, uint64_t now);
+/* keep: as many stay for others. */
+bool core_bucket_take(struct core_bucket *b, uint64_t most, uint64_t per_s, uint64_t keep,
+	uint64_t now);
 
 #endif

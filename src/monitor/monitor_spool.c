@@ -2,6 +2,7 @@
 #include "monitor/monitor.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/sealed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,17 @@
 
 /* No name, and none can be given to it: gone with its last descriptor. */
 #define SPOOL_FLAGS (O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC)
+
+/* Keepers take it only where a read never has to wait (os/sealed.h), or from memory. */
+static bool
+keepers_take(int file)
+{
+	AUTO_FD read_only = memfd_read_only(file);
+
+	return read_only >= 0 &&
+		(slice_file_check(read_only, 0, 0) == 0 ||
+			fcntl(read_only, F_GET_SEALS) >= 0);
+}
 
 /* Only the file system can tell whether it has such files: one is made. */
 bool
@@ -29,7 +41,17 @@ spool_open(struct monitor *m, const char *path, int *ret_fd)
 			path, strerrordesc_np(errno));
 		return false;
 	}
-	*ret_fd = fd_take(&dir);
+	*ret_fd = -1;
+	if (keepers_take(probe))
+		*ret_fd = fd_take(&dir);
+	else
+		report_text(m, LOG_LEVEL_WARNING,
+			"spool_dir: %s: its file system cannot read without waiting "
+			"(overlay, NFS and FUSE cannot), so large messages are spooled "
+			"in "
+			"memory, up to spool_total; name a directory of ext4, xfs or "
+			"btrfs",
+			path);
 	return true;
 }
 
@@ -37,13 +59,13 @@ spool_open(struct monitor *m, const char *path, int *ret_fd)
 static int
 make_file(struct monitor *m, int ret_fds[2])
 {
-	if (m->settings.spool < 0)
-		return -ENOENT;
 	if (!core_may_spool(m->core, clock_ms()))
 		return -EBUSY;
-	AUTO_FD file = openat(m->settings.spool, ".", SPOOL_FLAGS, 0600);
+	AUTO_FD file = m->settings.spool < 0
+		? sealed_memory("restante-spool")
+		: openat(m->settings.spool, ".", SPOOL_FLAGS, 0600);
 	if (file < 0)
-		return -errno;
+		return m->settings.spool < 0 ? file : -errno;
 	/* What keepers get cannot be written to, whoever hands it on. */
 	int read_only = memfd_read_only(file);
 	if (read_only < 0)

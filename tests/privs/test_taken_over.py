@@ -5,11 +5,12 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 
-from house import SANITIZED, House, status, until
+from house import SANITIZED, House, Mta, status, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
 MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
@@ -334,6 +335,32 @@ def test_spools_are_limited_in_rate(deliverer):
     said = re.fullmatch(r"made=(\d+) refused=(\d+)", deliverer.attack("spool_flood"))
     assert int(said[1]) + int(said[2]) == 2000 and int(said[2]) > 500, said[0]
     assert deliverer.attack("lookup_as anna") == "attached"
+
+
+def test_a_spool_whose_files_no_keeper_takes(house_dir):
+    """On overlay a large message would be refused for ever: it is spooled in memory."""
+    base = pathlib.Path(house_dir("overlay"))
+    parts = [base / p for p in ("lower", "upper", "work", "spool", "house")]
+    for p in [base, *parts]:
+        p.mkdir(mode=0o755, exist_ok=True)
+        p.chmod(0o755)
+    mount = "mount -t overlay none -o lowerdir={},upperdir={},workdir={} {}".format(*parts[:4])
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], check=False).returncode != 0:
+        pytest.skip("no overlay here")
+    with House(parts[4], USERS, {"spool_dir": parts[3], "spool_memory": "64K"}, lmtp=True,
+               wrap=["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh"]) as h:
+        h.wait_for_line("spool_dir: .*cannot read without waiting")
+        mta = Mta(h.lmtp)
+        letter = b"Subject: large\r\n\r\n" + b"x" * 70 * 1024 * 3 + b"\r\n"
+        for say, answer in ((b"LHLO x", b"250 SIZE"), (b"MAIL FROM:<a@b>", b"250"),
+                            (b"RCPT TO:<anna>", b"250"),
+                            (b"BDAT %d LAST\r\n" % len(letter) + letter[:-2], b"250 2.0.0")):
+            mta.s.sendall(say + b"\r\n")
+            while (line := mta.f.readline())[3:4] == b"-":
+                pass
+            assert line.startswith(answer), line
+        mta.close()
+        assert len(mail_of(h, "anna")) == 4
 
 
 def descriptors(pid):

@@ -227,6 +227,29 @@ a_dead_incarnation_gets_nothing(void **state)
 	world_end(&w);
 }
 
+/* Auth may be heard before the front's own READY is. */
+static void
+a_front_that_starts_may_ask(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+
+	world_serve(&w, &l);
+	struct core_process *p = &w.c->at[CORE_FRONT];
+	struct msg_grant g = grant_of(&w, 1);
+	p->state = CORE_STARTING;
+	assert_int_equal(decide(&w, &g).verdict, CORE_GRANT_ATTACH);
+	g = grant_of(&w, 2);
+	p->closing = true;
+	assert_int_equal(decide(&w, &g).verdict, CORE_GRANT_DEAD);
+	p->closing = false;
+	p->state = CORE_WAITING;
+	assert_int_equal(decide(&w, &g).verdict, CORE_GRANT_DEAD);
+	p->state = CORE_READY;
+	world_end(&w);
+}
+
 static void
 a_session_is_granted_once(void **state)
 {
@@ -400,6 +423,56 @@ starts_of_keepers_are_limited_in_time(void **state)
 	world_end(&w);
 }
 
+/* A storm of mail for people who have no keeper yet does not shut out those who read. */
+static void
+deliveries_leave_keepers_for_logins(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+	uint64_t session = 1;
+
+	l.lmtp = true;
+	l.keepers_max = 8;
+	world_serve(&w, &l);
+	struct msg_grant mail = grant_of(&w, 0), login = grant_of(&w, 0);
+	mail.front = w.c->at[CORE_LMTPD].incarnation;
+	mail.rights = RIGHT_DELIVER;
+	for (uint32_t i = 0; i < 8; i++) {
+		mail.session = number(session++);
+		mail.uid = 1000 + i;
+		struct core_decision d = decide(&w, &mail);
+		assert_int_equal(
+			d.verdict, i < 6 ? CORE_GRANT_ATTACH : CORE_GRANT_REFUSE);
+		if (i >= 6)
+			assert_int_equal(d.code, REFUSAL_BUSY);
+	}
+	/* A keeper that is there takes mail as before. */
+	mail.session = number(session++);
+	mail.uid = 1000;
+	assert_int_equal(decide(&w, &mail).verdict, CORE_GRANT_ATTACH);
+	for (uint32_t i = 0; i < 2; i++) {
+		login.session = number(session++);
+		login.uid = 2000 + i;
+		assert_int_equal(decide(&w, &login).verdict, CORE_GRANT_ATTACH);
+	}
+	world_end(&w);
+	/* The same for their starts. */
+	world_serve(&w, &l);
+	mail.front = w.c->at[CORE_LMTPD].incarnation;
+	for (uint32_t i = 0; i < CORE_STARTS_BURST - CORE_STARTS_BURST / 4; i++) {
+		mail.session = number(session++);
+		struct core_decision d = decide(&w, &mail);
+		assert_true(d.start);
+		world_die(&w, d.keeper, false);
+	}
+	mail.session = number(session++);
+	assert_int_equal(decide(&w, &mail).verdict, CORE_GRANT_REFUSE);
+	login = grant_of(&w, session++);
+	assert_true(decide(&w, &login).start);
+	world_end(&w);
+}
+
 static void
 a_keeper_that_cannot_be_started_leaves_its_place(void **state)
 {
@@ -433,12 +506,14 @@ main(void)
 		cmocka_unit_test(lmtpd_may_deposit_and_nothing_else),
 		cmocka_unit_test(without_root_only_the_caller_is_served),
 		cmocka_unit_test(a_dead_incarnation_gets_nothing),
+		cmocka_unit_test(a_front_that_starts_may_ask),
 		cmocka_unit_test(a_session_is_granted_once),
 		cmocka_unit_test(keepers_are_shared_by_owner_and_shard),
 		cmocka_unit_test(each_session_may_have_its_own),
 		cmocka_unit_test(an_idle_keeper_ends_unless_a_session_is_under_way),
 		cmocka_unit_test(the_number_of_keepers_is_limited),
 		cmocka_unit_test(starts_of_keepers_are_limited_in_time),
+		cmocka_unit_test(deliveries_leave_keepers_for_logins),
 		cmocka_unit_test(a_keeper_that_cannot_be_started_leaves_its_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

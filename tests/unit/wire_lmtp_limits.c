@@ -109,7 +109,8 @@ refused_recipients_have_a_limit(void **state)
 	size_t asked = 0, many = 0;
 
 	for (int i = 0; i < LMTP_REFUSED_MAX + 3; i++)
-		n += snprintf(sent + n, sizeof(sent) - (size_t)n, "RCPT TO:<no%d>\r\n", i);
+		n += snprintf(
+			sent + n, sizeof(sent) - (size_t)n, "RCPT TO:<no%d>\r\n", i);
 	(void)snprintf(sent + n, sizeof(sent) - (size_t)n,
 		"RSET\r\n" MAIL "RCPT TO:<no@x>\r\nQUIT\r\n");
 	play(&one, &most, text(sent), 70000, 70000);
