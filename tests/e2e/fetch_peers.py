@@ -334,9 +334,16 @@ printf %s '{self.password}' | saslpasswd2 -c -p -f {data}/sasldb -u localhost {s
 chown cyrus:mail {data}/sasldb
 exec /usr/lib/cyrus/bin/master -p /run/cyrus/master.pid
 """)
-        until(self.lmtp.exists, 20, lambda: f"no LMTP:\n{self.log()}")
+        until(self.lmtp_listens, 20, lambda: f"no LMTP:\n{self.log()}")
         with self.lmtp_session():  # so that its process stands
             pass
+
+    def lmtp_listens(self):
+        """The file is there a moment before anybody listens."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(self.lmtp))
+            return True
+        return False
 
     @contextlib.contextmanager
     def lmtp_session(self):
