@@ -144,13 +144,13 @@ take_lines(struct work *w, struct view header, struct header_marks *m)
 		struct view text = without_end(line);
 		header.p += line.n;
 		header.n -= line.n;
-		if (first && is_field(text, "from ")) {
-			first = false;
-			continue;
-		}
+		bool from_line = first && is_field(text, "from ");
+
 		first = false;
 		m->stored += (uint32_t)line.n;
 		m->wire += (uint32_t)text.n + 2;
+		if (from_line)
+			continue;
 		if (text.n == 0)
 			return;
 		if (!goes_on(text))
@@ -169,7 +169,7 @@ header_marks_read(struct view header, struct header_marks *ret)
 	uint8_t sum[EVP_MAX_MD_SIZE];
 
 	*ret = (struct header_marks){.n = 0};
-	if (header.n == 0 || header.n > MARKS_HEADER_MAX)
+	if (!header.p || header.n > MARKS_HEADER_MAX)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(w.ctx); i++) {
 		w.ctx[i] = EVP_MD_CTX_new();

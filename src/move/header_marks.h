@@ -20,7 +20,7 @@
 #define MARKS_HEADER_MAX   ((size_t)1 << 20) /* longer headers are not compared */
 
 struct header_marks {
-	uint8_t n; /* digests; 0: the header is too long, or there is none */
+	uint8_t n; /* digests; 0: the header is too long, or not known */
 	bool has_id;
 	uint8_t id[MARKS_DIGEST]; /* of the value of Message-ID */
 	uint8_t digests[MARKS_RECEIVED_MAX + 1][MARKS_DIGEST]; /* the whole one first */
@@ -28,8 +28,8 @@ struct header_marks {
 	uint32_t stored; /* as it stands */
 };
 
-/* The header up to its empty line or to its end; what follows is not looked at. 0, or
- * -EIO where the library fails. */
+/* The header up to its empty line or to its end; what follows is not looked at. p NULL:
+ * it is not known; that of an empty message is. 0, or -EIO where the library fails. */
 [[nodiscard]] int header_marks_read(struct view header, struct header_marks *ret);
 /* Where the header ends, behind its empty line; 0: it does not. */
 size_t header_marks_end(struct view octets);

@@ -49,7 +49,8 @@ end(struct live_sink *s, size_t i, const char *refused)
 {
 	struct tops *t = (struct tops *)(void *)s;
 	struct import_row *r = &t->im->rows[t->first + i];
-	struct view all = {t->header, t->n};
+	/* That of an empty message has no octets, and is known. */
+	struct view all = {t->header ? t->header : (const uint8_t *)"", t->n};
 	size_t n = header_marks_end(all);
 
 	if (!refused && !t->too_long && t->result == 0) {

@@ -174,7 +174,7 @@ import_marks_of(struct import *im, int fd, struct import_message *m)
 		size_t end = header_marks_end((struct view){p, have});
 		if (end == 0 && (have < want || have == m->length))
 			end = have;
-		if (end > 0)
+		if (end > 0 || m->length == 0)
 			return take_header(im, (struct view){p, end}, m);
 		if (want > MARKS_HEADER_MAX || have == 0)
 			return take_header(im, (struct view){NULL, 0}, m);
