@@ -3,10 +3,13 @@
  * where they are not.
  */
 #include "base/check.h"
+#include "base/num.h"
 #include "ipc/permit.h"
 #include "move/import_drop.h"
 #include "move/move.h"
+#include "move/show.h"
 #include "move/tool_options.h"
+#include "move/watched.h"
 #include "os/fd.h"
 #include "store/identity.h"
 #include "store/mbox.h"
@@ -20,10 +23,12 @@
 
 #define LOG_OCTETS_MAX	 ((size_t)2000 << 20)
 #define INDEX_OCTETS_MAX ((size_t)2000 << 20)
+#define TIMEOUT_S_MAX	 3600
 
 struct command {
 	struct who who;
 	bool repair, help;
+	uint32_t silence_ms;
 	char why[512];
 };
 
@@ -45,6 +50,7 @@ static const char help[] =
 	"  --user NAME          the maildrop of this user\n"
 	"  --all                those of all users\n"
 	"  --config FILE        the configuration, for --user and --all\n"
+	"  --timeout SECONDS    of a maildrop without progress (default 60)\n"
 	"  --help               this text\n\n"
 	"Exit status: 0 all is sound, or was repaired; 65 there is damage; 66 no input; "
 	"67 no\n"
@@ -232,12 +238,25 @@ SET(repair, c->repair = true)
 SET(help, c->help = true)
 #undef SET
 
+static const char *
+set_timeout(void *into, const char *value)
+{
+	struct command *c = into;
+	uint64_t s;
+
+	if (!num_decimal(show_view(value), TIMEOUT_S_MAX, &s) || s == 0)
+		return "a timeout is a number of seconds from 1 to 3600";
+	c->silence_ms = (uint32_t)s * 1000;
+	return NULL;
+}
+
 static const struct tool_option options[] = {
 	{"--maildrop", true, set_maildrop},
 	{"--user", true, set_user},
 	{"--all", false, set_all},
 	{"--config", true, set_config},
 	{"--repair", false, set_repair},
+	{"--timeout", true, set_timeout},
 	{"--help", false, set_help},
 	{"-h", false, set_help},
 };
@@ -251,7 +270,9 @@ static int
 each(struct who_sink *s, struct import_drop *d)
 {
 	struct checks *x = (struct checks *)(void *)s;
-	struct check k = {.work = {NULL, run, "check"}, .c = x->c};
+	struct check k = {
+		.work = {.work = run, .program = "check", .silence_ms = x->c->silence_ms},
+		.c = x->c};
 
 	return drop_run(d, &k.work);
 }
@@ -263,6 +284,7 @@ move_check_main(int argc, char **argv)
 	struct checks x = {{each}, &c};
 
 	c.who.program = "check";
+	c.silence_ms = WATCHED_SILENCE_MS;
 	for (int i = 1; i < argc;) {
 		int r = tool_option_take(options, ARRAY_SIZE(options), &c, argc, argv, &i,
 			c.why, sizeof(c.why));

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "ipc/permit.h"
+#include "move/watched.h"
 #include "os/fd.h"
 #include "store/identity.h"
 
@@ -33,6 +34,7 @@ drop_exit_status(int err)
 	case -ENOTDIR:
 	case -ELOOP:
 	case -EINVAL: return EX_NOINPUT;
+	case -EFBIG:
 	case -EBADMSG: return EX_DATAERR;
 	case -EPROTONOSUPPORT: return EX_CONFIG;
 	default: return EX_TEMPFAIL;
@@ -175,8 +177,8 @@ drop_close(struct drop_opened *o)
 /* ---- the process
  * ------------------------------------------------------------------------ */
 
-static int
-become_owner(const struct import_drop *d)
+int
+drop_become(const struct import_drop *d)
 {
 	gid_t groups[DROP_GROUPS_MAX + 1] = {d->gid};
 
@@ -199,10 +201,13 @@ become_owner(const struct import_drop *d)
 [[gnu::noreturn]] static void
 in_child(struct import_drop *d, struct drop_work *w)
 {
-	int code = w->before ? w->before(w, d) : EX_OK;
+	int r = watched_limits();
+	int code = r < 0 ? say(w->program, d, "no limits can be set", r) : EX_OK;
 
+	if (code == EX_OK && w->before)
+		code = w->before(w, d);
 	if (code == EX_OK) {
-		int r = become_owner(d);
+		r = drop_become(d);
 		code = r < 0 ? say(w->program, d, "its owner cannot be taken on", r)
 			     : w->work(w, d);
 	}
@@ -223,9 +228,16 @@ drop_run(struct import_drop *d, struct drop_work *w)
 		return say(w->program, d, "no process for it", -errno);
 	if (pid == 0)
 		in_child(d, w);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return EX_OSERR;
+	int r = watched_wait(pid, w->silence_ms, &status);
+	if (r == -ETIME) {
+		(void)fprintf(stderr,
+			"restante %s: %s: no progress for %u seconds (--timeout): its "
+			"process was ended; try again\n",
+			w->program, d->label, w->silence_ms / 1000);
+		return EX_TEMPFAIL;
+	}
+	if (r < 0)
+		return EX_OSERR;
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
 	(void)fprintf(stderr, "restante %s: %s: its process was ended by signal %d\n",

@@ -52,8 +52,11 @@ struct drop_work {
 	int (*before)(struct drop_work *w, const struct import_drop *d);
 	int (*work)(struct drop_work *w, struct import_drop *d);
 	const char *program;
+	uint32_t silence_ms; /* without progress: it is ended, EX_TEMPFAIL */
 };
 [[nodiscard]] int drop_run(struct import_drop *d, struct drop_work *w);
+/* For good, and without new privileges; nothing where d does not ask for it. */
+[[nodiscard]] int drop_become(const struct import_drop *d);
 /* What sysexits(3) has for an error of a file. */
 int drop_exit_status(int err);
 

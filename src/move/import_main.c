@@ -12,12 +12,13 @@
 #include <sys/resource.h>
 #include <sysexits.h>
 
-#define SOURCES_MAX 64
+/* What a process has left to say why, when a server was silent. */
+#define SERVER_EXTRA_MS 10000
 
 struct command {
 	struct import_wishes w;
 	struct who who;
-	const char *sources[SOURCES_MAX];
+	const char *sources[IMPORT_SOURCES_MAX];
 	const char *password_file, *passwords_file;
 	bool help;
 	char password[LIVE_PASSWORD_MAX + 1];
@@ -46,6 +47,7 @@ static const char help[] =
 	"  --mbox-uidl FORM     x-uidl (default), x-uid or popa3d\n"
 	"  --dry-run            write nothing\n"
 	"  --json               one object a maildrop\n"
+	"  --timeout SECONDS    of a maildrop without progress (default 60)\n"
 	"  --help               this text\n\n"
 	"With --from:\n"
 	"  --password-file FILE of the user or the master; - is standard input\n"
@@ -179,7 +181,7 @@ take_argument(struct command *c, int argc, char **argv, int *i)
 		return r < 0 ? usage(c->why) : EX_OK;
 	if (argv[*i][0] == '-')
 		return usage("there is no such option; see --help");
-	if (c->w.sources_n == SOURCES_MAX)
+	if (c->w.sources_n == IMPORT_SOURCES_MAX)
 		return usage("more than 64 sources");
 	c->sources[c->w.sources_n++] = argv[(*i)++];
 	return EX_OK;
@@ -223,6 +225,10 @@ each(struct who_sink *s, struct import_drop *d)
 	r.w = &x->c->w;
 	r.users = &x->users;
 	r.many = x->c->who.all;
+	r.work.silence_ms = x->c->w.live.timeout_ms;
+	/* The process itself says that the server is silent. */
+	if (x->c->w.from)
+		r.work.silence_ms += SERVER_EXTRA_MS;
 	return drop_run(d, &r.work);
 }
 

@@ -7,11 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -23,100 +21,32 @@ static const struct {
 	{"courierpop3dsizelist", IMPORT_COURIER},
 };
 
-static int
-fail(const struct import_drop *d, int code, const char *what, const char *why)
+int
+import_fail(const struct import_drop *d, int code, const char *what, const char *why)
 {
 	(void)fprintf(stderr, "restante import: %s: %s: %s\n", d->label, what, why);
 	return code;
 }
 
-static int
-fail_errno(const struct import_drop *d, const char *what, int err)
+int
+import_fail_errno(const struct import_drop *d, const char *what, int err)
 {
-	return fail(d, drop_exit_status(err), what, strerrordesc_np(-err));
+	return import_fail(d, drop_exit_status(err), what, strerrordesc_np(-err));
 }
 
-static void
-note_kind(struct import_run *r, enum import_kind kind)
+void
+import_note_kind(struct import_run *r, enum import_kind kind)
 {
 	r->names |=
 		kind == IMPORT_DOVECOT || kind == IMPORT_COURIER || kind == IMPORT_CYRUS;
 	r->marks |= kind == IMPORT_CYRUS || kind == IMPORT_MBOX || kind == IMPORT_LIVE;
 }
 
-/* ---- sources that are named: read as their owner, before the mail's owner is taken on
+/* ---- sources that are named: opened before the mail's owner is taken on, read after it
  * ------ */
 
 static int
-as_owner_of(const struct stat *st)
-{
-	gid_t group = st->st_gid;
-
-	if (setgroups(1, &group) < 0 || setresgid((gid_t)-1, st->st_gid, (gid_t)-1) < 0 ||
-		setresuid((uid_t)-1, st->st_uid, (uid_t)-1) < 0)
-		return -errno;
-	return 0;
-}
-
-static int
-as_root_again(void)
-{
-	if (setresuid((uid_t)-1, 0, (uid_t)-1) < 0 ||
-		setresgid((gid_t)-1, 0, (gid_t)-1) < 0)
-		return -errno;
-	return 0;
-}
-
-/* Whether the operator named the list that lies in the maildrop itself. */
-static bool
-lies_in(const struct stat *list, const char *dir)
-{
-	struct stat st;
-
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-		char path[DROP_PATH_MAX + 64];
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, lists[i].name);
-		if (lstat(path, &st) == 0 && st.st_dev == list->st_dev &&
-			st.st_ino == list->st_ino)
-			return true;
-	}
-	return false;
-}
-
-static int
-read_source(struct import_run *r, const struct import_drop *d, const char *path)
-{
-	struct stat st;
-	AUTO_FD fd =
-		open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail_errno(d, path, -errno);
-	bool other = geteuid() == 0 && st.st_uid != 0;
-	r->im.in_maildrop |= lies_in(&st, d->path);
-	int e = other ? as_owner_of(&st) : 0;
-	if (e < 0)
-		return fail_errno(d, path, e);
-	enum import_kind kind = import_kind_of(fd);
-	/* Courier's oldest list begins with a name, as anything may. */
-	if (kind == IMPORT_NONE && strstr(path, lists[1].name))
-		kind = IMPORT_COURIER;
-	if (kind != IMPORT_NONE)
-		e = import_source_read(&r->im, fd, kind, r->w, r->bad, r->why);
-	note_kind(r, kind);
-	int back = other ? as_root_again() : 0;
-	if (back < 0)
-		return fail_errno(d, path, back);
-	if (kind == IMPORT_NONE)
-		return fail(d, EX_DATAERR, path,
-			"this is no dovecot-uidlist, courierpop3dsizelist, cyrus.index "
-			"(or its "
-			"directory) or mbox");
-	return e < 0 ? fail(d, drop_exit_status(e), path, r->why) : EX_OK;
-}
-
-static int
-read_sources(struct drop_work *w, const struct import_drop *d)
+open_sources(struct drop_work *w, const struct import_drop *d)
 {
 	struct import_run *r = (struct import_run *)(void *)w;
 
@@ -127,11 +57,22 @@ read_sources(struct drop_work *w, const struct import_drop *d)
 	if (!r->bad)
 		return EX_OSERR;
 	for (size_t i = 0; i < r->w->sources_n; i++) {
-		int code = read_source(r, d, r->w->sources[i]);
+		int code = import_open(r, d, r->w->sources[i], &r->opened[i]);
 		if (code != EX_OK)
 			return code;
 	}
-	r->sources_read = r->w->sources_n > 0;
+	return EX_OK;
+}
+
+static int
+read_sources(struct import_run *r, const struct import_drop *d, int top)
+{
+	for (size_t i = 0; i < r->w->sources_n; i++) {
+		int code = import_read(r, d, r->w->sources[i], &r->opened[i], top);
+		fd_close(&r->opened[i].fd);
+		if (code != EX_OK)
+			return code;
+	}
 	return EX_OK;
 }
 
@@ -143,9 +84,10 @@ read_list(struct import_run *r, const struct import_drop *d, int fd, size_t whic
 {
 	int e = import_source_read(&r->im, fd, lists[which].kind, r->w, r->bad, r->why);
 
-	note_kind(r, lists[which].kind);
+	import_note_kind(r, lists[which].kind);
 	r->im.in_maildrop = true;
-	return e < 0 ? fail(d, drop_exit_status(e), lists[which].name, r->why) : EX_OK;
+	return e < 0 ? import_fail(d, drop_exit_status(e), lists[which].name, r->why)
+		     : EX_OK;
 }
 
 static int
@@ -158,10 +100,10 @@ find_list(struct import_run *r, const struct import_drop *d, int dir)
 		int one = openat(dir, lists[i].name,
 			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (one < 0 && errno != ENOENT)
-			return fail_errno(d, lists[i].name, -errno);
+			return import_fail_errno(d, lists[i].name, -errno);
 		if (one >= 0 && found < ARRAY_SIZE(lists)) {
 			(void)close(one);
-			return fail(d, EX_DATAERR, d->path,
+			return import_fail(d, EX_DATAERR, d->path,
 				"it holds the lists of Dovecot and of Courier; name the "
 				"one "
 				"that clients know as SOURCE");
@@ -174,7 +116,7 @@ find_list(struct import_run *r, const struct import_drop *d, int dir)
 	if (found < ARRAY_SIZE(lists))
 		return read_list(r, d, fd, found);
 	if (!r->many)
-		return fail(d, EX_NOINPUT, d->path,
+		return import_fail(d, EX_NOINPUT, d->path,
 			"there is no dovecot-uidlist or courierpop3dsizelist in it; name "
 			"SOURCE, or --from");
 	(void)fprintf(
@@ -200,14 +142,16 @@ ask_server(struct import_run *r, const struct import_drop *d)
 	const char *password = user ? password_of(r, user) : NULL;
 
 	if (!user)
-		return fail(d, EX_USAGE, r->w->from, "as which user? pop3s://USER@HOST");
+		return import_fail(
+			d, EX_USAGE, r->w->from, "as which user? pop3s://USER@HOST");
 	if (!password)
-		return fail(d, EX_NOUSER, user, "no password is known for this user");
-	note_kind(r, IMPORT_LIVE);
+		return import_fail(
+			d, EX_NOUSER, user, "no password is known for this user");
+	import_note_kind(r, IMPORT_LIVE);
 	int e = import_live_read(&r->im, r->w, user, password, r->why);
 	if (e == 0)
 		return EX_OK;
-	return fail(d, live_exit_status(e), r->w->from,
+	return import_fail(d, live_exit_status(e), r->w->from,
 		r->why[0] ? r->why : strerrordesc_np(-e));
 }
 
@@ -216,10 +160,10 @@ read_rest(struct import_run *r, const struct import_drop *d, const struct drop_o
 {
 	if (r->w->from)
 		return ask_server(r, d);
-	if (r->sources_read)
-		return EX_OK;
+	if (r->w->sources_n > 0)
+		return read_sources(r, d, o->dir);
 	if (d->kind == STORE_MBOX)
-		return fail(d, EX_USAGE, d->path,
+		return import_fail(d, EX_USAGE, d->path,
 			"an mbox has no list beside it: name SOURCE, or --from; UIDLs in "
 			"X-UIDL fields hold without an import");
 	return find_list(r, d, o->dir);
@@ -276,11 +220,12 @@ write_all(struct import_run *r, const struct import_drop *d, const struct drop_o
 	int e = import_write(&r->im, o->dir, o->log, r->w->dry_run);
 
 	if (e == -EBADMSG)
-		return fail(d, EX_DATAERR, d->log_path,
+		return import_fail(d, EX_DATAERR, d->log_path,
 			"it is damaged; see restante check --repair");
 	if (e == -EPROTONOSUPPORT)
-		return fail(d, EX_CONFIG, d->log_path, "a newer restante wrote it");
-	return e < 0 ? fail_errno(d, d->log_path, e) : EX_OK;
+		return import_fail(
+			d, EX_CONFIG, d->log_path, "a newer restante wrote it");
+	return e < 0 ? import_fail_errno(d, d->log_path, e) : EX_OK;
 }
 
 static int
@@ -307,7 +252,7 @@ run_opened(struct import_run *r, struct import_drop *d, const struct drop_opened
 		return code;
 	int e = find_all(r, d, o);
 	if (e < 0)
-		return fail_errno(d, d->path, e);
+		return import_fail_errno(d, d->path, e);
 	code = write_all(r, d, o);
 	if (code != EX_OK)
 		return code;
@@ -339,5 +284,6 @@ run(struct drop_work *w, struct import_drop *d)
 void
 import_run_init(struct import_run *r)
 {
-	*r = (struct import_run){.work = {read_sources, run, "import"}};
+	*r = (struct import_run){
+		.work = {.before = open_sources, .work = run, .program = "import"}};
 }

@@ -180,7 +180,8 @@ read_text(struct import_source *x, int fd, enum import_kind kind)
 	struct foreign_options o = {x->w->format, md5};
 	AUTO_FREE uint8_t *octets = NULL;
 	size_t n;
-	int r = fd_read_file(fd, IMPORT_FILE_MAX, &octets, &n);
+	int r = fd_read_file(
+		fd, kind == IMPORT_MBOX ? IMPORT_MBOX_MAX : IMPORT_FILE_MAX, &octets, &n);
 
 	if (r < 0)
 		return r;
@@ -211,6 +212,8 @@ import_source_read(struct import *im, int fd, enum import_kind kind,
 		r = -ENOMEM;
 	if (r < 0)
 		(void)snprintf(why, IMPORT_WHY_MAX, "it cannot be read: %s",
-			r == -EFBIG ? "it is larger than 1 GiB" : strerrordesc_np(-r));
+			r != -EFBIG		      ? strerrordesc_np(-r)
+				: kind == IMPORT_MBOX ? "it is larger than 768 MiB"
+						      : "it is larger than 256 MiB");
 	return r;
 }

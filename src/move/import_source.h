@@ -11,7 +11,8 @@
 
 #include <stdio.h>
 
-#define IMPORT_FILE_MAX	 ((size_t)1 << 30)
+#define IMPORT_FILE_MAX	 ((size_t)256 << 20)
+#define IMPORT_MBOX_MAX	 ((size_t)768 << 20) /* of the memory of WATCHED_DATA_MAX */
 #define IMPORT_WHY_MAX	 2048
 #define IMPORT_SHOWN_MAX 100 /* reasons that are printed for one maildrop */
 

@@ -36,17 +36,56 @@ usage(const struct who *w, const char *why)
 	return EX_USAGE;
 }
 
+static int
+cannot_see(const struct who *w, const char *path, int err)
+{
+	(void)fprintf(stderr, "restante %s: %s: %s%s\n", w->program, path,
+		strerrordesc_np(-err),
+		err == -ELOOP ? " (root follows none: write the path without them)" : "");
+	return drop_exit_status(err);
+}
+
+/* A link on the way may be a user's, and lead root to the mail of another. */
+static int
+open_named(const char *path)
+{
+	bool absolute = path[0] == '/';
+
+	if (geteuid() != 0) {
+		int fd = open(path, O_PATH | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	AUTO_FD from = open(absolute ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0)
+		return -errno;
+	path += strspn(path, "/");
+	return fd_open_beneath(from, *path ? path : ".", O_PATH, 0);
+}
+
+/* Its path without links and dots. */
+static int
+path_of(int fd, char ret[DROP_PATH_MAX + 1])
+{
+	char link[40];
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, ret, DROP_PATH_MAX + 1);
+	if (n < 0)
+		return -errno;
+	if (n > DROP_PATH_MAX)
+		return -ENAMETOOLONG;
+	ret[n] = '\0';
+	return 0;
+}
+
 /* Root works as the owner of what is there. */
 static int
-find_owner(const struct who *w, struct import_drop *d)
+find_owner(const struct who *w, int fd, struct import_drop *d)
 {
 	struct stat st;
 
-	if (stat(d->path, &st) < 0) {
-		(void)fprintf(stderr, "restante %s: %s: %s\n", w->program, d->path,
-			strerrordesc_np(errno));
-		return drop_exit_status(-errno);
-	}
+	if (fstat(fd, &st) < 0)
+		return cannot_see(w, d->path, -errno);
 	if (geteuid() != 0)
 		return EX_OK;
 	if (st.st_uid == 0) {
@@ -75,21 +114,18 @@ each_named(const struct who *w, struct who_sink *s)
 		d.kind = STORE_MBOX;
 	else
 		return usage(w, "a maildrop is maildir:PATH or mbox:PATH");
-	AUTO_FREE char *path = realpath(colon + 1, NULL);
-	if (!path) {
-		(void)fprintf(stderr, "restante %s: %s: %s\n", w->program, colon + 1,
-			strerrordesc_np(errno));
-		return drop_exit_status(-errno);
-	}
-	if (strlen(path) > DROP_PATH_MAX)
+	AUTO_FD there = open_named(colon + 1);
+	int e = there < 0 ? there : path_of(there, d.path);
+	if (e == -ENAMETOOLONG)
 		return usage(w, "the maildrop's path is longer than 1024 octets");
-	memcpy(d.path, path, strlen(path) + 1);
+	if (e < 0)
+		return cannot_see(w, colon + 1, e);
 	d.user = w->user;
 	AUTO_FD root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return EX_OSERR;
 	d.root = root;
-	int code = find_owner(w, &d);
+	int code = find_owner(w, there, &d);
 	return code != EX_OK ? code : s->each(s, &d);
 }
 

@@ -9,6 +9,7 @@
 #include "ipc/permit.h"
 #include "move/passport_parts.h"
 #include "move/show.h"
+#include "move/watched.h"
 #include "os/fd.h"
 #include "store/store.h"
 
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -221,6 +223,17 @@ become(const struct stat *owner)
 }
 
 static int
+limit(void)
+{
+	struct rlimit l = {PASSPORT_OCTETS_MAX, PASSPORT_OCTETS_MAX};
+	int r = watched_limits();
+
+	if (r == 0 && setrlimit(RLIMIT_FSIZE, &l) < 0)
+		r = -errno;
+	return r;
+}
+
+static int
 hand_over(int out, const struct gathered *list, const struct passport_drop *d)
 {
 	char *text = NULL;
@@ -239,8 +252,11 @@ child(const struct passport_drop *d, int parent, const char *name,
 {
 	struct gathered list = {0};
 	char why[PASSPORT_WHY_MAX] = "";
-	int err = become(owner);
+	int err = limit();
 	int status = EX_OSERR;
+
+	if (err == 0)
+		err = become(owner);
 
 	if (err < 0)
 		(void)snprintf(why, sizeof(why), "cannot become the owner of %.500s: %s",
@@ -256,17 +272,6 @@ child(const struct passport_drop *d, int parent, const char *name,
 		(void)!fd_write_all(out, why, strlen(why));
 	gathered_free(&list);
 	_exit(status);
-}
-
-static int
-wait_for(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return EX_OSERR;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
 }
 
 static int
@@ -314,10 +319,25 @@ in_child(const struct passport_drop *d, int parent, const char *name,
 		(void)snprintf(why, why_n, "fork: %s", strerror(errno));
 		return EX_OSERR;
 	}
-	return take_over(out, wait_for(pid), ret, why, why_n);
+	int status, r = watched_wait(pid, d->silence_ms, &status);
+	if (r == -ETIME) {
+		(void)snprintf(why, why_n,
+			"%.500s: no progress for %u seconds (--timeout): the process "
+			"that "
+			"read it was ended; try again",
+			d->path, d->silence_ms / 1000);
+		return EX_TEMPFAIL;
+	}
+	if (r < 0) {
+		(void)snprintf(why, why_n, "waitpid: %s", strerror(-r));
+		return EX_OSERR;
+	}
+	status = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+	return take_over(out, status, ret, why, why_n);
 }
 
-/* The parent directory, links followed, and the name in it. */
+/* The parent directory and the name in it. Root follows no links, which may be a user's
+ * and lead to the mail of another. */
 static int
 open_parent(const char *path, const char **ret_name)
 {
@@ -330,8 +350,13 @@ open_parent(const char *path, const char **ret_name)
 	memcpy(directory, path, n);
 	directory[n] = '\0';
 	*ret_name = slash + 1;
-	int fd = open(n > 0 ? directory : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	bool root = geteuid() == 0;
+	int fd = open(n > 0 && !root ? directory : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || n == 0 || !root)
+		return fd < 0 ? -errno : fd;
+	AUTO_FD top = fd;
+	const char *below = directory + strspn(directory, "/");
+	return fd_open_beneath(top, *below ? below : ".", O_PATH | O_DIRECTORY, 0);
 }
 
 int

@@ -250,6 +250,7 @@ list(struct command *c, bool whole, struct gathered *ret)
 	if (c->from)
 		return list_live(c, whole, ret);
 	c->drop.whole = whole;
+	c->drop.silence_ms = c->live.timeout_ms;
 	int status = passport_drop_list(&c->drop, ret, c->why, sizeof(c->why));
 	return status == 0 ? 0 : say(status, c->why, "");
 }

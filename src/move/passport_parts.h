@@ -42,6 +42,7 @@ struct passport_drop {
 	uint8_t kind;	  /* enum store_kind */
 	const char *path; /* absolute */
 	bool whole, unquote;
+	uint32_t silence_ms; /* of its child: it is ended */
 	struct view folders; /* as struct store_options has them */
 };
 /* "maildir:PATH", "mbox:PATH", or PATH. False and a reason. */

@@ -1,6 +1,8 @@
 """restante import and check against the real Dovecot, Courier and Cyrus: maildrops that they
 made themselves, with mail deleted and added in between. What they listed last, restante
 lists: the same UIDLs in the same order; new mail comes behind it with new ones."""
+import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -290,6 +292,12 @@ def test_cyrus(office, base, roots, form, numbered):
     if numbered:  # by the names alone
         shutil.copyfile(source / "cyrus.index", base / "cyrus.index")
         source = base / "cyrus.index"
+    elif form == "courier":  # of the old server's own user, who alone may look into it
+        shutil.copytree(source, base / "theirs")
+        source = base / "theirs"
+        for p in (source, *source.iterdir()):
+            os.chown(p, 61001, 61001)
+            p.chmod(0o700 if p.is_dir() else 0o600)
     got = take_over("--maildrop", f"maildir:{box}", "--cyrus-uidl", form, source)
     assert got["imported"] == 7
     want = [u for u, _ in before]
@@ -625,6 +633,174 @@ def test_links_lead_nowhere(base):
     for name in ("anna", "carla"):
         got = run("import", "--user", name, "--config", conf, code=66)
         assert "symbolic link" in got.stderr, got.stderr
+
+
+# ---- owners and sources that mean harm -------------------------------------------------------
+
+
+def conf_of_two(base):
+    """anna (61000) and berta (61001), each with one message and Dovecot's list."""
+    users = ""
+    for i, name in enumerate(("anna", "berta")):
+        box = make_maildir(base / "mail" / name, [mail(1)], uid=61000 + i)
+        path = box / "dovecot-uidlist"
+        path.write_text(f"3 V7 N9\n1 :{next((box / 'new').iterdir()).name}\n")
+        os.chown(path, 61000 + i, 61000 + i)
+        users += f"{name}:{{PLAIN}}x:{61000 + i}:{61000 + i}::{base}::\n"
+    (base / "users").write_text(users)
+    conf = base / "restante.conf"
+    conf.write_text(f"maildrop = maildir:~/mail/%u\nmail_roots = {base}/mail\n"
+                    f"users_file = {base}/users\n"
+                    "[listener a]\naddress = 127.0.0.1:1110\nplaintext = always\n")
+    return conf
+
+
+def held(maildir):
+    """As a session would hold it on a file system where no file can be locked."""
+    fd = os.open(maildir, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def status_of(pid, field):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return next(x.split()[1:] for x in text.splitlines() if x.startswith(field + ":"))
+
+
+def child_that_is(parent, uid):
+    def look():
+        try:
+            pids = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+            return next((p for p in pids if status_of(p, "Uid") == [str(uid)] * 4), None)
+        except (FileNotFoundError, StopIteration):
+            return None
+    return int(until(look, tick=0.002))
+
+
+@pytest.mark.parametrize("command,word", [("import", "imported 1 of 1"),
+                                          ("check", "identity log sound")])
+def test_an_owner_stops_the_child(base, command, word):
+    """anna may: it is her process. It has no root left, and berta comes all the same."""
+    conf = conf_of_two(base)
+    lock = held(base / "mail/anna")
+    p = subprocess.Popen([PROGRAM, command, "--all", "--config", conf, "--timeout", "1"],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
+    pid = child_that_is(p.pid, 61000)
+    subprocess.run(["kill", "-STOP", str(pid)], check=True, user=61000, group=61000,
+                   extra_groups=[])
+    until(lambda: status_of(pid, "State")[0] == "T")
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+    os.close(lock)
+    out, err = p.communicate(timeout=20)
+    assert p.returncode == 75 and "anna: no progress for 1 second" in err, err
+    assert word in out and out.startswith("berta") and "berta" not in err, (out, err)
+    assert not pathlib.Path(f"/proc/{pid}").exists()
+    assert "Max core file size        0 " in limits
+    assert f"Max data size             {1 << 30} " in limits
+    assert not (base / "mail/anna/restante-identity").exists()
+
+
+def mounted_silence(at, uid):
+    """A file system that never answers; the descriptor keeps it so."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={fd},rootmode=40000,user_id={uid},group_id={uid},allow_other"
+    if libc.mount(b"silence", str(at).encode(), b"fuse", 6, options.encode()) != 0:
+        os.close(fd)
+        pytest.skip(f"no FUSE here: {os.strerror(ctypes.get_errno())}")
+    return fd, lambda: libc.umount2(str(at).encode(), 2)
+
+
+def test_a_file_system_that_never_answers(base):
+    conf = conf_of_two(base)
+    fd, unmount = mounted_silence(base / "mail/anna", 61000)
+    try:
+        got = run("import", "--all", "--config", conf, "--timeout", "1", code=75)
+        assert "anna: no progress" in got.stderr and "berta: imported 1 of 1" in got.stdout
+        # As a source, where whoever runs the import meets it first.
+        got = run("import", "--user", "berta", "--config", conf, "--timeout", "1",
+                  base / "mail/anna", code=75)
+        assert "berta: no progress" in got.stderr
+    finally:
+        os.close(fd)
+        unmount()
+
+
+def test_sources_are_parsed_by_the_owner_of_the_mail(base):
+    """Not before the process is the owner for good: the lock comes first. A list of root's
+    that the owner cannot open is read all the same, through its descriptor."""
+    box = make_maildir(base / "mail", [mail(1)], uid=61000)
+    drop = f"maildir:{box}"
+    junk = base / "junk"
+    junk.write_text("Subject: this is nothing\n\n")
+    junk.chmod(0o600)
+    lock = held(box)
+    assert "a session is open" in run("import", "--maildrop", drop, junk, code=75).stderr
+    os.close(lock)
+    assert "this is no dovecot-uidlist" in run("import", "--maildrop", drop, junk,
+                                               code=65).stderr
+    old = base / "old"
+    old.mkdir(mode=0o700)
+    (old / "list").write_text(f"3 V7 N9\n1 :{next((box / 'new').iterdir()).name}\n")
+    (old / "list").chmod(0o600)
+    assert take_over("--maildrop", drop, old / "list")["imported"] == 1
+    # Relative, over the parent directory.
+    got = subprocess.run([PROGRAM, "import", "--maildrop", drop, "../old/list"], cwd=box,
+                         capture_output=True, text=True, timeout=20)
+    assert got.returncode == 0 and "kept 1" in got.stdout, got
+
+
+def test_sources_that_are_no_lists(base):
+    """A FIFO, a device, links to what is root's, a list that is too large."""
+    box = make_maildir(base / "mail", [mail(1)], uid=61000)
+    hers = base / "hers"
+    hers.mkdir()
+    root = base / "root"
+    root.mkdir(mode=0o700)
+    name = next((box / "new").iterdir()).name
+    (root / "dovecot-uidlist").write_text(f"3 V7 N9\n1 Psecret :{name}\n")
+    (root / "dovecot-uidlist").chmod(0o600)
+    os.mkfifo(hers / "fifo")
+    os.mknod(hers / "null", 0o666 | 0o020000, os.makedev(1, 3))
+    (hers / "link").symlink_to(root / "dovecot-uidlist")
+    (hers / "dir").symlink_to(root)
+    (hers / "large").write_text("3 V7 N9\n")
+    os.truncate(hers / "large", (256 << 20) + 1)
+    (hers / "mbox").write_text("From eva Thu Jan  1 00:00:00 1970\n")
+    os.truncate(hers / "mbox", (768 << 20) + 1)
+    for p in (hers, *hers.iterdir()):
+        os.lchown(p, 61000, 61000)
+    for what, code, words in (("fifo", 66, "no plain file"), ("null", 66, "no plain file"),
+                              ("link", 66, "symbolic link"),
+                              ("dir/dovecot-uidlist", 66, "symbolic link"),
+                              ("large", 65, "larger than 256 MiB"),
+                              ("mbox", 65, "larger than 768 MiB")):
+        got = run("import", "--maildrop", f"maildir:{box}", hers / what, code=code)
+        assert words in got.stderr and str(hers / what) in got.stderr, got.stderr
+    # By its owner's rights alone: root's pass over the mode.
+    (hers / "large").write_text(f"3 V7 N9\n1 :{name}\n")
+    (hers / "large").chmod(0)
+    run("import", "--maildrop", f"maildir:{box}", hers / "large", code=77)
+    assert not (box / "restante-identity").exists()
+
+
+def test_a_directory_of_somebody_else(base):
+    """That of a Cyrus which is neither the mail's owner's nor root's: its owner reads it,
+    and no more than it may."""
+    box = make_maildir(base / "mail", [mail(1)], uid=61000)
+    old = base / "old"
+    old.mkdir(mode=0o700)
+    (old / "cyrus.index").symlink_to(base / "mail")
+    for p in (old, old / "cyrus.index"):
+        os.lchown(p, 61001, 61001)
+    assert "symbolic link" in run("import", "--maildrop", f"maildir:{box}", old,
+                                  code=66).stderr
+    (old / "cyrus.index").unlink()
+    (old / "cyrus.index").write_text("x")  # root's
+    (old / "cyrus.index").chmod(0o600)
+    assert "Permission denied" in run("import", "--maildrop", f"maildir:{box}", old,
+                                      code=77).stderr
 
 
 class WithMaster(Dovecot):

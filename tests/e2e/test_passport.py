@@ -2,6 +2,7 @@
 signed by another is not believed; what a client would notice is found."""
 import hashlib
 import os
+import pathlib
 import re
 import subprocess
 
@@ -9,7 +10,7 @@ import pytest
 
 from fetch_faulty import PASSWORD, Drop, House, Session, plain_mails
 from pop import Pop
-from postoffice import BUILD, NOBODY, make_maildir
+from postoffice import BUILD, NOBODY, make_maildir, until
 
 SAFE, USAGE, NOT_SAFE, NO_INPUT, UNREACHABLE, CANNOT, LATER, PROTOCOL, NO_RIGHT = \
     0, 64, 65, 66, 69, 73, 75, 76, 77
@@ -183,6 +184,36 @@ def test_reads_as_the_owner(base, drop):
     os.chown(base / "mail", 0, 0)
     got = verify(path, "--maildrop", drop)
     assert got.code == NO_RIGHT and "belongs to root" in got.err
+
+
+def test_an_owner_stops_the_child(base, drop):
+    """A message of many octets keeps it busy until the owner stops it."""
+    large = next((base / "mail" / "new").iterdir())
+    os.truncate(large, 8 << 30)
+    p = subprocess.Popen([str(BUILD / "restante"), "passport", "export", "--maildrop", drop,
+                          "--bytes", "--timeout", "1"], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def child():
+        pids = pathlib.Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split()
+        for pid in pids:
+            try:
+                if os.stat(f"/proc/{pid}/limits") and f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}" in \
+                        pathlib.Path(f"/proc/{pid}/status").read_text():
+                    return int(pid)
+            except FileNotFoundError:
+                pass
+        return None
+    pid = until(child, tick=0.002)
+    subprocess.run(["kill", "-STOP", str(pid)], check=True, user=NOBODY, group=NOBODY,
+                   extra_groups=[])
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+    out, err = p.communicate(timeout=20)
+    assert p.returncode == LATER and "no progress for 1 second" in err, (p.returncode, err)
+    assert out == "" and str(base / "mail") in err
+    assert not pathlib.Path(f"/proc/{pid}").exists()
+    assert "Max core file size        0 " in limits
+    assert f"Max data size             {1 << 30} " in limits
 
 
 def test_as_a_user(base, drop):
