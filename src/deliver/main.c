@@ -215,6 +215,7 @@ put_in(const struct wish *w, const struct conf *c, const struct place *p,
 	struct store_options o = {.hostname = host,
 		.folders = {(const uint8_t *)c->folders, c->folders_n},
 		.mbox_unquote = c->mbox_unquote,
+		.mbox_lengths = c->mbox_lengths,
 		.mbox_rename = c->mbox_rename};
 	struct store_deposit d = {.fd = in->fd,
 		.length = in->length,

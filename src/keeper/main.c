@@ -51,6 +51,7 @@ take_store_options(struct store_options *o, const struct msg_keeper_setup *m)
 		.hostname = copy_of((struct view){(const uint8_t *)host, strlen(host)}),
 		.folders = {(const uint8_t *)copy_of(m->folders), m->folders.n},
 		.mbox_unquote = m->mbox_unquote,
+		.mbox_lengths = m->mbox_lengths,
 		.mbox_rename = m->mbox_rename,
 	};
 }

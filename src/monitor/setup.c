@@ -304,6 +304,7 @@ setup_keeper(struct monitor *m, uint32_t slot)
 		.connections_per_user = (uint32_t)c->connections_per_user,
 		.login_delay_s = seconds(c->login_delay_ms),
 		.mbox_unquote = c->mbox_unquote,
+		.mbox_lengths = c->mbox_lengths,
 		.mbox_rename = c->mbox_rename,
 		.folders = {(const uint8_t *)c->folders, c->folders_n},
 		.hostname = view_of(c->hostname),

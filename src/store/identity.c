@@ -59,14 +59,20 @@ tables_put(struct identity *log, uint32_t i)
 	struct identity_slot *key = key_slot(log, log->rows[i].row.key);
 	uint32_t *uidl = uidl_slot(log, log->rows[i].row.uidl);
 
-	log->rows[i].next = IDENTITY_NONE;
+	log->used += log->rows[i].row.source == IDENTITY_USED_UP;
+	log->octets += identity_record_octets(&log->rows[i].row);
+	log->rows[i].next = log->rows[i].next_uidl = IDENTITY_NONE;
 	if (key->first == 0)
 		key->first = i + 1;
 	else
 		log->rows[key->last].next = i;
 	key->last = i;
-	if (*uidl == 0)
+	if (*uidl == 0) {
 		*uidl = i + 1;
+		return;
+	}
+	log->rows[i].next_uidl = log->rows[*uidl - 1].next_uidl;
+	log->rows[*uidl - 1].next_uidl = i;
 }
 
 /* Room for so many rows, at most half full. */
@@ -89,6 +95,8 @@ tables_for(struct identity *log, uint64_t rows)
 	log->by_key = by_key;
 	log->by_uidl = by_uidl;
 	log->mask = (uint32_t)size - 1;
+	log->used = 0;
+	log->octets = 0;
 	for (uint32_t i = 0; i < log->count; i++)
 		tables_put(log, i);
 	return 0;
@@ -121,15 +129,44 @@ identity_has_uidl(const struct identity *log, struct view uidl)
 }
 
 bool
+identity_next_uidl(const struct identity *log, struct view uidl, int64_t *at,
+	struct identity_row *ret)
+{
+	uint32_t i = IDENTITY_NONE;
+
+	if (*at >= 0) {
+		CHECK(*at < log->count);
+		i = log->rows[*at].next_uidl;
+	} else if (log->count > 0) {
+		/* An empty slot is 0: one less is IDENTITY_NONE. */
+		i = *uidl_slot(log, uidl) - 1;
+	}
+	if (i == IDENTITY_NONE)
+		return false;
+	*at = i;
+	*ret = log->rows[i].row;
+	return true;
+}
+
+bool
 identity_holds(const struct identity *log, const struct identity_row *row, uint32_t from)
 {
 	struct identity_row other;
 
-	for (int64_t at = -1; identity_next(log, row->key, &at, &other);)
+	for (int64_t at = -1; identity_next_uidl(log, row->uidl, &at, &other);)
 		if (at >= from && other.source == row->source &&
-			view_equal(other.uidl, row->uidl))
+			view_equal(other.key, row->key))
 			return true;
 	return false;
+}
+
+bool
+identity_has(
+	const struct identity *log, uint8_t source, struct view key, struct view uidl)
+{
+	struct identity_row row = {.source = source, .key = key, .uidl = uidl};
+
+	return identity_holds(log, &row, 0);
 }
 
 /* ---- rows ------------------------------------------------------------------- */
@@ -154,8 +191,11 @@ identity_room(struct identity *log, size_t n)
 int
 identity_take(struct identity *log, const struct identity_row *row)
 {
-	if (log->count == IDENTITY_ROWS_MAX)
-		return -EFBIG;
+	/* Twice: all of a large maildrop may be deleted before the next sync. */
+	if (log->count >= 2 * IDENTITY_ROWS_MAX) {
+		log->left_out += row->source == IDENTITY_USED_UP;
+		return row->source == IDENTITY_USED_UP ? 0 : -EFBIG;
+	}
 	if (log->count == log->cap) {
 		uint32_t cap = log->cap ? log->cap * 2 : 16;
 		void *grown = reallocarray(log->rows, cap, sizeof(*log->rows));
@@ -205,6 +245,28 @@ identity_add(struct identity *log, const struct identity_row *row)
 	return identity_take(log, &own);
 }
 
+uint64_t
+identity_left_out(struct identity *log)
+{
+	uint64_t n = log->left_out;
+
+	log->left_out = 0;
+	return n;
+}
+
+void
+identity_free_rows(struct identity *log)
+{
+	while (log->chunks) {
+		struct identity_chunk *next = log->chunks->next;
+		free(log->chunks);
+		log->chunks = next;
+	}
+	free(log->rows);
+	free(log->by_key);
+	free(log->by_uidl);
+}
+
 void
 identity_close(struct identity **lp)
 {
@@ -213,15 +275,8 @@ identity_close(struct identity **lp)
 	*lp = NULL;
 	if (!log)
 		return;
-	while (log->chunks) {
-		struct identity_chunk *next = log->chunks->next;
-		free(log->chunks);
-		log->chunks = next;
-	}
+	identity_free_rows(log);
 	fd_close(&log->dir);
-	free(log->rows);
-	free(log->by_key);
-	free(log->by_uidl);
 	free(log->name);
 	free(log);
 }

@@ -37,7 +37,7 @@ enum identity_source {
 	IDENTITY_USED_UP = 3,  /* was given out; its message is gone; never again */
 };
 
-/* One record. Views borrow from the log, until its close. */
+/* One record. Views borrow from the log, until its next sync or its close. */
 struct identity_row {
 	uint8_t source;	 /* enum identity_source */
 	uint32_t place;	 /* POP order on the old server, from 0; IDENTITY_NO_PLACE */
@@ -78,6 +78,12 @@ struct identity_row identity_at(const struct identity *log, size_t i);
 /* The rows with this key, in order of the log: begin with *at = -1. False: no more. */
 [[nodiscard]] bool identity_next(const struct identity *log, struct view key, int64_t *at,
 	struct identity_row *ret);
+/* The rows with this UIDL, in any order. */
+[[nodiscard]] bool identity_next_uidl(const struct identity *log, struct view uidl,
+	int64_t *at, struct identity_row *ret);
+/* Whether a row of this source, key and UIDL is there. */
+[[nodiscard]] bool identity_has(
+	const struct identity *log, uint8_t source, struct view key, struct view uidl);
 /* Whether the UIDL stands in any row. */
 [[nodiscard]] bool identity_has_uidl(const struct identity *log, struct view uidl);
 
@@ -88,10 +94,13 @@ struct identity_row identity_at(const struct identity *log, size_t i);
  * Writes what was added and syncs file and, if it was just made, directory. Rows of other
  * processes come before ours then. After an error the rows wait for the next sync, and
  * the file is as before (cut back; where that failed, its end is torn and not read).
- * -EAGAIN: somebody held the lock for too long; -ESTALE: the file was removed or
- * replaced, open it again.
+ * Where too much of the log is used up it is written anew without the oldest of that.
+ * -EAGAIN: somebody held the lock for too long; -ESTALE: the file was removed, replaced
+ * or written anew by another, open it again; -EFBIG: it is full.
  */
 [[nodiscard]] int identity_sync(struct identity *log);
+/* How many USED_UP rows did not go into a full log since this was asked last. */
+uint64_t identity_left_out(struct identity *log);
 
 /* Keeps every whole, sound record and writes them anew (`restante check --repair`); tells
  * how many octets were left out. The damaged file stays beside it as NAME.damaged. */

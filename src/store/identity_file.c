@@ -108,12 +108,17 @@ take_records(struct identity *log, struct view octets)
 		enum identity_got got = identity_get_record(
 			(struct view){octets.p + at, octets.n - at}, &log->sum, &row, &n);
 		if (got == IDENTITY_DAMAGED)
-			return -EBADMSG;
+			return identity_is_uncommitted(
+				       (struct view){octets.p + at, octets.n - at},
+				       log->sound)
+				? 0
+				: -EBADMSG;
 		if (got == IDENTITY_NEWER)
 			return -EPROTONOSUPPORT;
 		if (got != IDENTITY_GOT)
 			return 0;
-		int r = identity_take(log, &row);
+		int r = log->count < IDENTITY_ROWS_MAX ? identity_take(log, &row)
+						       : -EFBIG;
 		if (r < 0)
 			return r;
 		at += n;
@@ -209,19 +214,32 @@ identity_lend_dir(struct identity *log, int dir)
 }
 
 int
+identity_new(int dir, const char *name, struct identity **ret)
+{
+	struct identity *log = calloc(1, sizeof(*log));
+
+	if (!log)
+		return -ENOMEM;
+	log->bounds = (struct identity_bounds){
+		.rows = IDENTITY_ROWS_MAX, .used = 65536, .kept = 32768, .gain = 16384};
+	log->dir = -1;
+	log->name = strdup(name);
+	int r = log->name ? identity_lend_dir(log, dir) : -ENOMEM;
+	if (r < 0)
+		identity_close(&log);
+	*ret = log;
+	return r;
+}
+
+int
 identity_open(int dir, const char *name, struct identity **ret)
 {
 	char longest[IDENTITY_NAME_MAX + 1];
+	struct identity *log = NULL;
 	int r = identity_name_with(name, ".damaged.9", longest);
 
-	if (r < 0)
-		return r;
-	struct identity *log = calloc(1, sizeof(*log));
-	if (!log)
-		return -ENOMEM;
-	log->dir = -1;
-	log->name = strdup(name);
-	r = log->name ? identity_lend_dir(log, dir) : -ENOMEM;
+	if (r == 0)
+		r = identity_new(dir, name, &log);
 	if (r == 0)
 		r = read_all(log);
 	if (r < 0) {

@@ -12,6 +12,7 @@
 #define IDENTITY_VERSION 1
 #define SUM_OCTETS	 8
 #define HEAD_OCTETS	 8 /* both lengths: what tells a cut record from a damaged one */
+#define COMMIT_OCTETS	 8 /* at most */
 #define ZEROS_MIN	 16
 
 bool
@@ -27,6 +28,12 @@ identity_row_is_legal(const struct identity_row *row)
 		if (!ascii_is_graph(row->uidl.p[i]))
 			return false;
 	return true;
+}
+
+size_t
+identity_record_octets(const struct identity_row *row)
+{
+	return 40 + row->key.n + row->uidl.n;
 }
 
 void
@@ -63,7 +70,7 @@ void
 identity_put_record(struct buf *b, const struct identity_row *row, uint64_t *sum)
 {
 	size_t start = b->n;
-	uint32_t length = (uint32_t)(40 + row->key.n + row->uidl.n);
+	uint32_t length = (uint32_t)identity_record_octets(row);
 
 	CHECK(identity_row_is_legal(row));
 	buf_put_u32(b, length);
@@ -167,6 +174,27 @@ identity_get_record(
 	return IDENTITY_GOT;
 }
 
+size_t
+identity_commit_octets(uint64_t at)
+{
+	uint64_t left = IDENTITY_SECTOR - at % IDENTITY_SECTOR;
+
+	return left < COMMIT_OCTETS ? (size_t)left : COMMIT_OCTETS;
+}
+
+bool
+identity_is_uncommitted(struct view octets, uint64_t at)
+{
+	size_t n = identity_commit_octets(at);
+
+	if (octets.n < n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (octets.p[i] != 0)
+			return false;
+	return true;
+}
+
 bool
 identity_get_alone(struct view octets, struct identity_row *ret, size_t *ret_n)
 {
@@ -197,6 +225,9 @@ identity_decode(struct view octets, size_t *ret_rows, size_t *ret_sound)
 		if (got != IDENTITY_GOT)
 			break;
 	}
+	if (got == IDENTITY_DAMAGED &&
+		identity_is_uncommitted((struct view){octets.p + at, octets.n - at}, at))
+		got = IDENTITY_TORN;
 	*ret_rows = rows;
 	*ret_sound = at;
 	switch (got) {

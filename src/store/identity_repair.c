@@ -82,15 +82,11 @@ repair(struct identity *log, int fd, const struct stat *st, uint64_t *ret_lost)
 int
 identity_repair(int dir, const char *name, size_t *ret_kept, uint64_t *ret_lost)
 {
-	struct identity *log = calloc(1, sizeof(*log));
+	struct identity *log = NULL;
 	struct stat st;
 	uint64_t lost = 0;
+	int r = identity_new(dir, name, &log);
 
-	if (!log)
-		return -ENOMEM;
-	log->dir = -1;
-	log->name = strdup(name);
-	int r = log->name ? identity_lend_dir(log, dir) : -ENOMEM;
 	AUTO_FD fd = r == 0 ? identity_open_locked(log->dir, name, 0, &st) : -1;
 	if (r == 0)
 		r = fd < 0 ? fd : repair(log, fd, &st, &lost);

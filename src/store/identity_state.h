@@ -1,60 +1,29 @@
 /*
  * identity_state.h: the identity log in memory and on disk, for identity*.c only.
- *
- * The file, little-endian:
- *
- *     header   magic u64, version u32, check u32 (low half of XXH3 over the 12 before)
- *     records  length u32 (of the whole record), ~length u32,
- *              before u64 (checksum of the record before; of the first: of the header),
- *              source u8, key_n u8, uidl_n u8, zero u8, place u32, seen_s u64,
- *              key, uidl, checksum u64 (XXH3 over all of the record before it)
- *
- * `before` chains the records: none can be taken out of the middle unseen. Each can be
- * told by itself, so that a repair finds those behind a damage.
  */
 #ifndef STORE_IDENTITY_STATE_H
 #define STORE_IDENTITY_STATE_H
 
-#include "base/buf.h"
-#include "store/identity.h"
+#include "store/identity_record.h"
 
 #include <sys/stat.h>
 
-#define IDENTITY_HEADER	    16
-#define IDENTITY_RECORD_MIN 41 /* with an empty key and a UIDL of one octet */
-#define IDENTITY_RECORD_MAX (40 + IDENTITY_KEY_MAX + IDENTITY_UIDL_MAX)
-#define IDENTITY_ROWS_MAX   4000000U
-#define IDENTITY_FILE_MAX   (UINT64_C(1) << 30)
-#define IDENTITY_NONE	    UINT32_MAX
-#define IDENTITY_NAME_MAX   255 /* octets of a file name */
-
-/* ---- identity_record.c: octets, pure ---------------------------------------- */
-
-void identity_put_header(struct buf *b);
-/* -EBADMSG, -EPROTONOSUPPORT; *ret_sum is what the first record's `before` must be. */
-[[nodiscard]] int identity_get_header(struct view octets, uint64_t *ret_sum);
-void identity_put_record(struct buf *b, const struct identity_row *row, uint64_t *sum);
-
-enum identity_got {
-	IDENTITY_GOT,	  /* a record; *n octets of it */
-	IDENTITY_END,	  /* nothing is left */
-	IDENTITY_TORN,	  /* what is left is the beginning of a record, cut */
-	IDENTITY_DAMAGED, /* it is neither */
-	IDENTITY_NEWER,	  /* sound, of a source that this version does not know */
-};
-/* The record at the start of the octets; row's views lie in them. sum goes in and out. */
-[[nodiscard]] enum identity_got identity_get_record(
-	struct view octets, uint64_t *sum, struct identity_row *ret, size_t *ret_n);
-/* The same without the chain: for a repair. */
-[[nodiscard]] bool identity_get_alone(
-	struct view octets, struct identity_row *ret, size_t *ret_n);
-[[nodiscard]] bool identity_row_is_legal(const struct identity_row *row);
+/*
+ * A maildrop of a million imported messages, half of which may be deleted before rows of
+ * these can go. One process may hold the logs of many maildrops, so no more than that. A
+ * record with a Maildir name and a UIDL of 70 octets stays below 256.
+ */
+#define IDENTITY_ROWS_MAX 1500000U
+#define IDENTITY_FILE_MAX (UINT64_C(256) * IDENTITY_ROWS_MAX)
+#define IDENTITY_NONE	  UINT32_MAX
+#define IDENTITY_NAME_MAX 255 /* octets of a file name */
 
 /* ---- identity.c: rows and their tables -------------------------------------- */
 
 struct identity_entry {
 	struct identity_row row;
 	uint32_t next; /* with the same key; IDENTITY_NONE: none */
+	uint32_t next_uidl;
 };
 
 /* Octets that rows lie in; none moves while the log is open. */
@@ -68,14 +37,27 @@ struct identity_slot {
 	uint32_t first, last; /* of the rows with one key; first is a row plus 1 */
 };
 
+/* Rows, beyond which a log is full, or is written anew. */
+struct identity_bounds {
+	uint32_t rows; /* in the file */
+	uint32_t used; /* USED_UP */
+	uint32_t kept; /* of these by a log written anew: the newest */
+	uint32_t gain; /* a full log is written anew for no less */
+};
+
 struct identity {
 	struct identity_entry *rows;
 	uint32_t count, cap;
 	uint32_t synced; /* rows before are in the file, in this order */
 	struct identity_slot *by_key;
-	uint32_t *by_uidl; /* row plus 1 */
+	uint32_t *by_uidl; /* the first of the rows with one UIDL plus 1 */
 	uint32_t mask;	   /* of both tables */
+	uint32_t used;	   /* rows that are IDENTITY_USED_UP */
+	uint64_t octets;   /* of all records */
 	struct identity_chunk *chunks;
+	struct identity_bounds bounds;
+	uint32_t compact_from; /* no attempt with fewer rows: the last one failed */
+	uint64_t left_out;     /* see identity_left_out */
 
 	char *name;
 	int dir;    /* of the log's own; -1: given back */
@@ -92,12 +74,26 @@ struct identity {
 [[nodiscard]] uint8_t *identity_room(struct identity *log, size_t n);
 /* Leaves the first count rows. */
 [[nodiscard]] int identity_cut(struct identity *log, uint32_t count);
+void identity_free_rows(struct identity *log);
 /* Whether a row among those from `from` on is this one. */
 [[nodiscard]] bool identity_holds(
 	const struct identity *log, const struct identity_row *row, uint32_t from);
 
+/* ---- identity_compact.c ----------------------------------------------------- */
+
+/* More than a file may hold. */
+[[nodiscard]] bool identity_is_full(const struct identity *log);
+[[nodiscard]] bool identity_is_due(const struct identity *log);
+/* Writes the log anew without what was used up long ago. *ret_done: that is what the name
+ * leads to, whatever the result; else the log is as before, in memory and on disk. */
+[[nodiscard]] int identity_compact(struct identity *log, bool replace, bool *ret_done);
+/* Of a log that is full: its USED_UP rows that are not in the file. */
+[[nodiscard]] int identity_leave_out(struct identity *log);
+
 /* ---- identity_file.c -------------------------------------------------------- */
 
+/* Empty, with a descriptor of its own for the directory. */
+[[nodiscard]] int identity_new(int dir, const char *name, struct identity **ret);
 /* Opened, locked, and still what the name leads to; ret as it is then. */
 [[nodiscard]] int identity_open_locked(
 	int dir, const char *name, int flags, struct stat *ret);

@@ -1,5 +1,6 @@
 /* The identity log grows: under its lock, by one write and one sync; or is made anew. */
 #include "base/check.h"
+#include "base/cursor.h"
 #include "os/fd.h"
 #include "store/identity_state.h"
 
@@ -20,8 +21,8 @@ encode(const struct identity *log, uint32_t from, bool header, uint64_t *sum,
 	uint64_t n = header ? IDENTITY_HEADER : 0;
 
 	for (uint32_t i = from; i < log->count; i++)
-		n += 40 + log->rows[i].row.key.n + log->rows[i].row.uidl.n;
-	if (n > IDENTITY_FILE_MAX)
+		n += identity_record_octets(&log->rows[i].row);
+	if (n > IDENTITY_FILE_MAX || log->count > IDENTITY_ROWS_MAX)
 		return -EFBIG;
 	void *p = malloc((size_t)n + 1);
 	if (!p)
@@ -52,6 +53,38 @@ is_written(struct identity *log, int fd, uint64_t size, uint64_t sum)
 	log->synced = log->count;
 }
 
+/* Where it fails, nothing is written into that file again. */
+static int
+sync_data(struct identity *log, int fd)
+{
+	if (fdatasync(fd) == 0)
+		return 0;
+	log->anew = true;
+	return -errno;
+}
+
+/*
+ * A crash may leave any sectors of it: what lies in more than one becomes part of the log
+ * by its first octets, which come when the others are there.
+ */
+static int
+write_batch(struct identity *log, int fd, const uint8_t *p, size_t n, uint64_t at)
+{
+	size_t first = identity_commit_octets(at);
+	int r = 0;
+
+	if (at / IDENTITY_SECTOR == (at + n - 1) / IDENTITY_SECTOR)
+		first = n;
+	if (first < n) {
+		r = fd_pwrite_all(fd, p + first, n - first, at + first);
+		if (r == 0)
+			r = sync_data(log, fd);
+	}
+	if (r == 0)
+		r = fd_pwrite_all(fd, p, first, at);
+	return r < 0 ? r : sync_data(log, fd);
+}
+
 /* Behind the records that are known; cut back where it does not become durable. */
 static int
 append(struct identity *log, int fd, const struct stat *st)
@@ -65,17 +98,16 @@ append(struct identity *log, int fd, const struct stat *st)
 	AUTO_FREE uint8_t *octets = b.p;
 	if (size + b.n > IDENTITY_FILE_MAX)
 		return -EFBIG;
-	/* A torn record of a crash: nothing of it was ever shown. */
-	if ((uint64_t)st->st_size > size && ftruncate(fd, (off_t)size) < 0)
+	/* A torn record of a crash: nothing of it was ever shown. Once it is gone for
+	 * good there are zeros where the next begins. */
+	if ((uint64_t)st->st_size > size &&
+		(ftruncate(fd, (off_t)size) < 0 || fsync(fd) < 0))
 		return -errno;
-	r = fd_pwrite_all(fd, octets, b.n, size);
-	if (r == 0 && fdatasync(fd) < 0) {
-		r = -errno;
-		log->anew = true;
-	}
+	r = write_batch(log, fd, octets, b.n, size);
 	if (r < 0) {
 		/* Where this fails too, the next append takes it for torn. */
-		(void)!ftruncate(fd, (off_t)size);
+		if (ftruncate(fd, (off_t)size) == 0)
+			(void)!sync_data(log, fd);
 		return r;
 	}
 	is_written(log, fd, size + b.n, sum);
@@ -114,6 +146,9 @@ identity_write_anew(struct identity *log, bool replace)
 		return r;
 	AUTO_FREE uint8_t *octets = b.p;
 	AUTO_FD fd = identity_open_locked(log->dir, temporary, O_CREAT, &st);
+	/* Something that is not ours lies there. */
+	if (fd == -EISDIR || fd == -ELOOP || fd == -EBADMSG)
+		return -EACCES;
 	if (fd < 0)
 		return fd;
 	if (st.st_nlink != 1)
@@ -175,6 +210,46 @@ catch_up(struct identity *log, int fd, const struct stat *st)
 	return r;
 }
 
+/* What is pending, into the file; st NULL: there is none. */
+static int
+write_out(struct identity *log, int fd, const struct stat *st)
+{
+	bool done = false;
+	int r = 0;
+
+	if (identity_is_due(log))
+		r = identity_compact(log, st != NULL, &done);
+	if (done || r == -EEXIST)
+		return r;
+	/* Where it failed the log can mostly grow still. */
+	r = identity_is_full(log) ? identity_leave_out(log) : 0;
+	if (r == 0 && identity_is_full(log))
+		r = -EFBIG;
+	if (r < 0 || (log->synced == log->count && !log->anew))
+		return r;
+	return st && !log->anew ? append(log, fd, st)
+				: identity_write_anew(log, st != NULL);
+}
+
+/*
+ * Inode numbers are used again: a log written anew may have that of the one we know. The
+ * checksum of our last record stands for all before it.
+ */
+static int
+ends_where_known(const struct identity *log, int fd)
+{
+	uint8_t octets[sizeof(log->sum)];
+
+	if (log->sound <= IDENTITY_HEADER)
+		return 0;
+	ssize_t n = pread(fd, octets, sizeof(octets), (off_t)log->sound - 8);
+	if (n < 0)
+		return -errno;
+	struct cursor c = cursor_over((struct view){octets, (size_t)n});
+	uint64_t sum = cursor_u64(&c);
+	return !c.bad && sum == log->sum ? 0 : -ESTALE;
+}
+
 static int
 sync_existing(struct identity *log)
 {
@@ -186,8 +261,9 @@ sync_existing(struct identity *log)
 	/* Another file than the one that was read: its rows are not known. */
 	if (log->there && (st.st_ino != log->stamp.ino || st.st_dev != log->stamp.dev))
 		return -ESTALE;
-	if (log->anew)
-		return identity_write_anew(log, true);
+	int same = log->there ? ends_where_known(log, fd) : 0;
+	if (same < 0)
+		return same;
 	if ((uint64_t)st.st_size != log->stamp.size || !log->there) {
 		log->there = true;
 		log->stamp = identity_stamp_from(&st);
@@ -196,9 +272,9 @@ sync_existing(struct identity *log)
 		if (r < 0)
 			return r == -EBADMSG ? -ESTALE : r;
 	}
-	if (log->synced == log->count)
+	if (log->synced == log->count && !log->anew)
 		return fdatasync(fd) < 0 ? -errno : 0;
-	return append(log, fd, &st);
+	return write_out(log, fd, &st);
 }
 
 int
@@ -214,7 +290,7 @@ identity_sync(struct identity *log)
 		r = sync_existing(log);
 		if (r != -ENOENT || log->there)
 			break;
-		r = identity_write_anew(log, false);
+		r = write_out(log, -1, NULL);
 		if (r != -EEXIST)
 			break;
 	}

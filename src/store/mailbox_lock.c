@@ -159,12 +159,18 @@ static int
 make_dot(struct mailbox_lock *l, const char *draft)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	char text[48];
+	char text[48], other[280];
 	AUTO_FD fd = openat(l->dir, draft, flags, 0644);
 
 	if (fd < 0 && errno == EEXIST) {
 		remove_draft(l, draft);
-		return -EAGAIN;
+		if (l->cleared)
+			return -EAGAIN;
+		/* Of somebody else, who must not keep us out with it for ever. */
+		(void)snprintf(other, sizeof(other), "%.230s.%016llx", draft,
+			(unsigned long long)random_number());
+		draft = other;
+		fd = openat(l->dir, draft, flags, 0644);
 	}
 	if (fd < 0)
 		return -errno;
@@ -172,6 +178,9 @@ make_dot(struct mailbox_lock *l, const char *draft)
 	int n = snprintf(text, sizeof(text), "%ld" OUR_WORD, (long)getpid());
 	if (r == 0)
 		r = fd_pwrite_all(fd, text, (size_t)n, 0);
+	/* On a full disk one that says nothing locks as well: mail must be let out. */
+	if (r == -ENOSPC || r == -EDQUOT)
+		r = 0;
 	/* On a full disk people must still be able to delete: a lock without text is one.
 	 */
 	if (r == -ENOSPC || r == -EDQUOT)

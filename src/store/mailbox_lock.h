@@ -38,7 +38,7 @@ struct mailbox_lock {
 
 /*
  * 0: held. -ENOENT: there is no mailbox. -EAGAIN: others held it until the end of the
- * wait. -ELOOP, -EINVAL: it is a link, or no plain file.
+ * wait. -ELOOP, -EINVAL: it is a link, or no plain file. -EPERM: another user's.
  */
 [[nodiscard]] int mailbox_lock_take(struct mailbox_lock *l, int dir, const char *name,
 	enum mailbox_lock_kind kind, uint64_t wait_ms);

@@ -323,6 +323,7 @@ const struct store_ops store_maildir = {
 	.seen = maildir_seen,
 	.remove = maildir_remove,
 	.deposit = maildir_deposit,
+	.notice = maildir_notice_next,
 	.flush = maildir_flush,
 	.memory = maildir_memory,
 };

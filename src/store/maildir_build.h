@@ -87,5 +87,7 @@ bool maildir_log_is_other(const struct store *s, const struct maildir_table *t);
 	struct store *s, const struct maildir_table *t, const uint8_t *stays);
 [[nodiscard]] bool maildir_log_is_used_up(
 	const struct identity *log, struct view key, struct view uidl);
+/* See store_ops.notice. */
+const char *maildir_notice_next(struct store *s);
 
 #endif

@@ -56,23 +56,7 @@ maildir_log_assigned(
 bool
 maildir_log_is_used_up(const struct identity *log, struct view key, struct view uidl)
 {
-	struct identity_row row;
-
-	for (int64_t at = -1; identity_next(log, key, &at, &row);)
-		if (row.source == IDENTITY_USED_UP && view_equal(row.uidl, uidl))
-			return true;
-	return false;
-}
-
-static bool
-was_assigned(const struct identity *log, struct view key, struct view uidl)
-{
-	struct identity_row row;
-
-	for (int64_t at = -1; identity_next(log, key, &at, &row);)
-		if (row.source == IDENTITY_ASSIGNED && view_equal(row.uidl, uidl))
-			return true;
-	return false;
+	return identity_has(log, IDENTITY_USED_UP, key, uidl);
 }
 
 static int
@@ -87,7 +71,7 @@ use_up(struct store *s, const struct maildir_table *t, const struct maildir_row 
 	if (!(r->flags & ROW_SHARED)) {
 		if (r->uidl_at == r->key_at || !s->log)
 			return 0;
-		if (!was_assigned(s->log, row.key, row.uidl))
+		if (!identity_has(s->log, IDENTITY_ASSIGNED, row.key, row.uidl))
 			return 0;
 	}
 	int e = need_log(s);
@@ -115,7 +99,18 @@ maildir_log_sync(struct store *s)
 {
 	int r = identity_sync(s->log);
 
+	if (identity_left_out(s->log) > 0)
+		s->log_full = true;
 	if (r == 0)
 		s->log_now = identity_stamp_of(s->log);
 	return r;
+}
+
+const char *
+maildir_notice_next(struct store *s)
+{
+	if (!s->log_full || s->log_full_told)
+		return NULL;
+	s->log_full_told = true;
+	return "the identity log is full: that UIDLs are used up is no longer kept";
 }

@@ -118,6 +118,7 @@ struct store {
 	uint64_t generation;
 	struct identity *log;	       /* NULL: not needed so far */
 	struct identity_stamp log_now; /* at the last refresh */
+	bool log_full, log_full_told;  /* UIDLs that are used up were left out of it */
 	bool index_read;
 	bool index_newer;	 /* a later version wrote it: it is left alone */
 	bool healed;		 /* rows of the table know better than its public part */

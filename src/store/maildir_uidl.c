@@ -189,8 +189,8 @@ pick_digest(struct uidls *u, uint32_t i, struct view key, struct identity_row *r
 		maildir_uidl_hash(key, digest, attempt, hashed);
 		if (!identity_has_uidl(u->log, made))
 			return false;
-		for (int64_t at = -1; identity_next(u->log, key, &at, ret);)
-			if (view_equal(ret->uidl, made) && is_free(u, ret))
+		for (int64_t at = -1; identity_next_uidl(u->log, made, &at, ret);)
+			if (view_equal(ret->key, key) && is_free(u, ret))
 				return true;
 	}
 	return false;
@@ -389,7 +389,8 @@ assign(struct uidls *u)
 static bool
 is_lack_of_room(int r)
 {
-	return r == -ENOSPC || r == -EDQUOT || r == -EROFS || r == -EACCES || r == -EPERM;
+	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG || r == -EROFS ||
+		r == -EACCES || r == -EPERM;
 }
 
 static int

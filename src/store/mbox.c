@@ -269,10 +269,11 @@ mbox_memory(const struct store *s)
 {
 	const struct mbox *m = (const struct mbox *)(const void *)s;
 	const struct mbox_table *t = m->table;
+	size_t own = sizeof(*m) + (m->log ? identity_memory(m->log) : 0);
 
 	if (!t)
-		return sizeof(*m);
-	return sizeof(*m) + sizeof(*t) + t->cap * sizeof(*t->rows) +
+		return own;
+	return own + sizeof(*t) + t->cap * sizeof(*t->rows) +
 		t->pub.count * sizeof(*t->messages) + t->text.cap +
 		((size_t)t->by_uidl_mask + 1) * sizeof(*t->by_uidl);
 }

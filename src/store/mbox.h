@@ -3,8 +3,8 @@
  *
  * A table holds rows in the order of the file. Beside /dir/NAME stand, all by names that
  * begin with a dot: .NAME.restante-lock (a session's), .NAME.restante-index (a cache),
- * .NAME.restante-identity (identity.h) and, while a removal is under way,
- * .NAME.restante-intent.
+ * .NAME.restante-identity (identity.h), .NAME.restante-append (mbox_append.h) and, while
+ * a removal is under way, .NAME.restante-intent.
  */
 #ifndef STORE_MBOX_H
 #define STORE_MBOX_H
@@ -21,6 +21,14 @@ static inline struct mbox_table *
 mbox_table_of(const struct store_table *t)
 {
 	return (struct mbox_table *)(uintptr_t)t;
+}
+
+/* As the options say: enum mbox_how. */
+static inline uint32_t
+mbox_how(const struct store_options *o)
+{
+	return (o->mbox_unquote ? MBOX_HOW_UNQUOTE : 0U) |
+		(o->mbox_lengths ? MBOX_HOW_LENGTHS : 0U);
 }
 
 /* ---- mbox.c ------------------------------------------------------------------ */
@@ -96,7 +104,7 @@ bool mbox_id_equal(const struct mbox_id *a, const struct mbox_id *b);
 [[nodiscard]] int mbox_read(int fd, uint64_t offset, struct mbox_table *t);
 /* The digest of one message as it lies there now. */
 [[nodiscard]] int mbox_read_digest(
-	int fd, const struct mbox_row *row, uint8_t ret[MBOX_DIGEST]);
+	int fd, const struct mbox_row *row, uint32_t how, uint8_t ret[MBOX_DIGEST]);
 
 /* ---- mbox_uidl.c --------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 #include "os/fd.h"
 #include "store/deposit_write.h"
 #include "store/mbox.h"
+#include "store/mbox_append.h"
 #include "store/mbox_intent.h"
 #include "store/mbox_quote.h"
 
@@ -19,6 +20,10 @@ struct append {
 	struct deposit_reader reader;
 	uint8_t *out;
 	size_t out_cap;
+	XXH3_state_t *digest;	     /* not NULL: nothing is written, for the note */
+	struct mbox_appended *about; /* then */
+	struct mbox_append note;
+	bool noted;
 };
 
 /* ---- what is there ----------------------------------------------------------------- */
@@ -63,10 +68,28 @@ take_back(struct append *a, uint64_t size)
 /* ---- one message ----------------------------------------------------------------------
  */
 
+static void
+put_note(struct append *a, const struct buf *out)
+{
+	struct mbox_appended *p = a->about;
+
+	if (p->first_n == 0) {
+		size_t skip = (size_t)(p->from - a->size), n = out->n - skip;
+		p->first_n = n < sizeof(p->first) ? n : sizeof(p->first);
+		memcpy(p->first, out->p + skip, p->first_n);
+	}
+	(void)XXH3_128bits_update(a->digest, out->p, out->n);
+}
+
 static int
 put_out(struct append *a, struct buf *out)
 {
-	int r = fd_pwrite_all(a->fd, out->p, out->n, a->size);
+	int r = 0;
+
+	if (a->digest)
+		put_note(a, out);
+	else
+		r = fd_pwrite_all(a->fd, out->p, out->n, a->size);
 
 	a->size += out->n;
 	out->n = 0;
@@ -107,6 +130,51 @@ fail_all(struct store_deposit *list, size_t n, int r)
 			list[i].result = r;
 }
 
+/* What will be written, for the note. One that cannot be read has its result then. */
+static int
+plan(struct append *a, struct store_deposit *list, size_t n, struct view lacks)
+{
+	XXH128_canonical_t digest;
+
+	a->digest = XXH3_createState();
+	if (!a->digest)
+		return -ENOMEM;
+	a->note.old_size = a->old_size;
+	a->note.n = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t before = a->size;
+		struct view first =
+			before == a->old_size ? lacks : (struct view){NULL, 0};
+		a->about = &a->note.list[a->note.n];
+		*a->about = (struct mbox_appended){.from = before + first.n};
+		(void)XXH3_128bits_reset(a->digest);
+		list[i].result = append_one(a, &list[i], first);
+		if (list[i].result < 0) {
+			a->size = before;
+			continue;
+		}
+		XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(a->digest));
+		memcpy(a->about->digest, digest.digest, MBOX_DIGEST);
+		a->about->end = a->size;
+		a->note.n++;
+	}
+	(void)XXH3_freeState(a->digest);
+	a->digest = NULL;
+	a->size = a->old_size;
+	return 0;
+}
+
+/* Where no note can be made, a crash may leave half a message, as others' do. */
+static int
+begin(struct append *a)
+{
+	if (a->note.n == 0)
+		return 0;
+	int r = mbox_append_begin(a->m, a->fd, &a->note);
+	a->noted = r == 0;
+	return r == -EACCES ? 0 : r;
+}
+
 /* 0: what has no result of its own is written. */
 static int
 append_all(struct append *a, struct store_deposit *list, size_t n)
@@ -115,8 +183,14 @@ append_all(struct append *a, struct store_deposit *list, size_t n)
 	struct buf lacks = buf_over(lacking, sizeof(lacking));
 	int r = look_at_end(a, &lacks);
 
+	if (r == 0)
+		r = plan(a, list, n, buf_view(&lacks));
+	if (r == 0)
+		r = begin(a);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		uint64_t before = a->size;
+		if (list[i].result < 0)
+			continue;
 		list[i].result = append_one(a, &list[i],
 			before == a->old_size ? buf_view(&lacks)
 					      : (struct view){NULL, 0});
@@ -140,22 +214,50 @@ sync_all(struct append *a, const struct mailbox_lock *lock)
 	return r;
 }
 
+/* The note, of which nothing is left to be done. What failed lies otherwise than it says:
+ * then it must never be believed again. */
+static int
+end(struct append *a)
+{
+	bool as_noted = a->size == a->note.list[a->note.n - 1].end;
+	int r = mbox_append_end(a->m, !as_noted);
+
+	return as_noted ? 0 : r;
+}
+
 static void
-deposit_locked(struct append *a, const struct mailbox_lock *lock,
+deposit_group(struct append *a, const struct mailbox_lock *lock,
 	struct store_deposit *list, size_t n)
 {
+	a->noted = false;
 	int r = append_all(a, list, n);
 
 	if (r == 0)
 		r = sync_all(a, lock);
+	if (r == 0 && a->noted)
+		r = end(a);
 	if (r == 0)
 		return;
-	/* Whether it is on the disk nobody knows: it must not be seen at all. */
-	if (a->size > a->old_size) {
-		(void)!take_back(a, a->old_size);
+	/* Whether it is on the disk nobody knows: it must not be seen at all. Where it
+	 * cannot be taken back, the note says so. */
+	bool back = true;
+	if (a->noted || a->size > a->old_size) {
+		back = take_back(a, a->old_size) == 0;
 		(void)!mbox_sync(a->fd);
 	}
+	if (back && a->noted)
+		(void)!mbox_append_end(a->m, false);
 	fail_all(list, n, r);
+}
+
+static void
+deposit_locked(struct append *a, const struct mailbox_lock *lock,
+	struct store_deposit *list, size_t n)
+{
+	for (size_t at = 0; at < n; at += MBOX_APPEND_MAX) {
+		size_t part = n - at < MBOX_APPEND_MAX ? n - at : MBOX_APPEND_MAX;
+		deposit_group(a, lock, list + at, part);
+	}
 }
 
 /* ---- the way there

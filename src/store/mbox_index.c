@@ -29,7 +29,7 @@ struct disk_header {
 	uint32_t count;
 	uint64_t uidls;	   /* octets of that area */
 	uint64_t log_rows; /* of the identity log */
-	uint32_t racy, unquote;
+	uint32_t racy, how;
 	struct mbox_id id;
 };
 _Static_assert(sizeof(struct disk_header) == 88);
@@ -57,7 +57,7 @@ header_is_sound(struct view octets, struct disk_header *h)
 		return false;
 	memcpy(h, octets.p, sizeof(*h));
 	if (h->magic != INDEX_MAGIC || h->version != INDEX_VERSION || h->racy > 1 ||
-		h->unquote > 1)
+		h->how > (MBOX_HOW_UNQUOTE | MBOX_HOW_LENGTHS))
 		return false;
 	if (h->count > MBOX_MESSAGES_MAX || h->uidls > INDEX_MAX)
 		return false;
@@ -79,6 +79,9 @@ row_is_sound(const struct disk_row *d, const struct disk_header *h, const uint8_
 		d->at - d->start > MBOX_FROM_MAX)
 		return false;
 	if (d->length > h->id.size - d->at || d->quoted > d->length)
+		return false;
+	/* What mbox_slice.c takes for granted. */
+	if (d->quoted > 0 && (d->quoted == d->length || d->length > MBOX_UNQUOTE_MAX))
 		return false;
 	if (d->wire > 2 * d->length + 2 || d->wire < d->length - d->quoted)
 		return false;
@@ -131,7 +134,7 @@ mbox_index_decode(struct view octets, struct mbox_table **ret)
 		return r;
 	t->id = h.id;
 	t->racy = h.racy;
-	t->unquote = h.unquote;
+	t->how = h.how;
 	t->log_rows = h.log_rows;
 	r = rows_decode(t, &h, octets.p + sizeof(h));
 	if (r < 0) {
@@ -165,7 +168,7 @@ mbox_index_encode(const struct mbox_table *t, uint8_t **ret, size_t *ret_n)
 		.count = t->pub.count,
 		.log_rows = t->log_rows,
 		.racy = t->racy,
-		.unquote = t->unquote,
+		.how = t->how,
 		.id = t->id};
 	AUTO_FREE struct disk_row *rows = calloc((size_t)h.count + 1, sizeof(*rows));
 	struct mbox_text uidls = {.p = NULL};

@@ -371,6 +371,15 @@ replay(struct mbox *m, int fd, int *intent, struct disk_intent *h)
 	return r;
 }
 
+/* Out of the way. A neighbour's, where only he may move it, hinders removals, no more. */
+static int
+put_aside(struct mbox *m)
+{
+	int r = set_aside(m);
+
+	return r == -EPERM || r == -EACCES ? 0 : r;
+}
+
 int
 mbox_intent_replay(struct mbox *m, int fd)
 {
@@ -381,10 +390,13 @@ mbox_intent_replay(struct mbox *m, int fd)
 		return 0;
 	AUTO_FD intent = openat(
 		m->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	/* Ours can be read, and is no link. */
+	if (intent < 0 && (errno == EACCES || errno == ELOOP || errno == ENXIO))
+		return put_aside(m);
 	if (intent < 0)
 		return errno == ENOENT ? 0 : -errno;
 	int r = intent_load(intent, &h);
 	if (r == -EBADMSG)
-		return set_aside(m);
+		return put_aside(m);
 	return r < 0 ? r : replay(m, fd, &intent, &h);
 }

@@ -4,7 +4,7 @@
 /* These stay as they are: one line is enough. The others tell what happened. */
 static const uint32_t lasting = UINT32_C(1) << MBOX_NOTICE_NO_DOT |
 	UINT32_C(1) << MBOX_NOTICE_NO_IDENTITY |
-	UINT32_C(1) << MBOX_NOTICE_NO_SESSION_LOCK;
+	UINT32_C(1) << MBOX_NOTICE_NO_SESSION_LOCK | UINT32_C(1) << MBOX_NOTICE_LOG_FULL;
 
 static const char *const texts[MBOX_NOTICES] = {
 	[MBOX_NOTICE_NO_FROM] = "it does not begin with \"From \": it is no mbox, or its "
@@ -26,6 +26,9 @@ static const char *const texts[MBOX_NOTICES] = {
 		"a removal was cut off and the mailbox was changed by "
 		"others since: the intent file was set aside beside it",
 	[MBOX_NOTICE_REPLAYED] = "a removal that was cut off has been completed",
+	[MBOX_NOTICE_LOG_FULL] = "the identity log is full: that UIDLs are used up is no "
+				 "longer kept; the same message, should it come again, "
+				 "may get the same UIDL",
 };
 
 void

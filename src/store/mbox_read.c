@@ -198,7 +198,7 @@ advance(struct reading *g)
 
 /* From the offset to size; undone by reading_done. */
 static int
-reading_init(struct reading *g, uint64_t offset, uint64_t size, bool unquote)
+reading_init(struct reading *g, uint64_t offset, uint64_t size, uint32_t how)
 {
 	if (offset > size)
 		return -EINVAL;
@@ -210,7 +210,7 @@ reading_init(struct reading *g, uint64_t offset, uint64_t size, bool unquote)
 	g->hash = XXH3_createState();
 	if (!g->block || !g->hash)
 		return -ENOMEM;
-	mbox_scan_begin(&g->scan, g->hash, unquote, offset);
+	mbox_scan_begin(&g->scan, g->hash, how, offset);
 	return fill(g);
 }
 
@@ -230,7 +230,7 @@ mbox_read(int fd, uint64_t offset, struct mbox_table *t)
 
 	int r = mbox_id_of_fd(fd, &t->id);
 	if (r == 0)
-		r = reading_init(&g, offset, t->id.size, t->unquote);
+		r = reading_init(&g, offset, t->id.size, t->how);
 	while (r == 0)
 		r = advance(&g);
 	reading_done(&g);
@@ -243,14 +243,16 @@ mbox_read(int fd, uint64_t offset, struct mbox_table *t)
 }
 
 int
-mbox_read_digest(int fd, const struct mbox_row *row, uint8_t ret[MBOX_DIGEST])
+mbox_read_digest(
+	int fd, const struct mbox_row *row, uint32_t how, uint8_t ret[MBOX_DIGEST])
 {
 	struct reading g = {.fd = fd};
 	int r = mbox_table_new(4, &g.t);
 
 	/* The message alone, its separator left out: the same end as in the file. */
 	if (r == 0)
-		r = reading_init(&g, row->start, row->at + row->length, false);
+		r = reading_init(
+			&g, row->start, row->at + row->length, how & MBOX_HOW_LENGTHS);
 	while (r == 0 && g.t->pub.count == 0)
 		r = advance(&g);
 	/* It may begin or end elsewhere now. */

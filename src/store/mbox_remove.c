@@ -106,6 +106,8 @@ settle(struct removal *w, uint64_t size)
 
 	/* Should this fail, the UIDLs could come only if the same mail came again. */
 	(void)!mbox_uidls_use_up(m, m->table, w->gone);
+	/* Another log than the one we knew: the next look goes by it. */
+	bool full = m->full;
 	if (kept_table(w, &t) < 0) {
 		m->full = true;
 		return;
@@ -119,6 +121,7 @@ settle(struct removal *w, uint64_t size)
 	/* The clock has not gone on since the rewrite. */
 	t->racy = true;
 	mbox_replace_table(m, t);
+	m->full = full;
 }
 
 static int

@@ -9,10 +9,10 @@
 #define FIELD_LINE_MAX 4096 /* a longer header line is taken in parts */
 
 void
-mbox_scan_begin(struct mbox_scan *s, XXH3_state_t *hash, bool unquote, uint64_t offset)
+mbox_scan_begin(struct mbox_scan *s, XXH3_state_t *hash, uint32_t how, uint64_t offset)
 {
 	*s = (struct mbox_scan){
-		.kernel = dot_best(), .hash = hash, .unquote = unquote, .offset = offset};
+		.kernel = dot_best(), .hash = hash, .how = how, .offset = offset};
 }
 
 /* ---- the digest ---------------------------------------------------------------- */
@@ -146,7 +146,8 @@ header_end(struct mbox_scan *s, uint64_t offset, size_t empty)
 {
 	s->state = SCAN_BODY;
 	s->line_start = true;
-	if (s->has_length && num_add(offset + empty, s->body_length, &s->until) &&
+	if ((s->how & MBOX_HOW_LENGTHS) && s->has_length &&
+		num_add(offset + empty, s->body_length, &s->until) &&
 		s->until <= INT64_MAX - MBOX_FROM_MAX) {
 		s->look_at = s->until;
 		s->state = SCAN_LOOKING;
@@ -233,7 +234,7 @@ body_take(struct mbox_scan *s, struct view w, size_t end)
 {
 	if (end == 0)
 		return;
-	if (s->unquote)
+	if (s->how & MBOX_HOW_UNQUOTE)
 		count_quotes(s, w, end);
 	digest_add(s, w.p, end);
 	wire_add(s, w.p, end);

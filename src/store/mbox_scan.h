@@ -47,13 +47,18 @@ enum mbox_step {
 	MBOX_BAD,     /* it does not begin with a From_ line */
 };
 
+enum mbox_how {
+	MBOX_HOW_UNQUOTE = 1, /* count without the > before From */
+	MBOX_HOW_LENGTHS = 2, /* Content-Length counts where it fits */
+};
+
 enum mbox_scan_at { SCAN_FROM, SCAN_HEADER, SCAN_LOOKING, SCAN_BODY };
 
 struct mbox_scan {
 	/* set by mbox_scan_begin */
 	const struct dot_kernel *kernel;
 	XXH3_state_t *hash; /* borrowed */
-	bool unquote;
+	uint32_t how;
 	/* its own */
 	enum mbox_scan_at state;
 	uint64_t offset; /* in the file, of the next octet to be fed */
@@ -72,9 +77,9 @@ struct mbox_scan {
 	uint8_t held[64]; /* line ends that may be the last ones */
 };
 
-/* A scan from an offset at which a From_ line begins, or from 0. */
+/* A scan from an offset at which a From_ line begins, or from 0; how: enum mbox_how. */
 void mbox_scan_begin(
-	struct mbox_scan *s, XXH3_state_t *hash, bool unquote, uint64_t offset);
+	struct mbox_scan *s, XXH3_state_t *hash, uint32_t how, uint64_t offset);
 /*
  * Takes octets of the window, which begins at s->offset; at_end: the file ends with it.
  * MBOX_MORE leaves less than MBOX_WINDOW_MIN octets.

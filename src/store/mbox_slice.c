@@ -32,11 +32,11 @@ find_row(struct mbox *m, const struct mbox_table *t, uint32_t idx, uint32_t *ret
 }
 
 static bool
-digest_is(int fd, const struct mbox_row *row)
+digest_is(int fd, const struct mbox_row *row, uint32_t how)
 {
 	uint8_t digest[MBOX_DIGEST];
 
-	return mbox_read_digest(fd, row, digest) == 0 &&
+	return mbox_read_digest(fd, row, how, digest) == 0 &&
 		memcmp(digest, row->digest, MBOX_DIGEST) == 0;
 }
 
@@ -52,7 +52,7 @@ is_as_scanned(const struct mbox *m, int fd, const struct mbox_row *row)
 	if (fd_pread_all(fd, from, sizeof(from), row->start) < 0 ||
 		memcmp(from, "From ", sizeof(from)) != 0)
 		return false;
-	return !m->table->racy || digest_is(fd, row);
+	return !m->table->racy || digest_is(fd, row, m->table->how);
 }
 
 /* Opened where it lies now, with the row that says where. */
@@ -176,7 +176,7 @@ mbox_slice_is_current(struct store *s, const struct store_table *pub, uint32_t i
 	if (now.dev != m->table->id.dev || now.ino != m->table->id.ino ||
 		row->at != slice->offset || row->length != slice->length)
 		return -ESTALE;
-	return digest_is(slice->fd, row) ? 0 : -ESTALE;
+	return digest_is(slice->fd, row, m->table->how) ? 0 : -ESTALE;
 }
 
 /* A flag of ours alone: the file is not rewritten for it. */

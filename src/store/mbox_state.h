@@ -61,7 +61,7 @@ struct mbox_table {
 	struct mbox_id id; /* the file as it was scanned */
 	bool racy;	   /* too young to be told apart from a later change */
 	uint64_t log_rows; /* of the identity log when UIDLs were given */
-	bool unquote;
+	uint32_t how;	   /* enum mbox_how of the scan */
 };
 
 enum mbox_notice {
@@ -73,6 +73,7 @@ enum mbox_notice {
 	MBOX_NOTICE_NO_INTENT,
 	MBOX_NOTICE_INTENT_LEFT,
 	MBOX_NOTICE_REPLAYED,
+	MBOX_NOTICE_LOG_FULL,
 	MBOX_NOTICES
 };
 

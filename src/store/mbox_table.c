@@ -179,7 +179,7 @@ mbox_table_copy(const struct mbox_table *t, uint32_t n, struct mbox_table **ret)
 	c->pub.count = n;
 	for (uint32_t i = 0; i < n; i++)
 		c->rows[i].flags |= MBOX_GIVEN;
-	c->unquote = t->unquote;
+	c->how = t->how;
 	*ret = c;
 	return 0;
 }

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEX_N	  (2 * MBOX_DIGEST)
-#define LAST_GONE UINT32_MAX /* in next: the message was met again */
+#define HEX_N	     (2 * MBOX_DIGEST)
+#define LOG_ATTEMPTS 4
+#define LAST_GONE    UINT32_MAX /* in next: the message was met again */
 
 struct uidls {
 	struct mbox *m;
@@ -232,13 +233,21 @@ find_logged(struct uidls *u, uint32_t i, bool imported_only, struct view *ret)
 
 /* ---- messages that were known ------------------------------------------------------ */
 
-static void
+static int
 index_known(struct uidls *u)
 {
 	for (uint32_t i = u->known->pub.count; i > u->given; i--) {
 		const struct mbox_row *k = &u->known->rows[i - 1];
 		uint32_t at = digest_hash(k->digest) & u->mask;
 		if (k->flags & MBOX_REMOVED)
+			continue;
+		/* What we know is older than that: removed, or under an imported one. */
+		int used = u->m->full && u->m->log
+			? was_used_up(u, mbox_row_uidl(u->known, k))
+			: 0;
+		if (used < 0)
+			return used;
+		if (used > 0)
 			continue;
 		while (u->heads[at] != 0 &&
 			memcmp(u->known->rows[u->heads[at] - 1].digest, k->digest,
@@ -247,6 +256,7 @@ index_known(struct uidls *u)
 		u->next[i - 1] = u->heads[at];
 		u->heads[at] = i;
 	}
+	return 0;
 }
 
 static void
@@ -280,11 +290,12 @@ keep_known(struct uidls *u, uint32_t i)
 	struct view uidl = mbox_row_uidl(u->known, k), imported = {NULL, 0};
 	struct view said = mbox_row_uidl(u->t, r);
 	char hex[HEX_N + 1];
+	int e = 0;
 
 	r->flags |= k->flags & MBOX_SEEN;
 	/* Imported after we had served it: those are what its clients know. */
 	if (u->m->full && !is_logged(u, uidl)) {
-		int e = find_logged(u, i, true, &imported);
+		e = find_logged(u, i, true, &imported);
 		if (e > 0)
 			e = log_row(u, IDENTITY_USED_UP, r, uidl);
 		if (e < 0)
@@ -300,7 +311,6 @@ keep_known(struct uidls *u, uint32_t i)
 	bool follows = said.n > 0
 		? views_equal(said, uidl)
 		: views_equal(uidl, (struct view){(const uint8_t *)hex, HEX_N});
-	int e = 0;
 	if (!follows && !is_logged(u, uidl))
 		e = log_row(u, IDENTITY_ASSIGNED, r, uidl);
 	return e < 0 ? e : give(u, i, uidl);
@@ -382,6 +392,8 @@ sync_log(struct uidls *u)
 {
 	int e = u->added ? identity_sync(u->m->log) : 0;
 
+	if (u->m->log && identity_left_out(u->m->log) > 0)
+		mbox_notice(u->m, MBOX_NOTICE_LOG_FULL);
 	if (e == -EACCES || e == -EPERM || e == -EROFS) {
 		mbox_notice(u->m, MBOX_NOTICE_NO_IDENTITY);
 		return 0;
@@ -404,9 +416,10 @@ assign_all(struct uidls *u)
 
 	for (uint32_t i = 0; i < u->given && e == 0; i++)
 		e = give(u, i, mbox_row_uidl(u->t, &u->t->rows[i]));
-	if (u->known) {
-		index_known(u);
-		match_known(u);
+	if (e == 0 && u->known) {
+		e = index_known(u);
+		if (e == 0)
+			match_known(u);
 	}
 	for (uint32_t i = u->given; i < u->t->pub.count && e == 0; i++)
 		if (u->match[i] > 0)
@@ -452,8 +465,8 @@ mbox_uidls_assign(struct mbox *m, struct mbox_table *t, const struct mbox_table 
 	return r;
 }
 
-int
-mbox_uidls_use_up(struct mbox *m, const struct mbox_table *t, const uint8_t *gone)
+static int
+use_up_once(struct mbox *m, const struct mbox_table *t, const uint8_t *gone)
 {
 	struct uidls u = {.m = m};
 	int e = mbox_open_log(m);
@@ -463,4 +476,15 @@ mbox_uidls_use_up(struct mbox *m, const struct mbox_table *t, const uint8_t *gon
 			e = log_row(&u, IDENTITY_USED_UP, &t->rows[i],
 				mbox_row_uidl(t, &t->rows[i]));
 	return e < 0 ? e : sync_log(&u);
+}
+
+int
+mbox_uidls_use_up(struct mbox *m, const struct mbox_table *t, const uint8_t *gone)
+{
+	int e = -EAGAIN;
+
+	/* Another may write the log anew meanwhile: then it is opened again. */
+	for (int i = 0; i < LOG_ATTEMPTS && e == -EAGAIN; i++)
+		e = use_up_once(m, t, gone);
+	return e;
 }

@@ -1,6 +1,7 @@
 /* When the table of an mbox is still true, and what is read where it is not. */
 #include "os/fd.h"
 #include "store/mbox.h"
+#include "store/mbox_append.h"
 #include "store/mbox_intent.h"
 
 #include <errno.h>
@@ -27,6 +28,8 @@ mbox_lock_for_write(struct mbox *m, enum mailbox_lock_kind kind, struct mailbox_
 	if (r < 0)
 		return r;
 	r = mbox_intent_replay(m, ret->fd);
+	if (r == 0)
+		r = mbox_append_settle(m, ret->fd);
 	if (r < 0)
 		mailbox_lock_release(ret);
 	return r;
@@ -100,7 +103,7 @@ adopt_missing(struct mbox *m)
 	int r = mbox_table_new(0, &t);
 	if (r < 0)
 		return r;
-	t->unquote = m->o->mbox_unquote;
+	t->how = mbox_how(m->o);
 	return adopt(m, t);
 }
 
@@ -115,7 +118,7 @@ read_grown(struct mbox *m, int fd, const struct mbox_id *now)
 	struct mbox_table *t = NULL;
 	uint8_t before = '\n';
 
-	if (!k || k->pub.count == 0 || m->full || k->unquote != m->o->mbox_unquote)
+	if (!k || k->pub.count == 0 || m->full || k->how != mbox_how(m->o))
 		return -ESTALE;
 	if (k->id.dev != now->dev || k->id.ino != now->ino || now->size < k->id.size)
 		return -ESTALE;
@@ -147,7 +150,7 @@ read_all(struct mbox *m, int fd, const struct mbox_id *now)
 
 	if (r < 0)
 		return r;
-	t->unquote = m->o->mbox_unquote;
+	t->how = mbox_how(m->o);
 	r = mbox_read(fd, 0, t);
 	if (r == -EINVAL)
 		mbox_notice(m, MBOX_NOTICE_NO_FROM);
@@ -164,7 +167,7 @@ is_current(const struct mbox *m, const struct mbox_id *now)
 {
 	const struct mbox_table *t = m->table;
 
-	return t && !t->racy && !m->full && t->unquote == m->o->mbox_unquote &&
+	return t && !t->racy && !m->full && t->how == mbox_how(m->o) &&
 		mbox_id_equal(&t->id, now);
 }
 
@@ -198,6 +201,7 @@ mbox_update(struct mbox *m)
 		return 0;
 	if (now.ino == 0)
 		return adopt_missing(m);
+	left = left || mbox_append_is_there(m);
 	r = left ? mbox_lock_for_write(m, MAILBOX_WRITE, &lock)
 		 : lock_mailbox(m, MAILBOX_READ, &lock);
 	if (r == -ENOENT)

@@ -74,6 +74,9 @@ lock_file(int dir, const char *name, struct lock_holder *ret_other, int *ret_fil
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
+	/* Laid there by a neighbour, who could hold it for ever. */
+	if (st.st_uid != geteuid())
+		return -EPERM;
 	if (fcntl(file, F_OFD_SETLK, &whole) < 0) {
 		if (errno != EAGAIN && errno != EACCES)
 			return -errno;

@@ -69,7 +69,8 @@ struct store_options {
 	struct view folders;  /* Maildir++ folders shown as part of the maildrop: names,
 				 a NUL behind each */
 	bool mbox_unquote;    /* undo the > that delivery put before From */
-	bool mbox_rename;     /* rewrite by rename: every writer takes the dot lock */
+	bool mbox_lengths; /* Content-Length counts: mboxcl2, where From is not quoted */
+	bool mbox_rename;  /* rewrite by rename: every writer takes the dot lock */
 };
 
 struct store; /* one maildrop */

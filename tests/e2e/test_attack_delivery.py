@@ -407,7 +407,7 @@ def test_a_neighbours_mail_is_not_served_under_another_name(spool):
 
 @as_root
 @pytest.mark.parametrize("how", ["link", "closed", "directory"])
-@pytest.mark.parametrize("what", ["identity~", "index", "lock", "intent", "intent~", "dot"])
+@pytest.mark.parametrize("what", ["append", "identity~", "index", "lock", "intent", "intent~", "dot"])
 def test_files_that_a_neighbour_planted_do_not_stop_mail(spool, base, what, how):
     box, victim = put(spool / "alice", FROM + LETTER + b"\n", ALICE, 0o600), base / "victim"
     put(victim, b"precious", ALICE)
@@ -427,7 +427,7 @@ def test_files_that_a_neighbour_planted_do_not_stop_mail(spool, base, what, how)
 
 
 @as_root
-@pytest.mark.parametrize("what", ["identity", "identity~", "index", "lock", "intent", "dot"])
+@pytest.mark.parametrize("what", ["append", "identity", "identity~", "index", "lock", "intent", "dot"])
 def test_files_that_a_neighbour_planted_are_not_believed(spool, base, what):
     """They may be in the way; but no mail of alice's is lost, changed or given away."""
     box = put(spool / "alice", FROM + LETTER + b"\n", ALICE, 0o600)

@@ -433,6 +433,19 @@ def unquote(wanted):
     return look
 
 
+def lengths(wanted):
+    """A message that says it ends with the file, over another one."""
+    def look(h):
+        box = mbox_of(h)
+        inner = b"abc\n\nFrom x@y Sat Jan  3 01:05:34 1996\nB: 2\n\ny\n"
+        box.write_bytes(b"From x@y Sat Jan  3 01:05:34 1996\nContent-Length: %d\n\n"
+                        % len(inner) + inner)
+        c = session(h, "carl@example.org")
+        assert c.say("STAT").split()[1] == wanted
+        quits(c)
+    return look
+
+
 def renamed(wanted):
     def look(h):
         box = mbox_of(h)
@@ -517,6 +530,8 @@ ROWS = [
     ("maildir_folders", {"maildir_folders": "Junk, Work.Old"}, folders(5)),
     ("mbox_unquote", MBOX, unquote(b">From here\r\n")),
     ("mbox_unquote", MBOX | {"mbox_unquote": "yes"}, unquote(b"From here\r\n")),
+    ("mbox_lengths", MBOX, lengths(b"2")),
+    ("mbox_lengths", MBOX | {"mbox_lengths": "yes"}, lengths(b"1")),
     ("mail_groups", MBOX | {"mail_groups": 8}, groups),
     ("mbox_rename", MBOX, renamed(False)),
     ("mbox_rename", MBOX | {"mbox_rename": "yes"}, renamed(True)),
@@ -557,7 +572,7 @@ def test_every_option_that_others_script_against_has_a_row():
               "connections_per_address connections_per_user mark_seen lock_takeover plaintext "
               "last expire recipient_delimiter lmtp_connections lmtp_recipients lmtp_timeout "
               "message_size_max spool_dir spool_memory spool_total maildir_folders mail_groups mbox_unquote "
-              "mbox_rename").split()
+              "mbox_lengths mbox_rename").split()
     assert set(wanted) == {name for name, *_ in ROWS}
     table = (ROOT / "src" / "conf" / "options.def").read_text()
     for name in wanted:

@@ -233,8 +233,8 @@ class Place:
 
     def shim(self, **settings):
         """Environment: fault="write:3:EIO", trace=FILE, counts=FILE, skip="journal"."""
-        env = {f"FETCH_SHIM_{k.upper()}": str(v) for k, v in settings.items()}
-        return {"LD_PRELOAD": str(SHIM), "FETCH_SHIM_ROOT": str(self.root), **env}
+        env = {f"FILE_SHIM_{k.upper()}": str(v) for k, v in settings.items()}
+        return {"LD_PRELOAD": str(SHIM), "FILE_SHIM_ROOT": str(self.root), **env}
 
     def copies(self):
         files = {str(p.relative_to(self.root)): p.read_bytes() for d in ("Maildir", "Other", "box")

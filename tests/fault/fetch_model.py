@@ -1,203 +1,24 @@
-"""A file system of which a crash leaves only what is sure, fed from a trace of fetch_shim.
-
-Sure is what a file held when it was synced, and what a directory named when that was.
-Anything else may be there or not, each change on its own: of a rename the new name, the
-old one's end, both or neither; of a write nothing, some sectors of 512 or pages of 4096
-octets, or the length without the octets (zeros). A sync that failed makes nothing sure,
-and what it was asked for never becomes so, whatever a later sync of the same file says.
+"""The crash model as restante-fetch needs it: with the mail that its server has, and states
+that differ only in what nobody reads taken as one.
 
 What only living processes need (the lock's text, SQLite's shared memory) is left out.
 """
-import collections
 import hashlib
-import itertools
-import os
-import pathlib
 
-PENDING, SURE, TAINTED = "pending", "sure", "tainted"
-TEARS = (512, 4096)
+import crash_model
+from crash_model import Line, read_trace, write_tree  # noqa: F401
+
 WAL_HEAD, WAL_FRAME = 32, 24 + 4096
 FORGOTTEN = ("state.db-shm", "state.db.new-shm", "lock")
 
-Line = collections.namedtuple("Line", "kind words")
 
-
-def read_trace(path):
-    """Lines whole and in order; a killed run's last one may be cut."""
-    out = []
-    with open(path, encoding="ascii") as f:
-        for line in f:
-            if line.endswith("\n"):
-                kind, *words = line[:-1].split("\t")
-                out.append(Line(kind, words))
-    return out
-
-
-class Change:
-    """One that can be dropped: of an entry (name to file or None) or of octets."""
-    __slots__ = ("where", "what", "state", "number")
-
-    def __init__(self, number, where, what):
-        self.number, self.where, self.what, self.state = number, where, what, PENDING
-
-    def variants(self):
-        """How it may be there otherwise than whole; None: not at all."""
-        out = [None]
-        if self.what[0] != "write":
-            return out
-        _, at, data = self.what
-        if len(data) > 1:
-            out.append("zeros")
-        for unit in TEARS:
-            first = (at // unit + 1) * unit - at  # octets up to the first border
-            if first < len(data):
-                last = (at + len(data) - 1) // unit * unit - at
-                out += [("head", first), ("tail", first), ("head", last)]
-        return list(dict.fromkeys(out))
-
-    def said(self, variant):
-        name, *more = self.what
-        what = (f"{self.where.path}/{name}" + ("" if more[0] else " gone") if self.where.is_dir
-                else f"{name} {self.where.path} at {more[0]}" +
-                (f", {len(more[1])} octets" if len(more) > 1 else ""))
-        return f"{what}: {'not there' if variant is None else variant}"
-
-    def done(self, variant):
-        """What is to be applied, or None."""
-        if variant == "whole":
-            return self.what
-        if variant is None:
-            return None
-        _, at, data = self.what
-        if variant == "zeros":
-            return ("write", at, bytes(len(data)))
-        side, n = variant
-        if side == "head":
-            return ("write", at, data[:n])
-        return ("write", at + n, data[n:])
-
-
-class Node:
-    """A file or a directory: what is sure at its beginning, and changes since."""
-
-    def __init__(self, is_dir, path):
-        self.is_dir, self.path = is_dir, path
-        self.base = {} if is_dir else b""
-        self.changes = []
-
-    def sync(self, good):
-        for c in self.changes:
-            if c.state == PENDING:
-                c.state = SURE if good else TAINTED
-        done = 0
-        while done < len(self.changes) and self.changes[done].state == SURE:
-            done += 1
-        self.base = self.applied([c.what for c in self.changes[:done]])
-        del self.changes[:done]
-
-    def applied(self, whats):
-        if not whats:
-            return self.base
-        if self.is_dir:
-            out = dict(self.base)
-            for name, node in whats:
-                out.pop(name, None)
-                if node is not None:
-                    out[name] = node
-            return out
-        out = bytearray(self.base)
-        for what in whats:
-            if what[0] == "truncate":
-                del out[what[1]:]
-                out.extend(bytes(what[1] - len(out)))
-            else:
-                _, at, data = what
-                out.extend(bytes(max(0, at - len(out))))
-                out[at:at + len(data)] = data
-        return bytes(out)
-
-    def as_left(self, otherwise):
-        """With all changes whole but those in `otherwise`: {change: variant}."""
-        whats = [c.done(otherwise[c]) if c in otherwise else c.what for c in self.changes]
-        return self.applied([w for w in whats if w is not None])
-
-    def sure(self):
-        return self.applied([c.what for c in self.changes if c.state == SURE])
-
-    def unsure(self):
-        return [c for c in self.changes if c.state != SURE]
-
-
-class Model:
+class Model(crash_model.Model):
     def __init__(self, root):
-        self.root = str(root)
-        self.top = Node(True, "")
-        self.inodes = {}  # number: the file that has it now
-        self.number = 0
+        super().__init__(root, FORGOTTEN)
         self.marked, self.sent, self.session = [], b"", []
         self.left = []     # what the server still has
         self.arrived = []  # what it ever had
         self.at_quit = None
-
-    # ---- the trace ----
-    def directory(self, path):
-        node = self.top
-        for part in os.path.relpath(path, self.root).split("/"):
-            if part != ".":
-                node = node.as_left({})[part]
-        return node
-
-    def change(self, node, what):
-        self.number += 1
-        node.changes.append(Change(self.number, node, what))
-
-    def feed(self, line):
-        getattr(self, "on_" + line.kind)(*line.words)
-
-    def on_create(self, path, name, inode):
-        self.inodes[inode] = Node(False, name)
-        if name not in FORGOTTEN:
-            self.change(self.directory(path), (name, self.inodes[inode]))
-
-    def on_nameless(self, inode):
-        self.inodes[inode] = Node(False, "nameless")
-
-    def on_link(self, path, name, inode):
-        self.change(self.directory(path), (name, self.inodes[inode]))
-
-    def on_mkdir(self, path, name):
-        self.change(self.directory(path), (name, Node(True, name)))
-
-    def on_unlink(self, path, name):
-        if name not in FORGOTTEN:
-            self.change(self.directory(path), (name, None))
-
-    def on_rename(self, old_path, old, path, name):
-        node = self.directory(old_path).as_left({})[old]
-        self.change(self.directory(path), (name, node))
-        self.change(self.directory(old_path), (old, None))
-
-    def on_write(self, inode, at, octets):
-        if inode in self.inodes:
-            self.change(self.inodes[inode], ("write", int(at), bytes.fromhex(octets)))
-
-    def on_truncate(self, inode, size):
-        if inode in self.inodes:
-            self.change(self.inodes[inode], ("truncate", int(size)))
-
-    def on_sync(self, inode):
-        if inode in self.inodes:
-            self.inodes[inode].sync(True)
-
-    def on_unsynced(self, inode):
-        if inode in self.inodes:
-            self.inodes[inode].sync(False)
-
-    def on_sync_dir(self, path):
-        self.directory(path).sync(True)
-
-    def on_unsynced_dir(self, path):
-        self.directory(path).sync(False)
 
     def on_arrive(self, *mails):
         self.left = self.left + list(mails)
@@ -217,54 +38,6 @@ class Model:
                     self.at_quit(self.marked)
                 self.left = [m for m in self.left if m not in self.marked]
                 self.marked = []
-
-    # ---- what a crash leaves ----
-    def nodes(self):
-        """All that any name may lead to."""
-        seen, todo = {}, [self.top]
-        while todo:
-            node = todo.pop()
-            if id(node) in seen:
-                continue
-            seen[id(node)] = node
-            if node.is_dir:
-                todo += [n for n in node.base.values()]
-                todo += [c.what[1] for c in node.changes if c.what[1] is not None]
-        return list(seen.values())
-
-    def unsure(self):
-        out = [c for node in self.nodes() for c in node.unsure()]
-        return sorted(out, key=lambda c: c.number)
-
-    def tree(self, otherwise=None, only_sure=False):
-        """{path: octets, or None for a directory}."""
-        dropped = {}
-        for c, variant in (otherwise or {}).items():
-            dropped.setdefault(id(c.where), {})[c] = variant
-        out = {}
-
-        def walk(node, path):
-            for name, child in (node.sure() if only_sure else
-                                node.as_left(dropped.get(id(node), {}))).items():
-                below = f"{path}{name}"
-                if child.is_dir:
-                    out[below] = None
-                    walk(child, below + "/")
-                else:
-                    out[below] = (child.sure() if only_sure
-                                  else child.as_left(dropped.get(id(child), {})))
-        walk(self.top, "")
-        return out
-
-    def crashes(self, at_most=2):
-        """{change: variant} for each set of at most so many changes that are not whole, and
-        one where nothing unsure is there."""
-        unsure = self.unsure()
-        yield {c: None for c in unsure}
-        for n in range(at_most + 1):
-            for chosen in itertools.combinations(unsure, n):
-                for variants in itertools.product(*(c.variants() for c in chosen)):
-                    yield dict(zip(chosen, variants))
 
 
 def read_of_wal(octets, whole):
@@ -296,14 +69,3 @@ def key_of(tree, left, whole):
         h.update(hashlib.blake2b(octets, digest_size=16).digest())
     h.update(b",".join(m.uid for m in left))
     return h.digest()
-
-
-def write_tree(root, tree):
-    root = pathlib.Path(root)
-    for path in sorted(tree):
-        octets = tree[path]
-        if octets is None:
-            (root / path).mkdir(mode=0o700)
-        else:
-            (root / path).write_bytes(octets)
-            (root / path).chmod(0o600)

@@ -12,7 +12,7 @@ scan(const uint8_t *p, size_t n, size_t piece, XXH3_state_t *hash)
 	size_t at = 0, seen = piece < n ? piece : n, taken = 0;
 	uint64_t sum = 0, end = 0, from;
 	struct mbox_scan s;
-	for (mbox_scan_begin(&s, hash, true, 0);; at += taken, taken = 0) {
+	for (mbox_scan_begin(&s, hash, 3, 0);; at += taken, taken = 0) {
 		struct view w = {p + at, seen - at};
 		switch (mbox_scan_step(&s, w, seen == n, &taken, &f)) {
 		case MBOX_MORE: seen = n - seen < piece ? n : seen + piece; break;
@@ -38,7 +38,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	XXH3_state_t *hash = XXH3_createState();
 	uint64_t whole = scan(data, size, size + 1, hash);
-	if (scan(data, size, 1 + size / 3, hash) != whole || scan(data, size, 7, hash) != whole)
+	if (scan(data, size, 1 + size / 3, hash) != whole ||
+		scan(data, size, 7, hash) != whole)
 		abort();
 	(void)XXH3_freeState(hash);
 	return 0;

@@ -134,6 +134,14 @@ uidls_are_of_graphic_characters(void **state)
 		octets[v.n - 1] = (uint8_t)c;
 		assert_int_equal(sound(v), c >= 0x21 && c <= 0x7E);
 	}
+	/* At every place of a word, beside the least and the greatest. */
+	row.n = 19;
+	for (size_t at = 0; at < row.n; at++)
+		for (unsigned int c = 0; c < 256; c++) {
+			struct view v = build(&row, 1, 10, "!~!~!~!~!~!~!~!~!~!");
+			octets[v.n - row.n + at] = (uint8_t)c;
+			assert_int_equal(sound(v), c >= 0x21 && c <= 0x7E);
+		}
 	char strings[SNAPSHOT_UIDL_MAX + 2];
 	memset(strings, 'u', sizeof(strings) - 1);
 	strings[sizeof(strings) - 1] = 0;

@@ -1,6 +1,7 @@
 /* The identity log of a Maildir: UIDLs taken over, twins, a restore, a damaged log. */
 #include "store_help.h"
 
+#include "os/clock.h"
 #include "store/identity.h"
 
 static int
@@ -270,6 +271,75 @@ a_damaged_log_refuses(void **state)
 	leave(o);
 }
 
+#define MANY 20000
+
+static int
+add_numbered(struct identity *log, uint8_t source, const char *key, unsigned i)
+{
+	char uidl[32];
+
+	(void)snprintf(uidl, sizeof(uidl), "uid-%u", i);
+	struct identity_row row = {source, i, 0, text(key), text(uidl)};
+	return identity_add(log, &row);
+}
+
+/* One key was imported again and again: each is looked at once, and by its UIDL. */
+static void
+many_used_up_under_one_key(void **state)
+{
+	struct office *o = *state;
+	struct identity *log = NULL;
+
+	put(o, "cur/1.a:2,S", "a\n");
+	assert_int_equal(identity_open(o->top, IDENTITY_NAME, &log), 0);
+	for (unsigned i = 0; i <= MANY; i++)
+		assert_int_equal(add_numbered(log, IDENTITY_IMPORTED, "1.a", i), 0);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(add_numbered(log, IDENTITY_USED_UP, "1.a", i), 0);
+	assert_int_equal(identity_sync(log), 0);
+	identity_close(&log);
+	uint64_t start = clock_ms();
+	enter(o);
+	assert_true(clock_ms() - start < 1000);
+	assert_true(uidl_is(o, 0, "uid-20000"));
+	leave(o);
+}
+
+/* Others write the log anew while a keeper holds the old one: UIDLs stay. */
+static void
+a_log_written_anew_by_others(void **state)
+{
+	struct office *o = *state;
+	struct identity *log = NULL;
+	char twin[80];
+
+	put(o, "new/1.t", "a\n");
+	put(o, "cur/1.t:2,S", "b\n");
+	log_add(o, IDENTITY_IMPORTED, 0, "2.i", "uid-2");
+	put(o, "new/2.i", "i\n");
+	enter(o);
+	assert_int_equal(o->table->count, 3);
+	uint32_t at = uidl_is(o, 1, "1.t") ? 2 : 1;
+	assert_true(uidl_is(o, 0, "uid-2"));
+	uidl_get(o, at, twin);
+	leave(o);
+	assert_int_equal(identity_open(o->top, IDENTITY_NAME, &log), 0);
+	for (unsigned i = 0; i < 70000; i++)
+		assert_int_equal(add_numbered(log, IDENTITY_USED_UP, "gone", i), 0);
+	assert_int_equal(identity_sync(log), 0);
+	identity_close(&log);
+	assert_in_range(log_count(o), 32770, 32772);
+	for (int round = 0; round < 2; round++) {
+		enter(o);
+		assert_int_equal(o->table->count, 3);
+		assert_true(uidl_is(o, 0, "uid-2"));
+		assert_true(uidl_is(o, at, twin));
+		assert_true(uidl_is(o, 3 - at, "1.t"));
+		leave(o);
+		lose_index(o);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -281,6 +351,8 @@ main(void)
 		TEST(twins_are_told_apart_after_a_restore),
 		TEST(a_twin_that_others_remove),
 		TEST(a_damaged_log_refuses),
+		TEST(many_used_up_under_one_key),
+		TEST(a_log_written_anew_by_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

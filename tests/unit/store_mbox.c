@@ -1,6 +1,8 @@
 /* The mbox store as its keeper uses it, and as other programs meet it. */
 #include "store_mbox_help.h"
 
+#include "base/ascii.h"
+
 #define F FROM_LINE
 #define A F "A: 1\n\none\n\n"
 #define B F "B: 2\nX-UIDL: b-2\n\ntwo\n\n"
@@ -393,6 +395,48 @@ imported_uidls_go_first(void **state)
 	spool_close(o);
 }
 
+/* What goes in the session is used up in the new log. */
+static void
+others_write_the_log_anew(void **state)
+{
+	struct spool *o = spool_open();
+	struct identity *log = NULL;
+	char uidl[3][256], text[32];
+	(void)state;
+
+	put_mbox(o, A B A);
+	enter(o);
+	for (uint32_t i = 0; i < 3; i++)
+		uidl_copy(o, i, uidl[i]);
+	assert_int_equal(identity_open(o->root, ".anna.restante-identity", &log), 0);
+	for (unsigned i = 0; i < 70000; i++) {
+		int n = snprintf(text, sizeof(text), "gone-%u", i);
+		struct identity_row row = {.source = IDENTITY_USED_UP,
+			.key = VIEW("gone"),
+			.uidl = {(const uint8_t *)text, (size_t)n}};
+		assert_int_equal(identity_add(log, &row), 0);
+	}
+	assert_int_equal(identity_sync(log), 0);
+	assert_in_range(identity_count(log), 32768, 32772);
+	identity_close(&log);
+	assert_int_equal(drop(o, 2).removed, 1);
+	leave(o);
+	put_mbox(o, A A B);
+	for (int round = 0; round < 3; round++) {
+		enter(o);
+		assert_int_equal(o->table->count, 3);
+		uidl_is(o, 0, uidl[0]);
+		uidl_is(o, 1, uidl[2]);
+		assert_false(view_equal(o->table->messages[2].uidl,
+			(struct view){(const uint8_t *)uidl[1], strlen(uidl[1])}));
+		leave(o);
+		forget(o);
+		if (round == 1)
+			(void)unlinkat(o->root, ".anna.restante-index", 0);
+	}
+	spool_close(o);
+}
+
 static void
 a_damaged_log_is_refused(void **state)
 {
@@ -453,6 +497,42 @@ a_damaged_cache_is_made_anew(void **state)
 		octet ^= 0x55;
 		assert_int_equal(pwrite(fd, &octet, 1, (off_t)at), 1);
 		(void)close(fd);
+	}
+	spool_close(o);
+}
+
+/* Its owner can write one, checksum and all. */
+static void
+a_forged_index_is_no_index(void **state)
+{
+	enum { ROW = 88, LENGTH = ROW + 16, QUOTED = ROW + 32, OCTETS_MAX = 4096 };
+	static _Alignas(8) uint8_t octets[OCTETS_MAX];
+	struct spool *o = spool_open();
+	struct mbox_table *t = NULL;
+	uint64_t length, sum;
+	uint32_t quoted;
+	(void)state;
+
+	put_mbox(o, A B);
+	grow_old(o);
+	enter(o);
+	leave(o);
+	ops->flush(o->store);
+	size_t n = file_size(o, ".anna.restante-index");
+	assert_in_range(n, ROW + 64, OCTETS_MAX);
+	int fd = openat(o->root, ".anna.restante-index", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fd_pread_all(fd, octets, n, 0), 0);
+	(void)close(fd);
+	assert_int_equal(mbox_index_decode((struct view){octets, n}, &t), 0);
+	mbox_table_unref(&t);
+	memcpy(&length, octets + LENGTH, sizeof(length));
+	for (quoted = (uint32_t)length - 1; quoted <= length; quoted++) {
+		memcpy(octets + QUOTED, &quoted, sizeof(quoted));
+		sum = XXH3_64bits(octets + sizeof(sum), n - sizeof(sum));
+		memcpy(octets, &sum, sizeof(sum));
+		int r = mbox_index_decode((struct view){octets, n}, &t);
+		assert_int_equal(r, quoted < length ? 0 : -EINVAL);
+		mbox_table_unref(&t);
 	}
 	spool_close(o);
 }
@@ -728,8 +808,10 @@ main(void)
 		cmocka_unit_test(no_uidl_comes_twice),
 		cmocka_unit_test(twins_by_the_thousand),
 		cmocka_unit_test(imported_uidls_go_first),
+		cmocka_unit_test(others_write_the_log_anew),
 		cmocka_unit_test(a_damaged_log_is_refused),
 		cmocka_unit_test(a_damaged_cache_is_made_anew),
+		cmocka_unit_test(a_forged_index_is_no_index),
 		cmocka_unit_test(an_unchanged_one_is_not_read),
 		cmocka_unit_test(seen_stays_in_the_cache),
 		cmocka_unit_test(quotes_are_undone_on_request),

@@ -15,6 +15,7 @@
 #define F	  "From a@b Sat Jan  3 01:05:34 1996\n"
 
 static XXH3_state_t *hash;
+static uint32_t how_base = MBOX_HOW_LENGTHS;
 
 static struct view
 text(const char *s)
@@ -30,7 +31,7 @@ scan(struct view v, size_t piece, bool unquote, struct mbox_found *ret)
 	size_t at = 0, seen = piece < v.n ? piece : v.n;
 	int n = 0;
 
-	mbox_scan_begin(&s, hash, unquote, 0);
+	mbox_scan_begin(&s, hash, how_base | (unquote ? MBOX_HOW_UNQUOTE : 0), 0);
 	for (;;) {
 		size_t taken = 0;
 		enum mbox_step step = mbox_scan_step(&s,
@@ -182,6 +183,24 @@ every_format_at_every_split(void **state)
 		const struct mailbox *m = &mailboxes[i];
 		expect(text(m->octets), m->unquote, m->count, m->messages);
 	}
+}
+
+/* A sender who foretells the size of the next mail must not hide it in his own. */
+static void
+lengths_count_only_where_they_are_asked_for(void **state)
+{
+	static const char mbox[] = F "Content-Length: 52\n\nabc\n\n" F "B: 2\n\nsecret\n";
+	static const char *const hidden[] = {
+		"Content-Length: 52\n\nabc\n\n" F "B: 2\n\nsecret\n"};
+	static const char *const both[] = {
+		"Content-Length: 52\n\nabc\n", "B: 2\n\nsecret\n"};
+
+	(void)state;
+	expect(text(mbox), false, 1, hidden);
+	how_base = 0;
+	expect(text(mbox), false, 2, both);
+	expect(text(mbox), true, 2, both);
+	how_base = MBOX_HOW_LENGTHS;
 }
 
 static void
@@ -425,6 +444,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_format_at_every_split),
+		cmocka_unit_test(lengths_count_only_where_they_are_asked_for),
 		cmocka_unit_test(notes_do_not_count_in_the_digest),
 		cmocka_unit_test(fields_are_read),
 		cmocka_unit_test(long_ones),
