@@ -25,7 +25,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* What is taken can be written and taken again, and shows the same. */
 	if (maildir_index_decode((struct view){octets, size}, folders, &t) == 0) {
 		if (maildir_index_encode(t, folders, &out, &n) < 0 ||
-			maildir_index_decode((struct view){out, n}, folders, &again) < 0 ||
+			maildir_index_decode((struct view){out, n}, folders, &again) <
+				0 ||
 			!maildir_table_same(t, again))
 			abort();
 	}
