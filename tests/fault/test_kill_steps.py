@@ -207,7 +207,10 @@ def test_bystanders(house, program):
 def test_each_step_of_a_login(house, program):
     """Killed at each call that a login and the logout after it make in auth and in log."""
     box, path = house.boxes[0], house.base / "trace"
+    lines = house.told("event=logout")
     assert box.session(everything=True)
+    # Its line may be late, and would pass for that of the session that is traced.
+    until(lambda: house.told("event=logout") > lines)
     lines = house.told("event=logout")
     with Trace(pid_of(house, program, box), path) as t:
         assert box.session(everything=True)
