@@ -2,6 +2,7 @@
 
 #include "base/ascii.h"
 #include "base/check.h"
+#include "base/network.h"
 #include "ipc/permit.h"
 
 #include <errno.h>
@@ -286,27 +287,6 @@ core_tally(const struct transaction *t)
 /* ---- who may connect ---------------------------------------------------- */
 
 bool
-core_networks_are_sound(struct view networks)
-{
-	if (networks.n % CORE_NETWORK != 0)
-		return false;
-	for (size_t i = 0; i < networks.n; i += CORE_NETWORK)
-		if (networks.p[i + CORE_ADDRESS] > 8 * CORE_ADDRESS)
-			return false;
-	return true;
-}
-
-static bool
-is_within(const uint8_t *row, const uint8_t address[CORE_ADDRESS])
-{
-	unsigned int bits = row[CORE_ADDRESS], whole = bits / 8, rest = bits % 8;
-
-	if (memcmp(row, address, whole) != 0)
-		return false;
-	return rest == 0 || (row[whole] ^ address[whole]) >> (8 - rest) == 0;
-}
-
-bool
 core_may_connect(struct view networks, const uint8_t address[CORE_ADDRESS])
 {
 	static const uint8_t loopback[2][CORE_NETWORK] = {
@@ -314,10 +294,6 @@ core_may_connect(struct view networks, const uint8_t address[CORE_ADDRESS])
 		{[10] = 0xFF, [11] = 0xFF, [12] = 127, [16] = 104},
 	};
 
-	if (is_within(loopback[0], address) || is_within(loopback[1], address))
-		return true;
-	for (size_t i = 0; i + CORE_NETWORK <= networks.n; i += CORE_NETWORK)
-		if (is_within(networks.p + i, address))
-			return true;
-	return false;
+	return network_has(loopback[0], address) || network_has(loopback[1], address) ||
+		network_list_has(networks, address);
 }

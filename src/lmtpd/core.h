@@ -123,7 +123,5 @@ struct tally core_tally(const struct transaction *t);
 /* Rows of CORE_NETWORK octets; loopback always may. */
 [[nodiscard]] bool core_may_connect(
 	struct view networks, const uint8_t address[CORE_ADDRESS]);
-/* Whole rows, and no more bits than there are. */
-[[nodiscard]] bool core_networks_are_sound(struct view networks);
 
 #endif

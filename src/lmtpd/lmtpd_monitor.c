@@ -1,5 +1,6 @@
 /* What the monitor hands over, at start and later: messages 0x1_ and 0x6_. */
 #include "base/check.h"
+#include "base/network.h"
 #include "ipc/start.h"
 #include "lmtpd/mta.h"
 #include "os/fd.h"
@@ -188,7 +189,7 @@ is_sound(const struct msg_lmtp_setup *m)
 {
 	return m->connections_max >= 1 && m->connections_max <= LMTPD_CONNECTIONS_MAX &&
 		m->recipients_max >= 1 && m->recipients_max <= LMTP_RECIPIENTS_MAX &&
-		m->timeout_s >= 1 && core_networks_are_sound(m->networks) &&
+		m->timeout_s >= 1 && network_list_is_sound(m->networks) &&
 		m->hostname.n > 0 && !memchr(m->hostname.p, 0, m->hostname.n);
 }
 

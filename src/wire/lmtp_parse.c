@@ -2,6 +2,7 @@
 #include "base/ascii.h"
 #include "base/check.h"
 #include "base/num.h"
+#include "base/utf8.h"
 
 #include <assert.h>
 #include <string.h>
@@ -270,7 +271,7 @@ octets_are_good(struct view line, bool *ret_eight_bit)
 		eight_bit = eight_bit || line.p[i] >= 0x80;
 	}
 	*ret_eight_bit = eight_bit;
-	return !eight_bit || lmtp_is_utf8(line);
+	return !eight_bit || utf8_is_sound(line);
 }
 
 static bool

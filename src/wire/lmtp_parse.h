@@ -79,7 +79,5 @@ enum lmtp_reply lmtp_parse(struct view line, struct lmtp_request *ret);
 [[nodiscard]] bool lmtp_path_take(struct view *in, struct lmtp_path *ret);
 /* The mailbox with the quotes of its local part undone; octets written to out. */
 size_t lmtp_path_unquote(const struct lmtp_path *p, uint8_t out[LMTP_PATH_MAX]);
-/* Well-formed UTF-8 (RFC 3629 s.4), ASCII included. */
-[[nodiscard]] bool lmtp_is_utf8(struct view v);
 
 #endif

@@ -39,43 +39,6 @@ is_atext(uint8_t c)
 		(c != '\0' && memchr("!#$%&'*+-/=?^_`{|}~", c, 19));
 }
 
-/* The length of the well-formed sequence at the front of v; 0: there is none. */
-static size_t
-utf8_sequence(struct view v)
-{
-	uint8_t c = v.p[0];
-	size_t n = c < 0x80 ? 1
-		: c < 0xC2  ? 0
-		: c < 0xE0  ? 2
-		: c < 0xF0  ? 3
-		: c < 0xF5  ? 4
-			    : 0;
-
-	if (n == 0 || n > v.n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((v.p[i] & 0xC0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, beyond U+10FFFF. */
-	if ((c == 0xE0 && v.p[1] < 0xA0) || (c == 0xED && v.p[1] > 0x9F) ||
-		(c == 0xF0 && v.p[1] < 0x90) || (c == 0xF4 && v.p[1] > 0x8F))
-		return 0;
-	return n;
-}
-
-bool
-lmtp_is_utf8(struct view v)
-{
-	while (v.n > 0) {
-		size_t n = utf8_sequence(v);
-
-		if (n == 0)
-			return false;
-		skip(&v, n);
-	}
-	return true;
-}
-
 /* ---- domains ---------------------------------------------------------------------- */
 
 /* A label; _ is taken too, as names of machines have it. */

@@ -3,6 +3,7 @@
 
 #include "ipc/permit.h"
 #include "lmtpd/core.h"
+#include "base/network.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -341,10 +342,10 @@ networks(void **state)
 	assert_true(core_may_connect((struct view){one, sizeof(one)}, asked[10].address));
 	assert_false(
 		core_may_connect((struct view){one, sizeof(one)}, asked[11].address));
-	assert_true(core_networks_are_sound(none));
-	assert_true(core_networks_are_sound((struct view){rows, sizeof(rows)}));
-	assert_false(core_networks_are_sound((struct view){rows, sizeof(rows) - 1}));
-	assert_false(core_networks_are_sound((struct view){bad, sizeof(bad)}));
+	assert_true(network_list_is_sound(none));
+	assert_true(network_list_is_sound((struct view){rows, sizeof(rows)}));
+	assert_false(network_list_is_sound((struct view){rows, sizeof(rows) - 1}));
+	assert_false(network_list_is_sound((struct view){bad, sizeof(bad)}));
 }
 
 int

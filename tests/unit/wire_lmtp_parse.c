@@ -321,22 +321,6 @@ limits_of_paths(void **state)
 		}
 }
 
-static void
-utf8_is_well_formed_or_not(void **state)
-{
-	(void)state;
-	static const char *const good[] = {"", "a", "\xC2\x80", "\xE0\xA0\x80",
-		"\xED\x9F\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};
-	static const char *const wrong[] = {"\x80", "\xC1\x80", "\xC2", "\xC2\x41",
-		"\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80",
-		"\xF5\x80\x80\x80", "\xFF", "a\xE2\x82"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
-		assert_true(lmtp_is_utf8(text(good[i])));
-	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-		assert_false(lmtp_is_utf8(text(wrong[i])));
-}
-
 int
 main(void)
 {
@@ -348,7 +332,6 @@ main(void)
 		cmocka_unit_test(limits_of_parameters),
 		cmocka_unit_test(paths_and_what_is_left),
 		cmocka_unit_test(limits_of_paths),
-		cmocka_unit_test(utf8_is_well_formed_or_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
