@@ -204,11 +204,24 @@ step_chroot(struct cage *c)
 	return c->root ? err : 0;
 }
 
+/* What PAM's modules need of root: files of others, another user, the audit log. */
+static const cap_value_t root_keeps[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
+	CAP_FOWNER, CAP_SETGID, CAP_SETUID, CAP_AUDIT_WRITE};
+
+static bool
+keeps(const struct cage *c, cap_value_t cap)
+{
+	for (size_t i = 0; c->root && c->plan->stays_root && i < ARRAY_SIZE(root_keeps);
+		i++)
+		if (root_keeps[i] == cap)
+			return true;
+	return false;
+}
+
 /* While we still have the capability to do so; without, there is nothing to drop. */
 static int
 step_bounds(struct cage *c)
 {
-	(void)c;
 	unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
 		SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
 		SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
@@ -216,7 +229,7 @@ step_bounds(struct cage *c)
 	if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 && errno != EPERM)
 		return -errno;
 	for (cap_value_t cap = 0; CAP_IS_SUPPORTED(cap); cap++)
-		if (cap_drop_bound(cap) < 0 && errno != EPERM)
+		if (!keeps(c, cap) && cap_drop_bound(cap) < 0 && errno != EPERM)
 			return -errno;
 	return 0;
 }
@@ -229,6 +242,8 @@ step_user(struct cage *c)
 
 	if (!c->root)
 		return uid != 0 && uid != geteuid() ? -EPERM : 0;
+	if (c->plan->stays_root)
+		return uid == 0 ? 0 : -EINVAL;
 	if (uid == 0 || gid == 0)
 		return -EINVAL;
 	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
@@ -242,16 +257,38 @@ step_user(struct cage *c)
 	return 0;
 }
 
+/* Of those that there are: a container may have taken some away. */
+static int
+keep_some(const struct cage *c, cap_t wanted)
+{
+	cap_t have = cap_get_proc();
+	int err = have ? 0 : -errno;
+
+	for (size_t i = 0; i < ARRAY_SIZE(root_keeps) && err == 0; i++) {
+		cap_value_t cap = root_keeps[i];
+		cap_flag_value_t is = CAP_CLEAR;
+		if (!keeps(c, cap) || cap_get_flag(have, cap, CAP_PERMITTED, &is) < 0 ||
+			is != CAP_SET)
+			continue;
+		if (cap_set_flag(wanted, CAP_PERMITTED, 1, &cap, CAP_SET) < 0 ||
+			cap_set_flag(wanted, CAP_EFFECTIVE, 1, &cap, CAP_SET) < 0)
+			err = -errno;
+	}
+	(void)cap_free(have);
+	return err;
+}
+
 static int
 step_capabilities(struct cage *c)
 {
-	(void)c;
-	cap_t none = cap_init();
+	cap_t wanted = cap_init();
 
-	if (!none)
+	if (!wanted)
 		return -ENOMEM;
-	int err = cap_set_proc(none) < 0 ? -errno : 0;
-	(void)cap_free(none);
+	int err = keep_some(c, wanted);
+	if (err == 0 && cap_set_proc(wanted) < 0)
+		err = -errno;
+	(void)cap_free(wanted);
 	/* Empty with the permitted set already; kernels that lack ambient ones have none.
 	 */
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -271,8 +308,9 @@ step_limits(struct cage *c)
 	int err = 0;
 
 	/* A hard 0 for the programs that have no threads; it counts for this process
-	 * alone. */
-	if (c->plan->profile != SANDBOX_AUTH && c->plan->profile != SANDBOX_KEEPER)
+	 * alone. A helper's library may want one to resolve a name. */
+	if (c->plan->profile != SANDBOX_AUTH && c->plan->profile != SANDBOX_KEEPER &&
+		c->plan->profile != SANDBOX_HELPER)
 		err = set_limit(RLIMIT_NPROC, 0);
 	if (err == 0 && c->plan->fsize_max != UINT64_MAX)
 		err = set_limit(RLIMIT_FSIZE, c->plan->fsize_max);
@@ -291,6 +329,8 @@ step_no_new_privs(struct cage *c)
 static int
 step_landlock(struct cage *c)
 {
+	if (c->plan->landlock_off || c->plan->runs_programs)
+		return 0;
 	int err = sandbox_landlock(c->plan);
 
 	if (err == -EOPNOTSUPP)
@@ -311,6 +351,8 @@ step_required(struct cage *c)
 static int
 step_seccomp(struct cage *c)
 {
+	if (c->plan->runs_programs)
+		return 0;
 	int err = sandbox_seccomp(c->plan->profile);
 
 	if (err == 0)

@@ -37,6 +37,8 @@ enum sandbox_profile {
 	SANDBOX_LOG,	/* read and write only */
 	SANDBOX_CONTROL, /* accept on its own unix socket */
 	SANDBOX_LMTPD,	 /* as front, plus what spools: memfds that it seals, pwrite */
+	SANDBOX_KEYS,	 /* read, write and compute */
+	SANDBOX_HELPER, /* files to read, sockets to a database; no exec, ptrace, mount */
 };
 
 struct sandbox_plan {
@@ -48,6 +50,10 @@ struct sandbox_plan {
 				     0 of them */
 	size_t landlock_dirs_n;
 	bool landlock_write; /* the dirs may be written below; else read only */
+	bool landlock_off;   /* its library writes files of its own choice */
+	bool connects;	     /* Landlock leaves TCP alone */
+	bool stays_root;     /* as root: keeps the user, and few capabilities */
+	bool runs_programs;  /* no filter and no Landlock: they would bind those too */
 	uint64_t fsize_max; /* RLIMIT_FSIZE; UINT64_MAX: no limit; 0 forbids memfds too */
 	uint32_t required;  /* parts without which sandbox_enter fails */
 };

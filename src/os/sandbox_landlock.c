@@ -86,6 +86,8 @@ sandbox_landlock(const struct sandbox_plan *plan)
 	if (abi < 2 && plan->landlock_write)
 		return -EOPNOTSUPP;
 	struct ruleset all = everything(abi);
+	if (plan->connects)
+		all.net = 0;
 	AUTO_FD ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
 	if (ruleset < 0)
 		return -errno;

@@ -190,16 +190,6 @@ tls_attach(struct stream *s, struct tls_context *c)
 	return STREAM_OK;
 }
 
-enum stream_result
-stream_start_tls(struct stream *s, struct tls_context *c)
-{
-	enum stream_result r = tls_attach(s, c);
-
-	if (r == STREAM_OK)
-		SSL_set_accept_state(s->ssl);
-	return r;
-}
-
 /* A client goes on only with a certificate that its rules accepted, also resumed ones. */
 static bool
 peer_is_good(const struct stream *s)
@@ -457,6 +447,8 @@ stream_done(struct stream *s)
 	if (s->peer)
 		s->peer->free(s->peer);
 	s->peer = NULL;
+	free(s->guest);
+	s->guest = NULL;
 	tls_context_unref(&s->context);
 	ERR_clear_error();
 	fd_close(&s->fd);

@@ -5,6 +5,9 @@
  * Output is gathered: stream_write encrypts into one buffer and stream_flush sends it, so
  * that one reply is one record and one write, and about 64 KiB of a message are one send.
  * An idle stream holds no buffers (SSL_MODE_RELEASE_BUFFERS; ours are freed when empty).
+ *
+ * What only servers have (certificates by name, signers, rules of a listener, channel
+ * binding, client certificates) is in tls_server.h.
  */
 #ifndef OS_TLS_H
 #define OS_TLS_H
@@ -44,6 +47,7 @@ struct stream {
 	int error;	 /* errno of the socket's fault, or 0 */
 	struct tls_context *context; /* counted; NULL while plain */
 	struct tls_peer *peer;	     /* client side (tls_client.h), else NULL */
+	struct tls_guest *guest;     /* server side: what its listener's rules are */
 };
 
 enum stream_result {

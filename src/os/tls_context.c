@@ -1,6 +1,7 @@
 #include "os/tls_context.h"
 
 #include "base/check.h"
+#include "os/tls_server_parts.h"
 
 #include <limits.h>
 #include <openssl/err.h>
@@ -9,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICKET_KEYS_OCTETS 80
-#define CHAIN_MAX	   16
+#define CHAIN_MAX 16
 
 /* Authenticated encryption first; the rest is for devices that know no better in TLS 1.2.
  */
@@ -25,49 +25,47 @@ tls_no_password(char *to, int n, int writing, void *arg)
 	return -1;
 }
 
-/* RFC 7301 s.3.2: a client that lists protocols and not ours talks to the wrong server.
- */
-static int
-choose_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_n,
-	const unsigned char *offered, unsigned int offered_n, void *arg)
+X509 *
+tls_chain_read(struct view pem, STACK_OF(X509) * *ret_chain)
 {
-	(void)ssl, (void)arg;
-	unsigned int at = 0;
+	BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	X509 *leaf = b ? PEM_read_bio_X509_AUX(b, NULL, tls_no_password, NULL) : NULL;
+	bool ok = leaf && chain;
 
-	while (at < offered_n) {
-		unsigned int n = offered[at];
-		if (n > offered_n - at - 1)
-			break;
-		if (n == 4 && memcmp(offered + at + 1, "pop3", 4) == 0) {
-			*ret = offered + at + 1;
-			*ret_n = 4;
-			return SSL_TLSEXT_ERR_OK;
-		}
-		at += 1 + n;
-	}
-	return SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
-static bool
-use_chain(SSL_CTX *ctx, BIO *pem)
-{
-	X509 *leaf = PEM_read_bio_X509_AUX(pem, NULL, tls_no_password, NULL);
-	bool ok = leaf && SSL_CTX_use_certificate(ctx, leaf) == 1;
-
-	X509_free(leaf);
 	for (int i = 0; ok && i < CHAIN_MAX; i++) {
-		X509 *above = PEM_read_bio_X509(pem, NULL, tls_no_password, NULL);
+		X509 *above = PEM_read_bio_X509(b, NULL, tls_no_password, NULL);
 		if (!above)
 			break;
-		ok = SSL_CTX_add0_chain_cert(ctx, above) == 1;
+		ok = sk_X509_push(chain, above) > 0;
 		if (!ok)
 			X509_free(above);
 	}
+	BIO_free(b);
 	unsigned long last = ERR_peek_last_error();
 	if (ok && ERR_GET_LIB(last) == ERR_LIB_PEM &&
 		ERR_GET_REASON(last) == PEM_R_NO_START_LINE)
 		ERR_clear_error(); /* the end of the text */
-	return ok && ERR_peek_error() == 0;
+	if (ok && ERR_peek_error() == 0) {
+		*ret_chain = chain;
+		return leaf;
+	}
+	X509_free(leaf);
+	sk_X509_pop_free(chain, X509_free);
+	return NULL;
+}
+
+static bool
+use_chain(SSL_CTX *ctx, struct view pem)
+{
+	STACK_OF(X509) *chain = NULL;
+	X509 *leaf = tls_chain_read(pem, &chain);
+	bool ok = leaf && SSL_CTX_use_certificate(ctx, leaf) == 1 &&
+		SSL_CTX_set1_chain(ctx, chain) == 1;
+
+	X509_free(leaf);
+	sk_X509_pop_free(chain, X509_free);
+	return ok;
 }
 
 static bool
@@ -78,24 +76,6 @@ use_key(SSL_CTX *ctx, BIO *pem)
 
 	EVP_PKEY_free(key);
 	return ok;
-}
-
-static bool
-use_tickets(SSL_CTX *ctx, const uint8_t *keys)
-{
-	uint8_t copy[TICKET_KEYS_OCTETS];
-
-	/* The cache is off, so that all there is of a session is in the client's ticket.
-	 */
-	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	if (!keys) {
-		(void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-		return SSL_CTX_set_num_tickets(ctx, 0) == 1;
-	}
-	memcpy(copy, keys, sizeof(copy));
-	long ok = SSL_CTX_set_tlsext_ticket_keys(ctx, copy, (long)sizeof(copy));
-	explicit_bzero(copy, sizeof(copy));
-	return ok == 1 && SSL_CTX_set_num_tickets(ctx, 1) == 1;
 }
 
 const char *
@@ -129,69 +109,65 @@ tls_context_settle(SSL_CTX *ctx)
 	return NULL;
 }
 
-/* NULL, or what failed. */
-static const char *
-settle_server(SSL_CTX *ctx, const uint8_t *ticket_keys)
-{
-	const char *failed = tls_context_settle(ctx);
-
-	if (failed)
-		return failed;
-	(void)SSL_CTX_set_options(
-		ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
-	if (!use_tickets(ctx, ticket_keys))
-		return "the ticket keys are not accepted";
-	return NULL;
-}
-
 const char *
 tls_context_load(SSL_CTX *ctx, struct view cert_pem, struct view key_pem)
 {
 	if (cert_pem.n > INT_MAX || key_pem.n > INT_MAX)
 		return "the certificate or its key is too large";
-	BIO *cert = BIO_new_mem_buf(cert_pem.p, (int)cert_pem.n);
 	BIO *key = BIO_new_mem_buf(key_pem.p, (int)key_pem.n);
 	const char *failed = NULL;
 
-	if (!cert || !key)
+	if (!key)
 		failed = "no memory";
-	else if (!use_chain(ctx, cert))
+	else if (!use_chain(ctx, cert_pem))
 		failed = "the certificate chain cannot be read";
 	else if (!use_key(ctx, key))
 		failed = "the private key cannot be read or does not belong to the "
 			 "certificate (it must be PEM without a password)";
 	else if (SSL_CTX_check_private_key(ctx) != 1)
 		failed = "the private key does not belong to the certificate";
-	BIO_free(cert);
 	BIO_free(key);
 	return failed;
+}
+
+struct tls_context *
+tls_context_bare(const SSL_METHOD *method)
+{
+	struct tls_context *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->refs = 1;
+	c->bio = tls_bio_method();
+	c->ctx = SSL_CTX_new(method);
+	if (!c->bio || !c->ctx)
+		tls_context_unref(&c);
+	return c;
+}
+
+void
+tls_context_why(const char *failed, char *why, size_t why_n)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_error());
+
+	(void)snprintf(
+		why, why_n, "%s%s%s", failed, reason ? ": " : "", reason ? reason : "");
+	ERR_clear_error();
 }
 
 struct tls_context *
 tls_context_new(struct view cert_pem, struct view key_pem, const uint8_t *ticket_keys,
 	char *why, size_t why_n)
 {
-	struct tls_context *c = calloc(1, sizeof(*c));
-	const char *failed = "no memory";
+	struct view tickets = {ticket_keys, ticket_keys ? TLS_TICKET_KEY_OCTETS : 0};
+	struct tls_setup *s = tls_setup_new(0, 1, tickets, NULL, why, why_n);
 
-	ERR_clear_error();
-	if (c) {
-		c->refs = 1;
-		c->bio = tls_bio_method();
-		c->ctx = SSL_CTX_new(TLS_server_method());
-	}
-	if (c && c->bio && c->ctx)
-		failed = settle_server(c->ctx, ticket_keys);
-	if (!failed)
-		failed = tls_context_load(c->ctx, cert_pem, key_pem);
-	if (!failed)
-		return c;
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
-	(void)snprintf(
-		why, why_n, "%s%s%s", failed, reason ? ": " : "", reason ? reason : "");
-	ERR_clear_error();
-	tls_context_unref(&c);
+	if (!s)
+		return NULL;
+	if (tls_setup_add(s, 0, cert_pem, key_pem, (struct view){NULL, 0}, why, why_n) ==
+		TLS_ADDED)
+		return tls_setup_finish(&s, why, why_n);
+	tls_setup_free(&s);
 	return NULL;
 }
 
@@ -213,6 +189,7 @@ tls_context_unref(struct tls_context **c)
 		return;
 	SSL_CTX_free(gone->ctx);
 	BIO_meth_free(gone->bio);
+	tls_server_free(&gone->server);
 	free(gone->client);
 	free(gone);
 }

@@ -32,6 +32,7 @@ struct tls_context {
 	BIO_METHOD *bio;    /* of this context's streams; lives as long as they do */
 	atomic_size_t refs; /* threads may share a context */
 	void *client;	    /* settings of the client side, one malloc; else NULL */
+	struct tls_server *server; /* what the server's side has (tls_server_parts.h) */
 };
 
 /* How OpenSSL reads from a stream's socket and writes to its gather buffer. NULL: no
@@ -44,6 +45,12 @@ BIO_METHOD *tls_bio_method(void);
 const char *tls_context_settle(SSL_CTX *ctx);
 /* Certificate chain and key from PEM text. NULL, or what failed. */
 const char *tls_context_load(SSL_CTX *ctx, struct view cert_pem, struct view key_pem);
+/* NULL where the chain cannot be read; at most 16 certificates behind the leaf. */
+X509 *tls_chain_read(struct view pem, STACK_OF(X509) * *ret_chain);
+/* A context without anything; NULL: no memory. */
+struct tls_context *tls_context_bare(const SSL_METHOD *method);
+/* "failed: OpenSSL's first reason" into why; empties its queue. */
+void tls_context_why(const char *failed, char *why, size_t why_n);
 /* No password for a PEM file: pem_password_cb. */
 int tls_no_password(char *to, int n, int writing, void *arg);
 
