@@ -6,17 +6,19 @@
  *
  *     struct pop3_server s;
  *     pop3_server_init(&s, &options, &link);
- *     pop3_put_greeting(&options, out);
+ *     pop3_put_greeting(&s, stamp, out);
  *     while ((event = pop3_server_next(&s, &in, &request)) != POP3_NEED_INPUT)
  *             ... one reply for each event, in order ...
  *
  * The state moves on by what the caller tells it: pop3_server_logged_in, _login_failed,
- * _secured. Which command is legal where is a row of wire/pop3_commands.def.
+ * _secured, _peer_changed. Which command is legal where is a row of
+ * wire/pop3_commands.def.
  */
 #ifndef POP3_SERVER_H
 #define POP3_SERVER_H
 
 #include "pop3/reply.h"
+#include "pop3/server_types.h"
 #include "pop3/view.h"
 
 #include <stdbool.h>
@@ -31,95 +33,22 @@ POP3_C_BEGIN
 /* A name of USER that is longer is kept as one that no user has. */
 #define POP3_NAME_MAX 256
 
-enum pop3_state {
-	POP3_AUTHORIZATION,
-	POP3_SASL, /* within AUTH: the next line is a response */
-	POP3_TRANSACTION,
-	POP3_UPDATE, /* QUIT was read: nothing more is */
-};
-
-enum pop3_command {
-	POP3_CAPA,
-	POP3_STLS,
-	POP3_USER,
-	POP3_PASS,
-	POP3_AUTH,
-	POP3_QUIT,
-	POP3_STAT,
-	POP3_LIST,
-	POP3_RETR,
-	POP3_DELE,
-	POP3_NOOP,
-	POP3_RSET,
-	POP3_TOP,
-	POP3_UIDL,
-	POP3_LAST,
-	POP3_COMMANDS, /* how many */
-};
-
-/* Rows of wire/pop3_mechanisms.def. */
-enum pop3_mechanism {
-	POP3_MECHANISM_PLAIN,
-	POP3_MECHANISMS, /* how many */
-};
-
-#define POP3_EXPIRE_NEVER UINT32_C(0xFFFFFFFF)
-
-/* Does not change during a session; borrowed. */
-struct pop3_server_options {
-	struct view hostname;	    /* for the greeting; may be empty */
-	struct view implementation; /* for CAPA; empty: not announced */
-	uint32_t expire_days;	    /* RFC 2449 s.6.7; POP3_EXPIRE_NEVER */
-	uint32_t login_delay_s;	    /* RFC 2449 s.6.5; 0: not announced */
-	bool expire_differs,
-		login_delay_differs; /* between users: " USER" before login */
-	bool last;		     /* LAST of RFC 1460 is a command */
-	uint32_t max_bad_commands;   /* in a row; 0: no limit */
-};
-
-/* What is true of the connection. */
-struct pop3_link {
-	bool tls;
-	bool tls_available; /* STLS can be done */
-	bool plaintext;	    /* passwords may be sent without TLS */
-};
-
 /* Plain, so that it can be embedded; its members are the library's. */
 struct pop3_server {
 	const struct pop3_server_options *options;
 	struct pop3_link link;
 	uint64_t discarded; /* octets of the over-long line that is being thrown away */
 	uint32_t bad_in_row;
+	uint32_t expire_days, login_delay_s; /* of the user, once known */
 	uint16_t name_n;
 	uint8_t state;	   /* enum pop3_state */
 	uint8_t mechanism; /* in POP3_SASL */
 	bool discarding;
-	bool named; /* USER was accepted */
+	bool named;	  /* USER was accepted */
+	bool utf8;	  /* UTF8 was said (RFC 6856 s.2) */
+	bool touched;	  /* mail was looked at: UTF8 comes too late */
+	uint8_t language; /* enum pop3_language */
 	uint8_t name[POP3_NAME_MAX];
-};
-
-enum pop3_event {
-	POP3_NEED_INPUT, /* no whole line yet: what is left must be offered again */
-	POP3_COMMAND,	 /* a command that is legal here, its arguments are sound */
-	POP3_RESPONSE, /* request->text is the client's SASL response, not yet decoded */
-	POP3_BAD,      /* request->reply is the answer; it counts as a bad command */
-	POP3_REFUSED,  /* request->reply is the answer; it does not */
-	POP3_FLOOD,    /* a line without end: close */
-};
-
-/* Views lie in `in` (text) or in the server (name); both live until the next call. */
-struct pop3_request {
-	enum pop3_command command;
-	enum pop3_reply reply;
-	bool has_msgno;	    /* LIST and UIDL may come without */
-	bool has_mechanism; /* AUTH without one lists them */
-	bool has_text;	    /* AUTH with an initial response */
-	bool is_response;   /* POP3_RESPONSE: the AUTH line came before */
-	enum pop3_mechanism mechanism;
-	uint64_t msgno;	  /* as written, so it may be 0 or no message's */
-	uint64_t lines;	  /* TOP */
-	struct view name; /* PASS: the name of USER */
-	struct view text; /* USER, PASS, AUTH: byte-exact */
 };
 
 void pop3_server_init(struct pop3_server *s, const struct pop3_server_options *o,
@@ -130,14 +59,28 @@ enum pop3_event pop3_server_next(
 /* AUTH is under way: the next line is a response (write pop3_put_challenge first). */
 void pop3_server_challenged(struct pop3_server *s, enum pop3_mechanism m);
 void pop3_server_logged_in(struct pop3_server *s);
+/* This user's values, for CAPA after login (RFC 2449 s.6.5, s.6.7); before _logged_in. */
+void pop3_server_identified(
+	struct pop3_server *s, uint32_t expire_days, uint32_t login_delay_s);
 /* Back in AUTHORIZATION, as if nothing had been said (RFC 5034 s.4). */
 void pop3_server_login_failed(struct pop3_server *s);
-/* TLS is on: what was said before is forgotten, the bad commands are not. */
+/*
+ * TLS is on: what was said before (USER, mechanism, UTF8, LANG) is forgotten, the bad
+ * commands are not. What TLS brought along: pop3_server_bound.
+ */
 void pop3_server_secured(struct pop3_server *s);
+void pop3_server_bound(struct pop3_server *s, bool binding, bool certificate);
+/* XCLIENT: another client; forgets the same, and the connection is like this now. */
+void pop3_server_peer_changed(struct pop3_server *s, const struct pop3_link *l);
 /* More bad commands in a row than the options allow: answer this one, then close. */
 bool pop3_server_exhausted(const struct pop3_server *s);
 /* Whether a password may be sent here: TLS is on, or not needed. */
 bool pop3_server_may_login(const struct pop3_server *s);
+/* The one rule of what is offered: CAPA, AUTH and its refusals obey it. */
+bool pop3_server_offers(const struct pop3_server *s, enum pop3_mechanism m);
+bool pop3_server_offers_user(const struct pop3_server *s);
+/* The client speaks first: without an initial response it is asked with "+ " alone. */
+bool pop3_mechanism_begins(enum pop3_mechanism m);
 /* Whether the answer to this request, if it is +OK, is a multi-line one. */
 bool pop3_answer_is_many(const struct pop3_request *r);
 /* "USER name" and so on, for help and messages. */

@@ -1,13 +1,15 @@
 /*
- * auth.h: the state of the process, and its parts: fronts (auth_front.c), the users file
- * (auth_users.c), logins and their answers (auth_login.c), the monitor (main.c).
+ * auth.h: the state of the process. auth_parts.h says what its parts do.
  */
 #ifndef AUTH_AUTH_H
 #define AUTH_AUTH_H
 
+#include "auth/apop.h"
 #include "auth/core.h"
 #include "auth/pool.h"
+#include "auth/refusals.h"
 #include "auth/sessions.h"
+#include "auth/unseen.h"
 #include "auth/watch.h"
 #include "ipc/channel.h"
 #include "ipc/log.h"
@@ -15,19 +17,32 @@
 #include "stat/stat.h"
 
 #define FRONTS_MAX 256
-/* Answers that a front has not taken yet; it is not read while there are any. */
-#define FRONT_UNSENT_MAX 65536
+/* Octets of answers that a front has not taken yet; it is not read while there are any.
+ */
+#define FRONT_UNSENT_MAX ((size_t)8 << 20)
 /* Permits that the monitor has not taken yet; one front has at most half of them. */
 #define GRANTS_UNSENT_MAX 4096
 /* Messages read from one channel before the others are looked at. */
 #define MESSAGES_A_TURN 32
+/* Conversations whose client is to answer; beyond it the oldest one ends. */
+#define TALKS_MAX	  8192
+#define TALKS_A_FRONT_MAX 2048
+#define TALK_BUCKETS	  256
+#define TALK_TICK_MS	  1000
+#define HELPERS_MAX	  64
+/* Questions that one process of a helper has before it answers; and with conversations.
+ */
+#define HELPER_ASKED_MAX 4
+#define HELPER_SLOTS	 16
+#define WHYS_MAX	 16
 
-struct auth;
 struct loading;
 
+/* A message that did not fit into a channel. */
 struct unsent {
-	uint64_t session;
-	uint8_t code;
+	struct unsent *next;
+	size_t n;
+	uint8_t octets[];
 };
 
 struct auth_front {
@@ -35,14 +50,19 @@ struct auth_front {
 	struct auth *auth;
 	struct auth_front *next;
 	uint64_t incarnation;
-	bool delivers; /* it is lmtpd */
+	bool delivers;	 /* it is lmtpd */
+	uint8_t asserts; /* bits of enum assertion */
 	struct sessions sessions;
-	struct queue_lane lane, held_lane;
+	struct queue_lane lanes[DEFENCE_LANES], held_lane;
+	struct queue_lane helper_lanes[BACKENDS_END][DEFENCE_LANES];
+	struct attempt_list spoken;
+	struct attempt *talks[TALK_BUCKETS]; /* the same, by session */
 	size_t attempts; /* alive, or permits unsent; the memory stays until there are
 			    none */
 	size_t grants_unsent;
-	struct unsent *unsent;
-	size_t unsent_n, unsent_cap;
+	struct unsent *unsent_first, *unsent_last;
+	size_t unsent_octets;
+	struct msg_auth_offer offered;
 };
 
 /* A message for the monitor that did not fit into its channel. */
@@ -53,9 +73,33 @@ struct outgoing {
 	uint8_t octets[];
 };
 
+struct helper_slot {
+	uint64_t question;	 /* 0: free */
+	struct attempt *attempt; /* NULL: it is no longer wanted */
+	bool late;
+};
+
+/* One process of a helper. */
+struct helper_link {
+	struct source source; /* first; fd -1 once it is gone */
+	struct auth *auth;
+	struct helper_link *next;
+	uint64_t incarnation;
+	uint32_t instance;
+	uint8_t backend;
+	struct helper_slot slots[HELPER_SLOTS];
+	size_t asked;
+};
+
+/* Who waits for a helper that is free. */
+struct helper_waiting {
+	struct queue queues[DEFENCE_LANES];
+	unsigned turns[DEFENCE_LANES]; /* taken of it while a worse one waited */
+};
+
 struct auth {
 	struct loop *loop;
-	struct source monitor, hashed, loaded;
+	struct source monitor, hashed, loaded, control;
 	struct outgoing *out_first, *out_last;
 	size_t out_n;
 	struct auth_front *fronts;
@@ -63,7 +107,11 @@ struct auth {
 	struct pool *pool;
 	struct core core;
 	struct cache *cache;
-	uint8_t cache_key[32], users_key[32];
+	struct unseen *unseen;
+	struct refusals *refusals;
+	struct sasl *sasl;
+	struct apop *apop;
+	uint8_t cache_key[32], users_key[32], sasl_key[32], defence_key[16];
 	/* the users file */
 	struct users *users;
 	struct users_options options;
@@ -75,49 +123,23 @@ struct auth {
 	struct timer watch_timer;
 	struct loading *loading;
 	struct queue held;
-	bool log_unknown_names;
-	uint64_t busy_logged_ms;
+	bool users_settled; /* a file was read, or could not be: offers can be made */
+	/* helpers */
+	struct helper_link *helpers;
+	size_t helpers_n;
+	struct helper_waiting waiting[BACKENDS_END];
+	struct queue_lane why_lanes[BACKENDS_END], why_held_lane;
+	struct attempt_list asking;
+	struct timer ask_timer, talk_timer;
+	uint64_t questions, talks; /* the last number that was given */
+	uint32_t helper_timeout_ms;
+	uint64_t talk_ms;	  /* for one answer of a client */
+	uint32_t seen_mechanisms; /* of passwords that helpers' lines held */
+	struct msg_auth_offer offer;
+	size_t spoken_n, whys_n;
+	bool log_unknown_names, fail2ban;
+	uint64_t busy_logged_ms, helper_logged_ms;
 	struct received *received;
 };
-
-/* auth_front.c: a channel to a front; -errno, and the descriptor is closed. */
-[[nodiscard]] int front_add(
-	struct auth *a, uint64_t incarnation, bool delivers, int take_fd);
-void front_gone(struct auth *a, uint64_t incarnation);
-void front_fail(struct auth_front *f, uint64_t session, enum refusal code);
-/* An attempt ended: frees a front that is gone and has none left. */
-void front_release(struct auth_front *f);
-
-/* auth_login.c */
-void login_received(struct auth_front *f, const struct msg_login *m);
-void lookup_received(struct auth_front *f, const struct msg_lookup *m);
-/* What was held for the users file, once more from the start. */
-void login_again(struct auth *a);
-void login_refuse_held(struct auth *a, const char *reason);
-void login_drop_front(struct auth_front *f);
-void login_hashed(struct source *s, uint32_t events);
-
-/* auth_users.c */
-[[nodiscard]] enum watch_advice users_fresh(struct auth *a, unsigned rounds);
-void users_arrived(struct auth *a, int error, int take_fd);
-void users_loaded(struct source *s, uint32_t events);
-void users_timeout(struct timer *t, uint64_t now_ms);
-
-/* Before the end: takes back the thread of a file that has been read. */
-void users_end(struct auth *a);
-
-static inline void
-auth_log(struct log_record *r)
-{
-	log_send(r);
-	stat_set(STAT_LOG_DROPPED, log_dropped());
-}
-
-/*
- * main.c: sends or keeps for later; front: whose permit it is, or NULL. -EBUSY: too many
- * of this front wait. -ENOBUFS: too many wait.
- */
-[[nodiscard]] int monitor_send(
-	struct auth *a, struct auth_front *front, struct view message);
 
 #endif

@@ -1,4 +1,4 @@
-#include "auth/auth.h"
+#include "auth/auth_parts.h"
 #include "base/check.h"
 
 #include <errno.h>
@@ -21,13 +21,13 @@ unlink_front(struct auth_front *f)
 static void
 free_front(struct auth_front *f)
 {
-	free(f->unsent);
+	front_drop_unsent(f);
 	loop_defer_free(f->auth->loop, f);
 }
 
 /* Its channel is over: nothing of it is answered any more. */
-static void
-end_front(struct auth_front *f)
+void
+front_end(struct auth_front *f)
 {
 	if (f->source.fd < 0)
 		return;
@@ -63,120 +63,136 @@ front_fault(struct auth_front *f, const char *what, uint16_t number)
 	auth_log(&r);
 }
 
-static bool
-send_failed(struct auth_front *f, const struct unsent *u, int *ret)
-{
-	uint8_t octets[32];
-	struct buf b = buf_over(octets, sizeof(octets));
-	struct msg_login_failed login = {.session = u->session, .code = u->code};
-	struct msg_lookup_failed lookup = {.session = u->session, .code = u->code};
-
-	if (f->delivers)
-		msg_lookup_failed_put(&lookup, &b);
-	else
-		msg_login_failed_put(&login, &b);
-	CHECK(!b.full);
-	*ret = channel_send(f->source.fd, buf_view(&b), NULL, 0);
-	return *ret == 0;
-}
-
-static bool
-keep_unsent(struct auth_front *f, const struct unsent *u)
-{
-	if (f->unsent_n == f->unsent_cap) {
-		size_t cap = f->unsent_cap ? 2 * f->unsent_cap : 64;
-		struct unsent *more = cap > FRONT_UNSENT_MAX
-			? NULL
-			: realloc(f->unsent, cap * sizeof(*more));
-		if (!more)
-			return false;
-		f->unsent = more;
-		f->unsent_cap = cap;
-	}
-	f->unsent[f->unsent_n++] = *u;
-	return true;
-}
-
-void
-front_fail(struct auth_front *f, uint64_t session, enum refusal code)
-{
-	struct unsent u = {session, (uint8_t)code};
-	int r = -EAGAIN;
-
-	if (f->source.fd < 0)
-		return;
-	if (f->unsent_n == 0 && send_failed(f, &u, &r))
-		return;
-	bool kept = r == -EAGAIN && keep_unsent(f, &u);
-	/* It is not read until it has taken its answers. */
-	if (!kept || loop_change(f->auth->loop, &f->source, EPOLLOUT) < 0)
-		end_front(f);
-}
-
-static void
-flush_unsent(struct auth_front *f)
-{
-	size_t sent = 0;
-	int r = 0;
-
-	while (sent < f->unsent_n && send_failed(f, &f->unsent[sent], &r))
-		sent++;
-	f->unsent_n -= sent;
-	memmove(f->unsent, f->unsent + sent, f->unsent_n * sizeof(*f->unsent));
-	bool broken = r < 0 && r != -EAGAIN;
-	if (broken ||
-		(f->unsent_n == 0 && loop_change(f->auth->loop, &f->source, EPOLLIN) < 0))
-		end_front(f);
-}
-
-/* What a front asks, or lmtpd; each of them one kind of question. */
-struct question {
+/* What a front asks, or lmtpd; each of them its own kinds of question. */
+union question {
 	struct msg_login login;
 	struct msg_lookup lookup;
+	struct msg_response response;
+	struct msg_stamp_ask stamp;
+	struct msg_login_lost lost;
 };
 
 static bool
-read_question(const struct auth_front *f, const struct received *r, struct question *ret,
-	uint16_t *ret_number, uint64_t *ret_session)
+get_login(union question *q, struct view payload)
 {
-	struct view payload;
-
-	*ret_number = message_number(r->message, &payload);
-	if (r->truncated || *ret_number != (f->delivers ? MSG_LOOKUP : MSG_LOGIN))
-		return false;
-	if (f->delivers) {
-		bool good = msg_lookup_get(&ret->lookup, payload);
-		*ret_session = good ? ret->lookup.session : 0;
-		return good;
-	}
-	if (!msg_login_get(&ret->login, payload) || !core_login_is_valid(&ret->login))
-		return false;
-	*ret_session = ret->login.session;
-	return true;
+	return msg_login_get(&q->login, payload) && core_login_is_valid(&q->login);
 }
+
+static bool
+get_lookup(union question *q, struct view payload)
+{
+	return msg_lookup_get(&q->lookup, payload);
+}
+
+static bool
+get_response(union question *q, struct view payload)
+{
+	return msg_response_get(&q->response, payload);
+}
+
+static bool
+get_stamp_ask(union question *q, struct view payload)
+{
+	return msg_stamp_ask_get(&q->stamp, payload);
+}
+
+static bool
+get_lost(union question *q, struct view payload)
+{
+	return msg_login_lost_get(&q->lost, payload) &&
+		q->lost.code >= REFUSAL_CREDENTIALS && q->lost.code <= REFUSAL_TOO_MANY;
+}
+
+static bool
+may_begin(struct auth_front *f, uint64_t session, uint16_t number)
+{
+	if (sessions_begin(&f->sessions, session))
+		return true;
+	front_fault(f, "session asks already or was granted; dropped", number);
+	return false;
+}
+
+static void
+on_login(struct auth_front *f, union question *q)
+{
+	struct msg_login *m = &q->login;
+
+	/* The front's word counts as far as its listeners may say such a thing. */
+	if (m->certificate.n > 0 && !(f->asserts & ASSERT_CERTIFICATE)) {
+		front_fault(
+			f, "a certificate that it may not assert; left out", MSG_LOGIN);
+		m->certificate.n = 0;
+	}
+	talk_supersede(f, m->session, m->connection);
+	if (may_begin(f, m->session, MSG_LOGIN))
+		login_received(f, m);
+}
+
+static void
+on_lookup(struct auth_front *f, union question *q)
+{
+	if (may_begin(f, q->lookup.session, MSG_LOOKUP))
+		lookup_received(f, &q->lookup);
+}
+
+static void
+on_response(struct auth_front *f, union question *q)
+{
+	talk_hear(f, &q->response);
+}
+
+static void
+on_stamp_ask(struct auth_front *f, union question *q)
+{
+	uint8_t octets[512], stamp[APOP_STAMP_MAX];
+	struct buf b = buf_over(octets, sizeof(octets));
+	struct buf s = buf_over(stamp, sizeof(stamp));
+
+	/* Without one there is no APOP for that connection; an empty one says so. */
+	if (!apop_give(f->auth->apop, f->incarnation, q->stamp.connection, &s))
+		s.n = 0;
+	struct msg_stamp m = {.connection = q->stamp.connection, .stamp = buf_view(&s)};
+	msg_stamp_put(&m, &b);
+	CHECK(!b.full);
+	front_send(f, buf_view(&b));
+}
+
+static void
+on_lost(struct auth_front *f, union question *q)
+{
+	refusal_lost(f, &q->lost);
+}
+
+static const struct {
+	uint16_t number;
+	bool delivers; /* lmtpd says it, else a front */
+	bool (*get)(union question *q, struct view payload);
+	void (*on)(struct auth_front *f, union question *q);
+} words[] = {
+	{MSG_LOGIN, false, get_login, on_login},
+	{MSG_RESPONSE, false, get_response, on_response},
+	{MSG_STAMP_ASK, false, get_stamp_ask, on_stamp_ask},
+	{MSG_LOGIN_LOST, false, get_lost, on_lost},
+	{MSG_LOOKUP, true, get_lookup, on_lookup},
+};
 
 /* False: the front is gone. */
 static bool
 one_message(struct auth_front *f, struct received *r)
 {
-	struct question q;
-	uint64_t session;
-	uint16_t number;
+	struct view payload;
+	uint16_t number = message_number(r->message, &payload);
+	union question q;
 
-	if (!read_question(f, r, &q, &number, &session)) {
-		front_fault(f, "malformed message; its channel is closed", number);
-		end_front(f);
-		return false;
-	}
-	if (!sessions_begin(&f->sessions, session)) {
-		front_fault(f, "session asks already or was granted; dropped", number);
-		return true;
-	}
-	if (f->delivers)
-		lookup_received(f, &q.lookup);
-	else
-		login_received(f, &q.login);
-	return f->source.fd >= 0;
+	for (size_t i = 0; i < ARRAY_SIZE(words) && !r->truncated; i++)
+		if (words[i].number == number && words[i].delivers == f->delivers &&
+			words[i].get(&q, payload)) {
+			words[i].on(f, &q);
+			return f->source.fd >= 0;
+		}
+	front_fault(f, "malformed message; its channel is closed", number);
+	front_end(f);
+	return false;
 }
 
 static void
@@ -187,14 +203,15 @@ front_ready(struct source *s, uint32_t events)
 
 	f->attempts++; /* so that it stays while we look at it */
 	if (events & EPOLLOUT)
-		flush_unsent(f);
-	for (int i = 0; i < MESSAGES_A_TURN && f->source.fd >= 0 && f->unsent_n == 0;
+		if (f->source.fd >= 0 && !front_flush(f))
+			front_end(f);
+	for (int i = 0; i < MESSAGES_A_TURN && f->source.fd >= 0 && !f->unsent_first;
 		i++) {
 		int got = channel_recv(f->source.fd, r, 0);
 		if (got == -EAGAIN)
 			break;
 		if (got < 0) {
-			end_front(f);
+			front_end(f);
 			break;
 		}
 		bool alive = one_message(f, r);
@@ -206,7 +223,7 @@ front_ready(struct source *s, uint32_t events)
 }
 
 int
-front_add(struct auth *a, uint64_t incarnation, bool delivers, int take_fd)
+front_add(struct auth *a, const struct msg_auth_front *m, int take_fd)
 {
 	struct auth_front *f = a->fronts_n < FRONTS_MAX ? calloc(1, sizeof(*f)) : NULL;
 
@@ -215,8 +232,9 @@ front_add(struct auth *a, uint64_t incarnation, bool delivers, int take_fd)
 		return -ENOMEM;
 	}
 	f->auth = a;
-	f->incarnation = incarnation;
-	f->delivers = delivers;
+	f->incarnation = m->front;
+	f->delivers = m->delivers != 0;
+	f->asserts = m->asserts;
 	f->source = (struct source){.fd = take_fd, .ready = front_ready};
 	int r = loop_add(a->loop, &f->source, EPOLLIN);
 	if (r < 0) {
@@ -227,6 +245,7 @@ front_add(struct auth *a, uint64_t incarnation, bool delivers, int take_fd)
 	f->next = a->fronts;
 	a->fronts = f;
 	a->fronts_n++;
+	offer_tell(f);
 	return 0;
 }
 
@@ -235,7 +254,7 @@ front_gone(struct auth *a, uint64_t incarnation)
 {
 	for (struct auth_front *f = a->fronts; f; f = f->next)
 		if (f->incarnation == incarnation) {
-			end_front(f);
+			front_end(f);
 			return;
 		}
 }

@@ -1,4 +1,4 @@
-#include "auth/auth.h"
+#include "auth/auth_parts.h"
 #include "base/check.h"
 #include "os/clock.h"
 
@@ -6,96 +6,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUSY_LOG_MS 1000
-
-static void run(struct attempt *a);
-
-static void
+void
 attempt_free(struct attempt *a)
 {
 	struct auth_front *f = a->front;
 
+	talk_remove(a);
+	helper_forget(a);
+	sasl_end(&a->talk);
 	explicit_bzero(a, sizeof(*a) + a->octets_n);
 	free(a);
-	front_release(f);
+	if (f)
+		front_release(f);
 }
 
-/* For fail2ban among others: lines about logins come from here only. */
-static void
-log_failed(const struct attempt *a)
+static bool
+is_unwanted(const struct attempt *a)
 {
-	struct log_record r;
-
-	log_begin(&r, LOG_LEVEL_WARNING, "login_failed");
-	/* People type passwords where the name belongs. */
-	if (a->known || a->front->auth->log_unknown_names)
-		log_text(&r, "user", a->name);
-	log_address(&r, "address", (struct view){a->address, sizeof(a->address)});
-	log_number(&r, "port", a->port);
-	log_number(&r, "tls", a->tls);
-	log_str(&r, "reason", a->reason);
-	auth_log(&r);
-}
-
-/* At most one line a second: whoever fills the queue must not fill the log. */
-static void
-log_not_now(const struct attempt *a, uint64_t now_ms)
-{
-	struct auth *auth = a->front->auth;
-	struct log_record r;
-
-	if (auth->busy_logged_ms != 0 && now_ms - auth->busy_logged_ms < BUSY_LOG_MS)
-		return;
-	auth->busy_logged_ms = now_ms;
-	log_begin(&r, LOG_LEVEL_ERROR,
-		a->delivers ? "lookup_not_possible" : "login_not_possible");
-	if (a->delivers && a->known)
-		log_text(&r, "user", a->user.name);
-	log_number(&r, "front", a->front->incarnation);
-	log_str(&r, "reason", a->reason);
-	auth_log(&r);
+	return a->cancelled || (a->front && a->front->source.fd < 0);
 }
 
 static void
-refuse(struct attempt *a)
+drop(struct attempt *a)
 {
-	if (a->front->source.fd >= 0) {
+	if (a->front && a->front->source.fd >= 0)
 		sessions_end(&a->front->sessions, a->session, false);
-		/* Who is unknown is in the mail server's log; here it would be noise. */
-		if (a->code == REFUSAL_CREDENTIALS)
-			log_failed(a);
-		else if (a->code != REFUSAL_NO_USER)
-			log_not_now(a, loop_now_ms(a->front->auth->loop));
-		front_fail(a->front, a->session, a->code);
-	}
 	attempt_free(a);
-}
-
-static void
-busy(struct attempt *a, const char *reason)
-{
-	stat_add(STAT_QUEUE_FULL, 1);
-	(void)core_refuse(a, a->delivers ? REFUSAL_TEMPORARY : REFUSAL_BUSY, reason);
-	refuse(a);
 }
 
 /* The yes goes to the monitor, never to the front. */
 static void
 grant(struct attempt *a)
 {
+	struct auth *auth = a->auth;
 	uint8_t octets[2560];
 	struct buf b = buf_over(octets, sizeof(octets));
 
-	if (a->front->source.fd < 0) {
-		attempt_free(a);
+	if (a->want == WANT_WHY) {
+		why_found(a);
 		return;
 	}
-	struct msg_grant m = core_grant(a, a->front->incarnation);
+	if (a->want != WANT_DELIVERY &&
+		core_permit(&auth->core, a, loop_now_ms(auth->loop)) == CORE_REFUSE) {
+		refuse(a);
+		return;
+	}
+	struct msg_grant m = core_grant(&auth->core, a, a->front->incarnation);
 	msg_grant_put(&m, &b);
 	CHECK(!b.full);
-	int r = monitor_send(a->front->auth, a->front, buf_view(&b));
+	int r = monitor_send(auth, a->front, buf_view(&b));
 	if (r == -EBUSY) {
-		busy(a, "grants_of_front_unsent");
+		refuse_busy(a, "grants_of_front_unsent");
 		return;
 	}
 	if (r < 0) {
@@ -107,65 +68,73 @@ grant(struct attempt *a)
 	attempt_free(a);
 }
 
-static const char *
-queue_reason(enum queue_put put)
+static void
+to_a_thread(struct attempt *a, bool derives)
 {
-	return put == QUEUE_LANE_FULL ? "queue_of_front_full" : "queue_full";
+	struct auth *auth = a->auth;
+	enum defence_lane lane = defence_lane(
+		auth->core.defence, a->address, a->name, loop_now_ms(auth->loop));
+
+	a->derives = derives;
+	a->phase = ATTEMPT_HASHED;
+	switch (pool_put(auth->pool, lane, &a->front->lanes[lane], a)) {
+	case QUEUE_TAKEN: return;
+	case QUEUE_LANE_FULL: refuse_busy(a, "queue_of_front_full"); return;
+	case QUEUE_FULL: refuse_busy(a, "queue_full"); return;
+	}
 }
 
-static void
-perform(struct attempt *a, enum core_step step)
+/* One step that is done here and now; what comes after it. */
+static enum core_step
+step_on(struct attempt *a, enum core_step step)
 {
-	struct auth *auth = a->front->auth;
+	struct core *core = &a->auth->core;
+	struct sasl_result r = {0};
 
-	if (step == CORE_CHECK) {
-		a->answer = scheme_verify(&a->user.stored, a->password, NULL);
-		step = core_settle(&auth->core, a, loop_now_ms(auth->loop));
-	}
 	switch (step) {
-	case CORE_GRANT: grant(a); return;
-	case CORE_REFUSE: refuse(a); return;
-	case CORE_QUEUE: break;
-	case CORE_CHECK: UNREACHABLE();
+	case CORE_WALK: return walk(a);
+	case CORE_TOKEN: return walk_token(a);
+	case CORE_TICKET: return walk_ticket(a);
+	case CORE_CHECK:
+		a->answer = scheme_verify(&a->user.stored, a->secret, NULL);
+		core_settle(core, a, loop_now_ms(a->auth->loop));
+		return CORE_ANSWER;
+	case CORE_ANSWER: sasl_checked(a->talk, a->answer, &r); break;
+	case CORE_USER: sasl_user(a->talk, a->shown, &a->user, &r); break;
+	case CORE_SAY:
+	case CORE_QUEUE:
+	case CORE_DERIVE:
+	case CORE_GRANT:
+	case CORE_REFUSE:
+	case CORE_WAIT: UNREACHABLE();
 	}
-	enum queue_put put = pool_put(auth->pool, &a->front->lane, a);
-	if (put != QUEUE_TAKEN)
-		busy(a, queue_reason(put));
+	a->out = r.out;
+	return core_act(a, &r);
 }
 
-static void
-hold(struct attempt *a)
+void
+login_perform(struct attempt *a, enum core_step step)
 {
-	a->rounds++;
-	enum queue_put put =
-		queue_put(&a->front->auth->held, &a->front->held_lane, &a->item);
-	if (put != QUEUE_TAKEN)
-		busy(a, queue_reason(put));
-}
-
-/* Begins with the users file: what is decided here is decided with the one on disk. */
-static void
-run(struct attempt *a)
-{
-	struct auth *auth = a->front->auth;
-
-	switch (users_fresh(auth, a->rounds)) {
-	case WATCH_GO: break;
-	case WATCH_ASK:
-	case WATCH_HOLD: hold(a); return;
-	case WATCH_REFUSE:
-		(void)core_refuse(a, REFUSAL_TEMPORARY, "no_users_file");
-		refuse(a);
-		return;
+	for (;;) {
+		if (is_unwanted(a) && step != CORE_WAIT) {
+			drop(a);
+			return;
+		}
+		switch (step) {
+		case CORE_WAIT: return;
+		case CORE_SAY: talk_speak(a, a->out); return;
+		case CORE_QUEUE: to_a_thread(a, false); return;
+		case CORE_DERIVE: to_a_thread(a, true); return;
+		case CORE_GRANT: grant(a); return;
+		case CORE_REFUSE: refuse(a); return;
+		case CORE_WALK:
+		case CORE_TOKEN:
+		case CORE_TICKET:
+		case CORE_CHECK:
+		case CORE_ANSWER:
+		case CORE_USER: step = step_on(a, step); break;
+		}
 	}
-	if (a->delivers) {
-		perform(a, core_lookup(&auth->core, a));
-		return;
-	}
-	enum core_step step = core_start(&auth->core, a, loop_now_ms(auth->loop));
-	if (step == CORE_GRANT)
-		stat_add(STAT_CACHE_HITS, 1);
-	perform(a, step);
 }
 
 /* NULL: there is no memory, which the front was told. */
@@ -176,23 +145,57 @@ attempt_new(struct auth_front *f, uint64_t session, size_t n)
 
 	if (!a) {
 		sessions_end(&f->sessions, session, false);
-		front_fail(f, session, REFUSAL_TEMPORARY);
+		front_fail(f, session, REFUSAL_TEMPORARY, 0);
 		return NULL;
 	}
+	a->auth = f->auth;
 	a->octets_n = n;
 	f->attempts++;
 	return a;
 }
 
+static struct sasl_talk *
+begin_talk(struct auth_front *f, const struct msg_login *m)
+{
+	uint8_t octets[APOP_STAMP_MAX];
+	struct buf stamp = buf_over(octets, sizeof(octets));
+	const uint32_t plus =
+		1U << MECHANISM_SCRAM_SHA_1_PLUS | 1U << MECHANISM_SCRAM_SHA_256_PLUS;
+
+	/* Any login uses the stamp up: it was for this one. */
+	if (!apop_take(f->auth->apop, f->incarnation, m->connection, &stamp))
+		stamp.n = 0;
+	const struct sasl_facts facts = {
+		.mechanism = (enum mechanism)m->mechanism,
+		.utf8 = m->utf8 != 0,
+		.name = m->name,
+		.binding_kind = (enum binding)m->binding_kind,
+		.binding = m->binding,
+		.certificate = m->certificate,
+		.stamp = buf_view(&stamp),
+		.plus_offered = m->binding_kind != BINDING_NONE &&
+			(f->auth->offer.mechanisms & plus) != 0,
+	};
+	return sasl_begin(f->auth->sasl, &facts);
+}
+
 void
 login_received(struct auth_front *f, const struct msg_login *m)
 {
-	struct attempt *a = attempt_new(f, m->session, core_attempt_octets(m));
+	struct attempt *a = attempt_new(f, m->session, 0);
+	struct sasl_result r = {0};
 
 	if (!a)
 		return;
 	core_attempt_init(a, f, m);
-	run(a);
+	a->talk = begin_talk(f, m);
+	if (!a->talk) {
+		login_perform(a, core_refuse(a, REFUSAL_TEMPORARY, "no_memory"));
+		return;
+	}
+	sasl_start(a->talk, m->has_response != 0, m->response, &r);
+	a->out = r.out;
+	login_perform(a, core_act(a, &r));
 }
 
 void
@@ -203,20 +206,22 @@ lookup_received(struct auth_front *f, const struct msg_lookup *m)
 	if (!a)
 		return;
 	core_attempt_lookup(a, f, m);
-	run(a);
+	login_perform(a, CORE_WALK);
 }
 
 void
 login_again(struct auth *auth)
 {
-	/* Those that are held again by `run` wait for the next time. */
+	/* Those that are held again wait for the next time. */
 	size_t n = auth->held.n;
 
 	while (n-- > 0) {
 		struct queue_item *item = queue_take(&auth->held);
 		if (!item)
 			return;
-		run((struct attempt *)item);
+		struct attempt *a = (struct attempt *)item;
+		a->phase = ATTEMPT_RUNS;
+		login_perform(a, CORE_WALK);
 	}
 }
 
@@ -227,8 +232,8 @@ login_refuse_held(struct auth *auth, const char *reason)
 
 	while ((item = queue_take(&auth->held))) {
 		struct attempt *a = (struct attempt *)item;
-		(void)core_refuse(a, REFUSAL_TEMPORARY, reason);
-		refuse(a);
+		a->phase = ATTEMPT_RUNS;
+		login_perform(a, core_refuse(a, REFUSAL_TEMPORARY, reason));
 	}
 }
 
@@ -237,16 +242,29 @@ free_all(struct queue_item *items)
 {
 	while (items) {
 		struct queue_item *next = items->next;
-		attempt_free((struct attempt *)items);
+		struct attempt *a = (struct attempt *)items;
+		attempts_remove(a);
+		a->phase = ATTEMPT_RUNS;
+		attempt_free(a);
 		items = next;
 	}
 }
 
+/* What a thread or a helper has comes back, and is dropped then. */
 void
 login_drop_front(struct auth_front *f)
 {
-	free_all(queue_take_lane(&f->auth->held, &f->held_lane));
-	free_all(pool_take_lane(f->auth->pool, &f->lane));
+	struct auth *auth = f->auth;
+
+	free_all(queue_take_lane(&auth->held, &f->held_lane));
+	for (size_t i = 0; i < DEFENCE_LANES; i++)
+		free_all(pool_take_lane(auth->pool, (enum defence_lane)i, &f->lanes[i]));
+	for (size_t i = 0; i < BACKENDS_END; i++)
+		for (size_t k = 0; k < DEFENCE_LANES; k++)
+			free_all(queue_take_lane(
+				&auth->waiting[i].queues[k], &f->helper_lanes[i][k]));
+	while (f->spoken.first)
+		attempt_free(f->spoken.first);
 }
 
 void
@@ -259,8 +277,17 @@ login_hashed(struct source *s, uint32_t events)
 	(void)events;
 	while (item) {
 		struct attempt *a = (struct attempt *)item;
+		struct sasl_result r = {0};
 		item = item->next;
 		stat_add(STAT_HASHES, 1);
-		perform(a, core_settle(&auth->core, a, clock_ms()));
+		a->phase = ATTEMPT_RUNS;
+		if (!a->derives) {
+			core_settle(&auth->core, a, clock_ms());
+			login_perform(a, CORE_ANSWER);
+			continue;
+		}
+		sasl_derived(a->talk, &r);
+		a->out = r.out;
+		login_perform(a, core_act(a, &r));
 	}
 }

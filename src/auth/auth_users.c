@@ -1,4 +1,4 @@
-#include "auth/auth.h"
+#include "auth/auth_parts.h"
 #include "base/check.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -113,6 +113,8 @@ no_users(struct auth *a, int error)
 	users_free(&a->users);
 	fd_close(&a->users_fd);
 	stat_set(STAT_USERS, 0);
+	a->users_settled = true;
+	offer_renew(a);
 	login_refuse_held(a, "no_users_file");
 }
 
@@ -188,6 +190,8 @@ take_loaded(struct auth *a, struct loading *l)
 	stat_add(STAT_USERS_RELOADS, 1);
 	stat_set(STAT_USERS, users_count(a->users));
 	log_reports(a);
+	a->users_settled = true;
+	offer_renew(a);
 }
 
 void

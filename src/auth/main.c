@@ -1,5 +1,5 @@
 /* restante-auth: says who a session is, to the monitor alone. */
-#include "auth/auth.h"
+#include "auth/auth_parts.h"
 #include "base/check.h"
 #include "ipc/start.h"
 #include "os/fd.h"
@@ -99,8 +99,24 @@ got_front(struct auth *a, const struct msg_auth_front *m, struct received *r)
 		front_gone(a, m->front);
 		return;
 	}
-	if (front_add(a, m->front, m->delivers != 0, fd) < 0)
+	if (front_add(a, m, fd) < 0)
 		fault("no room for another front; its channel is closed", MSG_AUTH_FRONT);
+}
+
+static void
+got_helper(struct auth *a, const struct msg_auth_helper *m, struct received *r)
+{
+	int fd = only_descriptor(r);
+
+	if (m->gone || fd < 0) {
+		if (fd >= 0)
+			(void)close(fd);
+		helper_gone(a, m->helper);
+		return;
+	}
+	if (helper_add(a, m, fd) < 0)
+		fault("no room for another helper; its channel is closed",
+			MSG_AUTH_HELPER);
 }
 
 static void
@@ -109,6 +125,7 @@ got_message(struct auth *a, struct received *r)
 	struct view payload;
 	struct msg_auth_users users;
 	struct msg_auth_front front;
+	struct msg_auth_helper helper;
 	uint16_t number = message_number(r->message, &payload);
 
 	if (r->truncated)
@@ -119,6 +136,10 @@ got_message(struct auth *a, struct received *r)
 			only_descriptor(r));
 	else if (number == MSG_AUTH_FRONT && msg_auth_front_get(&front, payload))
 		got_front(a, &front, r);
+	else if (number == MSG_AUTH_HELPER && msg_auth_helper_get(&helper, payload))
+		got_helper(a, &helper, r);
+	else if (number == MSG_AUTH_CONTROL)
+		why_channel(a, only_descriptor(r));
 	else
 		fault("malformed, or not for auth", number);
 	received_done(r);
@@ -158,30 +179,89 @@ receive_setup(struct received *r, struct msg_auth_setup *ret)
 }
 
 static int
+make_keys(struct auth *a)
+{
+	const struct {
+		uint8_t *p;
+		size_t n;
+	} keys[] = {
+		{a->cache_key, sizeof(a->cache_key)},
+		{a->users_key, sizeof(a->users_key)},
+		{a->sasl_key, sizeof(a->sasl_key)},
+		{a->defence_key, sizeof(a->defence_key)},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (getrandom(keys[i].p, keys[i].n, 0) != (ssize_t)keys[i].n)
+			return -EIO;
+	return 0;
+}
+
+static void
 take_options(struct auth *a, const struct msg_auth_setup *m)
 {
-	uint8_t keys[sizeof(a->cache_key) + sizeof(a->users_key)];
-
-	if (getrandom(keys, sizeof(keys), 0) != (ssize_t)sizeof(keys))
-		return -EIO;
-	memcpy(a->cache_key, keys, sizeof(a->cache_key));
-	memcpy(a->users_key, keys + sizeof(a->cache_key), sizeof(a->users_key));
-	explicit_bzero(keys, sizeof(keys));
 	memcpy(a->maildrop, m->maildrop.p, m->maildrop.n);
 	a->options = (struct users_options){
 		.maildrop = {a->maildrop, m->maildrop.n},
 		.uid = m->mail_uid,
 		.gid = m->mail_gid,
+		.mechanisms_of = sasl_mechanisms_of,
 	};
 	memcpy(a->users_name, m->users_name.p, m->users_name.n);
 	a->users_name_n = m->users_name.n;
 	a->log_unknown_names = m->log_unknown_names != 0;
+	a->fail2ban = m->fail2ban != 0;
+	a->helper_timeout_ms = m->helper_timeout_ms > 0 ? m->helper_timeout_ms : 1;
+	a->talk_ms = (m->talk_s > 0 ? m->talk_s : 1) * UINT64_C(1000);
 	a->cache->life_ms = (uint64_t)m->cache_s * 1000;
-	a->core = (struct core){.cache_key = a->cache_key,
-		.delimiter = m->delimiter.n > 0 ? m->delimiter.p[0] : 0,
-		.cache = a->cache};
+	a->core.cache_key = a->cache_key;
+	a->core.delimiter = m->delimiter.n > 0 ? m->delimiter.p[0] : 0;
+	a->core.cache = a->cache;
+	a->core.logins_per_minute = m->logins_per_minute;
+	a->core.login_delay_s = m->login_delay_s;
+	a->core.expire_days = m->expire_days;
+	a->core.connections = m->connections_per_user;
 	queue_init(&a->held, m->queue_max > 0 ? m->queue_max : 1);
-	return 0;
+	/* The worse a lane, the shorter: half as long each time, as those of the hashes.
+	 */
+	for (size_t k = 0; k < DEFENCE_LANES; k++) {
+		size_t max = m->queue_max >> k;
+		for (size_t i = 0; i < BACKENDS_END; i++)
+			queue_init(&a->waiting[i].queues[k], max > 0 ? max : 1);
+	}
+}
+
+/* The reason where it fails. */
+static const char *
+make_tables(struct auth *a, const struct msg_auth_setup *m)
+{
+	const struct defence_options defence = {
+		.failure_delay_ms = m->failure_delay_ms,
+		.growing = m->growing_penalty != 0,
+		.logins_burst = m->logins_burst,
+		.trusted = m->trusted_networks,
+	};
+
+	if (!chain_set(&a->core.chain, m->databases) || m->stores.n != m->databases.n)
+		return "no database, or one that is none";
+	for (size_t i = 0; i < m->stores.n; i++)
+		a->core.stores[m->databases.p[i]] = m->stores.p[i];
+	for (size_t i = 0; i < BACKENDS_END; i++) {
+		struct census_class *classes =
+			calloc(CENSUS_CLASSES_MAX, sizeof(*classes));
+		if (!classes)
+			return "no memory";
+		census_init(&a->core.census[i], classes);
+	}
+	census_default(&a->core.census[BACKEND_FILE]);
+	a->core.defence = defence_new(&defence, a->defence_key);
+	a->refusals = refusals_new();
+	a->unseen = unseen_new((uint64_t)m->unseen_cache_s * 1000);
+	a->apop = apop_new(a->sasl_key, m->hostname);
+	if (!a->core.defence || !a->refusals || !a->unseen || !a->apop)
+		return "no memory";
+	a->sasl = sasl_new(m->hostname, m->realm, a->sasl_key);
+	return a->sasl ? NULL : "GNU SASL does not work";
 }
 
 static int
@@ -191,6 +271,9 @@ add_sources(struct auth *a)
 	a->hashed = (struct source){.fd = pool_fd(a->pool), .ready = login_hashed};
 	a->loaded = (struct source){.ready = users_loaded};
 	a->watch_timer = (struct timer){.fire = users_timeout};
+	a->ask_timer = (struct timer){.fire = helper_timeout};
+	a->talk_timer = (struct timer){.fire = talk_timeout};
+	a->control = (struct source){.fd = -1};
 	a->loaded.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (a->loaded.fd < 0)
 		return -errno;
@@ -216,11 +299,15 @@ prepare(struct auth *a, const struct msg_auth_setup *m)
 	a->pool = pool_new(m->threads, m->queue_max);
 	if (!a->cache || !a->loop || !a->pool)
 		return "no memory or descriptors";
+	if (make_keys(a) < 0)
+		return "no random octets";
 	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
 		!scheme_warm_up() || mac_number(a->users_key, VIEW("warm")) == 0)
 		return "libcrypto or libcrypt does not work";
-	if (take_options(a, m) < 0)
-		return "no random octets";
+	take_options(a, m);
+	const char *why = make_tables(a, m);
+	if (why)
+		return why;
 	return add_sources(a) < 0 ? "no event loop" : NULL;
 }
 

@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define THREADS_MAX 64
+/* Whoever hashes stands back for who serves mail. */
+#define NICE 10
 /* libargon2 and crypt keep little on it; the default of 8 MiB would be reserved for each.
  */
 #define STACK_OCTETS ((size_t)1024 * 1024)
@@ -16,7 +19,9 @@
 struct pool {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct queue queue;
+	struct queue queues[DEFENCE_LANES];
+	unsigned turns[DEFENCE_LANES];	       /* taken of it while a worse one waited */
+	struct attempt *suspects[THREADS_MAX]; /* being hashed; NULL: free */
 	struct queue_item *done;
 	bool stop;
 	int event;
@@ -33,7 +38,11 @@ pool_new(size_t threads, size_t queue_max)
 	if (!p)
 		return NULL;
 	p->threads_n = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads;
-	queue_init(&p->queue, queue_max < 1 ? 1 : queue_max);
+	for (size_t i = 0; i < DEFENCE_LANES; i++) {
+		/* The worse a lane, the shorter: half as long each time. */
+		size_t max = queue_max >> i;
+		queue_init(&p->queues[i], max < 1 ? 1 : max);
+	}
 	p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	bool ok = p->event >= 0;
 	for (size_t i = 0; i < p->threads_n; i++) {
@@ -60,6 +69,86 @@ unlock(struct pool *p)
 	CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
+static bool
+same_network(const uint8_t a[16], const uint8_t b[16])
+{
+	static const uint8_t v4_mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+	bool v4 = memcmp(a, v4_mapped, sizeof(v4_mapped)) == 0;
+
+	return memcmp(a, b, v4 ? 16 : 8) == 0;
+}
+
+static bool
+network_is_free(const struct queue_item *item, void *context)
+{
+	const struct pool *p = context;
+	const struct attempt *a = (const struct attempt *)item;
+
+	for (size_t i = 0; i < p->threads_n; i++)
+		if (p->suspects[i] && same_network(p->suspects[i]->address, a->address))
+			return false;
+	return true;
+}
+
+/* Guesses never have more than half of the threads, nor of the processors. */
+static bool
+suspects_have_half(const struct pool *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->threads_n; i++)
+		n += p->suspects[i] != NULL;
+	return n > 0 && 2 * n >= p->threads_n;
+}
+
+static struct queue_item *
+take_suspect(struct pool *p)
+{
+	struct queue *q = &p->queues[DEFENCE_SUSPECT];
+	struct queue_item *item = suspects_have_half(p)
+		? NULL
+		: queue_take_if(q, network_is_free, p, q->max);
+
+	for (size_t i = 0; item && i < p->threads_n; i++)
+		if (!p->suspects[i]) {
+			p->suspects[i] = (struct attempt *)item;
+			break;
+		}
+	return item;
+}
+
+static struct queue_item *
+take_of(struct pool *p, size_t lane)
+{
+	return lane == DEFENCE_SUSPECT ? take_suspect(p) : queue_take(&p->queues[lane]);
+}
+
+/* The best lane first; but a worse one that waits gets a turn after some. */
+static struct queue_item *
+take_next(struct pool *p)
+{
+	struct queue_item *item;
+
+	for (size_t i = 0; i + 1 < DEFENCE_LANES; i++) {
+		if (p->turns[i] < POOL_TURNS)
+			continue;
+		p->turns[i] = 0;
+		for (size_t worse = i + 1; worse < DEFENCE_LANES; worse++)
+			if ((item = take_of(p, worse)))
+				return item;
+	}
+	for (size_t i = 0; i < DEFENCE_LANES; i++) {
+		bool others = false;
+		if (!(item = take_of(p, i)))
+			continue;
+		for (size_t worse = i + 1; worse < DEFENCE_LANES; worse++)
+			others = others || p->queues[worse].n > 0;
+		p->turns[i] = others ? p->turns[i] + 1 : 0;
+		return item;
+	}
+	return NULL;
+}
+
 /* The next attempt, or NULL when the pool ends. */
 static struct attempt *
 wait_for_attempt(struct pool *p)
@@ -67,7 +156,7 @@ wait_for_attempt(struct pool *p)
 	struct queue_item *item = NULL;
 
 	lock(p);
-	while (!p->stop && !(item = queue_take(&p->queue)))
+	while (!p->stop && !(item = take_next(p)))
 		CHECK(pthread_cond_wait(&p->wake, &p->lock) == 0);
 	unlock(p);
 	return (struct attempt *)item;
@@ -79,6 +168,12 @@ hand_back(struct pool *p, struct attempt *a)
 	uint64_t one = 1;
 
 	lock(p);
+	for (size_t i = 0; i < p->threads_n; i++)
+		if (p->suspects[i] == a) {
+			p->suspects[i] = NULL;
+			/* Another of its network may go on now. */
+			CHECK(pthread_cond_signal(&p->wake) == 0);
+		}
 	a->item.next = p->done;
 	p->done = &a->item;
 	unlock(p);
@@ -110,8 +205,14 @@ thread_main(void *arg)
 	struct attempt *a;
 
 	CHECK(w);
+	/* 0 is the calling thread, on Linux. Refused, it is as before: no more than fair.
+	 */
+	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	while ((a = wait_for_attempt(p))) {
-		a->answer = scheme_verify(&a->user.stored, a->password, w);
+		if (a->derives)
+			sasl_derive(a->talk);
+		else
+			a->answer = scheme_verify(&a->user.stored, a->secret, w);
 		hand_back(p, a);
 	}
 	scheme_work_free(&w);
@@ -142,10 +243,10 @@ pool_fd(const struct pool *p)
 }
 
 enum queue_put
-pool_put(struct pool *p, struct queue_lane *lane, struct attempt *a)
+pool_put(struct pool *p, enum defence_lane of, struct queue_lane *lane, struct attempt *a)
 {
 	lock(p);
-	enum queue_put put = queue_put(&p->queue, lane, &a->item);
+	enum queue_put put = queue_put(&p->queues[of], lane, &a->item);
 	unlock(p);
 	if (put == QUEUE_TAKEN)
 		CHECK(pthread_cond_signal(&p->wake) == 0);
@@ -167,10 +268,10 @@ pool_take_done(struct pool *p)
 }
 
 struct queue_item *
-pool_take_lane(struct pool *p, struct queue_lane *lane)
+pool_take_lane(struct pool *p, enum defence_lane of, struct queue_lane *lane)
 {
 	lock(p);
-	struct queue_item *items = queue_take_lane(&p->queue, lane);
+	struct queue_item *items = queue_take_lane(&p->queues[of], lane);
 	unlock(p);
 	return items;
 }

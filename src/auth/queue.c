@@ -55,6 +55,24 @@ queue_put(struct queue *q, struct queue_lane *lane, struct queue_item *item)
 	return QUEUE_TAKEN;
 }
 
+/* before NULL: it is the lane's first. */
+static void
+unlink_item(struct queue *q, struct queue_lane *lane, struct queue_item *before,
+	struct queue_item *item)
+{
+	if (before)
+		before->next = item->next;
+	else
+		lane->first = item->next;
+	if (lane->last == item)
+		lane->last = before;
+	item->next = NULL;
+	lane->n--;
+	q->n--;
+	if (!lane->first)
+		ring_remove(q, lane);
+}
+
 struct queue_item *
 queue_take(struct queue *q)
 {
@@ -63,16 +81,46 @@ queue_take(struct queue *q)
 	struct queue_lane *lane = q->served->next;
 	struct queue_item *item = lane->first;
 	CHECK(item);
-	lane->first = item->next;
-	item->next = NULL;
-	lane->n--;
-	q->n--;
 	q->served = lane;
-	if (!lane->first) {
-		lane->last = NULL;
-		ring_remove(q, lane);
-	}
+	unlink_item(q, lane, NULL, item);
 	return item;
+}
+
+struct queue_item *
+queue_take_if(struct queue *q,
+	bool (*accepts)(const struct queue_item *item, void *context), void *context,
+	size_t look_max)
+{
+	struct queue_lane *end = q->served;
+
+	if (!end)
+		return NULL;
+	for (struct queue_lane *lane = end->next;; lane = lane->next) {
+		struct queue_item *before = NULL;
+		for (struct queue_item *i = lane->first; i; before = i, i = i->next) {
+			if (look_max-- == 0)
+				return NULL;
+			if (!accepts(i, context))
+				continue;
+			q->served = lane;
+			unlink_item(q, lane, before, i);
+			return i;
+		}
+		if (lane == end)
+			return NULL;
+	}
+}
+
+void
+queue_remove(struct queue *q, struct queue_lane *lane, struct queue_item *item)
+{
+	struct queue_item *before = NULL;
+
+	for (struct queue_item *i = lane->first; i != item; i = i->next) {
+		CHECK(i);
+		before = i;
+	}
+	unlink_item(q, lane, before, item);
 }
 
 struct queue_item *

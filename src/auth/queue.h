@@ -38,6 +38,15 @@ enum queue_put queue_put(
 	struct queue *q, struct queue_lane *lane, struct queue_item *item);
 /* The first of the lane in turn, or NULL. */
 struct queue_item *queue_take(struct queue *q);
+/*
+ * The first in turn of which `accepts` says yes, where it may not be the turn of the very
+ * first; NULL: none. Looks at `look_max` items at most.
+ */
+struct queue_item *queue_take_if(struct queue *q,
+	bool (*accepts)(const struct queue_item *item, void *context), void *context,
+	size_t look_max);
+/* Takes this one out, which waits in this lane. */
+void queue_remove(struct queue *q, struct queue_lane *lane, struct queue_item *item);
 /* All of one lane, linked by next, oldest first; NULL where it is empty. */
 struct queue_item *queue_take_lane(struct queue *q, struct queue_lane *lane);
 

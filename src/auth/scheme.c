@@ -33,6 +33,10 @@ static const struct scheme rows[] = {
 	{"LDAP-MD5", TEXT_BASE64, false, EVP_md5, 16, false, digest_check, digest_verify},
 	{"SMD5", TEXT_BASE64, false, EVP_md5, 16, true, digest_check, digest_verify},
 	{"PBKDF2", TEXT_RAW, true, NULL, 0, false, pbkdf2_check, pbkdf2_verify},
+	{"SCRAM-SHA-1", TEXT_RAW, true, EVP_sha1, 20, true, scheme_scram_check,
+		scheme_scram_verify},
+	{"SCRAM-SHA-256", TEXT_RAW, true, EVP_sha256, 32, true, scheme_scram_check,
+		scheme_scram_verify},
 	{"ARGON2I", TEXT_RAW, true, NULL, 0, false, scheme_argon2i_check,
 		scheme_argon2i_verify},
 	{"ARGON2ID", TEXT_RAW, true, NULL, 0, false, scheme_argon2id_check,
@@ -128,6 +132,16 @@ decode(struct view text, enum scheme_text how, struct stored *ret)
 	return ok && !out.full;
 }
 
+/* As PostgreSQL keeps it, with the scheme's name inside: no form of crypt(3). */
+static bool
+is_postgresql(const struct stored *s)
+{
+	static const char prefix[] = "SCRAM-SHA-256$";
+	size_t n = sizeof(prefix) - 1;
+
+	return s->n > n && memcmp(s->octets, prefix, n) == 0;
+}
+
 enum scheme_fault
 scheme_read(struct view field, struct stored *ret, struct view *ret_name)
 {
@@ -155,6 +169,8 @@ scheme_read(struct view field, struct stored *ret, struct view *ret_name)
 		return SCHEME_BAD;
 	if (ret->n == 0)
 		return SCHEME_EMPTY;
+	if (row->check == crypt_check && is_postgresql(ret))
+		ret->scheme = row = find_row(VIEW("SCRAM-SHA-256"), &how, &suffix);
 	if (row->check != plain_check &&
 		(ret->octets[0] == '!' || ret->octets[0] == '*') && how == TEXT_RAW)
 		return SCHEME_LOCKED;
@@ -227,6 +243,11 @@ scheme_warm_up(void)
 		 "1nsUNzLDBMxfqa2Ob1f1ACio/w=="),
 		"{PLAIN-MD5}098f6bcd4621d373cade4e832627b4f6",
 		"{PBKDF2}$1$salt$1$3d1048d90875b11ed843eb96cd18e6e0c2158f53",
+		("{SCRAM-SHA-1}1,c2FsdA==,AAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+		 "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+		("{SCRAM-SHA-256}1,c2FsdA==,"
+		 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+		 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
 		"$y$j75$Qs3HKkz1xSIM01cVYsNXW/$wHLqjUGLd2MMlTuB2HqUKaBV/"
 		"AWwDg3k.7tZ4MDVmJ7",
 		"$6$rounds=1000$saltsalt$x",

@@ -39,6 +39,9 @@ enum scheme_answer pbkdf2_verify(
 enum scheme_fault crypt_check(struct stored *s);
 enum scheme_answer crypt_verify(
 	const struct stored *s, struct view password, struct scheme_work *w);
+enum scheme_fault scheme_scram_check(struct stored *s);
+enum scheme_answer scheme_scram_verify(
+	const struct stored *s, struct view password, struct scheme_work *w);
 enum scheme_fault scheme_argon2i_check(struct stored *s);
 enum scheme_fault scheme_argon2id_check(struct stored *s);
 enum scheme_answer scheme_argon2i_verify(

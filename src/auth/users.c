@@ -1,5 +1,4 @@
 #include "auth/users.h"
-#include "auth/mac.h"
 #include "base/ascii.h"
 #include "base/check.h"
 #include "os/fd.h"
@@ -8,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* Users with one scheme at one cost; the sample is a hash of one of them. */
-struct class
-{
-	struct stored sample;
-	uint64_t users;
-};
 
 struct slot {
 	uint32_t at; /* of the line in octets, plus 1; 0: free */
@@ -30,10 +22,8 @@ struct users {
 	struct slot *slots;
 	size_t mask; /* slots less one, a power of two less one */
 	size_t count;
-	struct class *classes;
-	size_t classes_n;
-	uint64_t class_users;
-	size_t last_class; /* neighbours in the file tend to be alike */
+	struct census census;
+	struct users_offer offer;
 	struct users_report *reports;
 	size_t reports_all;
 };
@@ -108,26 +98,34 @@ report(struct users *u, uint32_t line, enum users_fault fault, struct view name,
 	u->reports_all++;
 }
 
+/* What the offers of all must tell: RFC 2449 s.6.5 and s.6.7. */
 static void
-count_class(struct users *u, const struct stored *s)
+count_offer(struct users *u, const struct user *user)
 {
-	size_t n = u->classes_n;
+	const struct user_policy *p = &user->policy;
+	struct users_offer *o = &u->offer;
+	uint32_t of_password = user->has_stored && u->options.mechanisms_of
+		? u->options.mechanisms_of(&user->stored)
+		: 0;
 
-	for (size_t i = 0; i < n; i++) {
-		size_t c = (u->last_class + i) % n;
-		if (!scheme_same_cost(&u->classes[c].sample, s))
-			continue;
-		u->classes[c].users++;
-		u->class_users++;
-		u->last_class = c;
+	o->mechanisms |= policy_mechanisms(p, of_password);
+	if (p->nologin || p->no_pop3)
 		return;
+	o->users++;
+	if (p->has_expire) {
+		if (o->with_expire == 0 || p->expire_days < o->expire_min)
+			o->expire_min = p->expire_days;
+		if (o->with_expire == 0 || p->expire_days > o->expire_max)
+			o->expire_max = p->expire_days;
+		o->with_expire++;
 	}
-	if (n == USERS_CLASSES_MAX)
-		return;
-	u->classes[n] = (struct class){*s, 1};
-	u->class_users++;
-	u->last_class = n;
-	u->classes_n++;
+	if (p->has_login_delay) {
+		if (o->with_delay == 0 || p->login_delay_s < o->delay_min)
+			o->delay_min = p->login_delay_s;
+		if (p->login_delay_s > o->delay_max)
+			o->delay_max = p->login_delay_s;
+		o->with_delay++;
+	}
 }
 
 /* One line into the table. A wrong one too: it must not make way for a later one. */
@@ -157,9 +155,13 @@ add_line(struct users *u, size_t at, struct view line, uint32_t number,
 	}
 	*slot = (struct slot){(uint32_t)at + 1, tag};
 	u->count++;
+	bool can_log_in = fault == USERS_OK ||
+		(fault == USERS_NO_PASSWORD && scratch->policy.certificates_n > 0);
+	if (can_log_in)
+		count_offer(u, scratch);
 	if (fault == USERS_OK)
-		count_class(u, &scratch->stored);
-	else if (fault != USERS_LOCKED)
+		census_add(&u->census, &scratch->stored);
+	else if (fault != USERS_LOCKED && !can_log_in)
 		report(u, number, fault, name, about);
 }
 
@@ -190,29 +192,10 @@ make_table(struct users *u)
 	while (slots < 2 * lines)
 		slots *= 2;
 	u->slots = calloc(slots, sizeof(*u->slots));
-	u->classes = calloc(USERS_CLASSES_MAX, sizeof(*u->classes));
+	census_init(&u->census, calloc(CENSUS_CLASSES_MAX, sizeof(*u->census.classes)));
 	u->reports = calloc(USERS_REPORTS_MAX, sizeof(*u->reports));
 	u->mask = slots - 1;
-	return u->slots && u->classes && u->reports;
-}
-
-/* With no user that can log in, unknown names cost what restante passwd makes. */
-static void
-add_default_class(struct users *u)
-{
-	static const char text[] = "$y$j9T$b6RzLn4YD3Hqv8JLpWb2R/"
-				   "$wHLqjUGLd2MMlTuB2HqUKaBV/AWwDg3k.7tZ4MDVmJ7";
-	struct view name;
-
-	if (u->classes_n > 0)
-		return;
-	enum scheme_fault fault =
-		scheme_read((struct view){(const uint8_t *)text, sizeof(text) - 1},
-			&u->classes[0].sample, &name);
-	CHECK(fault == SCHEME_OK);
-	u->classes[0].users = 1;
-	u->class_users = 1;
-	u->classes_n = 1;
+	return u->slots && u->census.classes && u->reports;
 }
 
 struct users *
@@ -239,7 +222,7 @@ users_new(uint8_t *take_octets, size_t n, const struct users_options *options,
 	u->options.maildrop.p = u->maildrop;
 	if (make_table(u)) {
 		add_lines(u, scratch);
-		add_default_class(u);
+		census_default(&u->census);
 	} else {
 		users_free(&u);
 	}
@@ -281,17 +264,18 @@ users_free(struct users **up)
 	explicit_bzero(u->octets, u->n);
 	free(u->octets);
 	free(u->slots);
-	if (u->classes)
-		explicit_bzero(u->classes, USERS_CLASSES_MAX * sizeof(*u->classes));
-	free(u->classes);
+	if (u->census.classes)
+		explicit_bzero(u->census.classes,
+			CENSUS_CLASSES_MAX * sizeof(*u->census.classes));
+	free(u->census.classes);
 	free(u->reports);
 	explicit_bzero(u, sizeof(*u));
 	free(u);
 }
 
-bool
-users_find(const struct users *u, struct view name, struct user *ret,
-	enum users_fault *ret_fault)
+static bool
+find_with(const struct users *u, struct view name, const struct users_options *options,
+	struct user *ret, enum users_fault *ret_fault)
 {
 	struct view about;
 	uint32_t tag;
@@ -301,8 +285,25 @@ users_find(const struct users *u, struct view name, struct user *ret,
 	const struct slot *slot = find_slot(u, name, &tag);
 	if (slot->at == 0)
 		return false;
-	*ret_fault = users_line_read(line_at(u, slot->at - 1), &u->options, ret, &about);
+	*ret_fault = users_line_read(line_at(u, slot->at - 1), options, ret, &about);
 	return true;
+}
+
+bool
+users_find(const struct users *u, struct view name, struct user *ret,
+	enum users_fault *ret_fault)
+{
+	return find_with(u, name, &u->options, ret, ret_fault);
+}
+
+bool
+users_find_without(const struct users *u, struct view name, struct user *ret,
+	enum users_fault *ret_fault)
+{
+	struct users_options options = u->options;
+
+	options.password_elsewhere = true;
+	return find_with(u, name, &options, ret, ret_fault);
 }
 
 static struct view
@@ -324,18 +325,6 @@ without_detail(struct view local, uint8_t delimiter)
 }
 
 static bool
-find_joined(const struct users *u, struct view local, struct view domain,
-	struct user *ret, enum users_fault *ret_fault)
-{
-	uint8_t octets[MAILDROP_NAME_MAX];
-	struct buf b = buf_over(octets, sizeof(octets));
-
-	buf_put_view(&b, local);
-	buf_put_view(&b, domain);
-	return !b.full && users_find(u, buf_view(&b), ret, ret_fault);
-}
-
-static bool
 is_postmaster(struct view local)
 {
 	const struct view name = VIEW("postmaster");
@@ -349,38 +338,55 @@ is_postmaster(struct view local)
 }
 
 bool
-users_find_recipient(const struct users *u, struct view name, uint8_t delimiter,
-	struct user *ret, enum users_fault *ret_fault)
+users_recipient(struct view name, uint8_t delimiter, unsigned variant, struct buf *out)
 {
 	/* A quoted local part may hold an @ itself: the last one counts. */
 	const uint8_t *at = name.n > 0 ? memrchr(name.p, '@', name.n) : NULL;
 	struct view local = {name.p, at ? (size_t)(at - name.p) : name.n};
 	struct view domain = behind(name, local.n);
 	struct view plain = {local.p, without_detail(local, delimiter)};
+	bool detail = plain.n < local.n;
 
-	if (users_find(u, name, ret, ret_fault))
-		return true;
-	if (plain.n < local.n && find_joined(u, plain, domain, ret, ret_fault))
-		return true;
-	if (domain.n > 0 && users_find(u, local, ret, ret_fault))
-		return true;
-	if (domain.n > 0 && plain.n < local.n && users_find(u, plain, ret, ret_fault))
-		return true;
-	return is_postmaster(plain) && users_find(u, VIEW("postmaster"), ret, ret_fault);
+	CHECK(variant < USERS_RECIPIENT_VARIANTS);
+	switch (variant) {
+	case 0: buf_put_view(out, name); break;
+	case 1:
+		buf_put_view(out, plain);
+		buf_put_view(out, domain);
+		break;
+	case 2: buf_put_view(out, local); break;
+	case 3: buf_put_view(out, plain); break;
+	case 4: buf_put_str(out, "postmaster"); break;
+	}
+	const bool there[USERS_RECIPIENT_VARIANTS] = {
+		true, detail, domain.n > 0, domain.n > 0 && detail, is_postmaster(plain)};
+	return there[variant] && !out->full;
 }
 
-const struct stored *
-users_dummy(const struct users *u, struct view name)
+bool
+users_find_recipient(const struct users *u, struct view name, uint8_t delimiter,
+	struct user *ret, enum users_fault *ret_fault)
 {
-	uint64_t pick = mac_number(u->key, name) % u->class_users;
-	size_t i = 0;
-
-	while (pick >= u->classes[i].users) {
-		pick -= u->classes[i].users;
-		i++;
-		CHECK(i < u->classes_n);
+	for (unsigned i = 0; i < USERS_RECIPIENT_VARIANTS; i++) {
+		uint8_t octets[MAILDROP_NAME_MAX];
+		struct buf b = buf_over(octets, sizeof(octets));
+		if (users_recipient(name, delimiter, i, &b) &&
+			users_find(u, buf_view(&b), ret, ret_fault))
+			return true;
 	}
-	return &u->classes[i].sample;
+	return false;
+}
+
+const struct census *
+users_census(const struct users *u)
+{
+	return &u->census;
+}
+
+const struct users_offer *
+users_offer(const struct users *u)
+{
+	return &u->offer;
 }
 
 size_t

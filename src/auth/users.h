@@ -6,6 +6,7 @@
 #ifndef AUTH_USERS_H
 #define AUTH_USERS_H
 
+#include "auth/census.h"
 #include "auth/users_line.h"
 
 #include <stdbool.h>
@@ -14,7 +15,8 @@
 #define USERS_OCTETS_MAX  ((size_t)256 << 20)
 #define USERS_COUNT_MAX	  5000000
 #define USERS_REPORTS_MAX 100
-#define USERS_CLASSES_MAX 64
+/* How a recipient may stand in a database: see users_find_recipient. */
+#define USERS_RECIPIENT_VARIANTS 5
 
 /* A line that is wrong; the views borrow from the users. */
 struct users_report {
@@ -55,11 +57,24 @@ bool users_find(const struct users *u, struct view name, struct user *ret,
  */
 bool users_find_recipient(const struct users *u, struct view name, uint8_t delimiter,
 	struct user *ret, enum users_fault *ret_fault);
-/*
- * What to check a password against for a name that cannot log in: always the same for the
- * same name, among the schemes and costs in use, each as often as it is in use.
- */
-const struct stored *users_dummy(const struct users *u, struct view name);
+/* Variant i of it, from 0 in the order above; false: this recipient has none such. */
+bool users_recipient(
+	struct view name, uint8_t delimiter, unsigned variant, struct buf *out);
+/* As users_find, where no password is asked for: that there is none is no fault. */
+bool users_find_without(const struct users *u, struct view name, struct user *ret,
+	enum users_fault *ret_fault);
+
+/* Schemes and costs of all users that can log in; never empty. */
+const struct census *users_census(const struct users *u);
+
+/* Over all users that can log in: what may be offered before it is known who it is. */
+struct users_offer {
+	uint32_t mechanisms; /* that work for one of them at least */
+	size_t users, with_expire, with_delay;
+	uint32_t expire_min, expire_max, delay_min, delay_max; /* of those with one */
+};
+
+const struct users_offer *users_offer(const struct users *u);
 
 size_t users_count(const struct users *u);
 /* The first USERS_REPORTS_MAX lines that are wrong, and how many there are in all. */

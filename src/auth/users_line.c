@@ -90,26 +90,48 @@ is_key(const uint8_t *p, size_t n)
 	return true;
 }
 
+static enum users_fault
+policy_fault(enum policy_read read)
+{
+	switch (read) {
+	case POLICY_READ: return USERS_OK;
+	case POLICY_UNKNOWN_KEY: return USERS_EXTRA_UNKNOWN;
+	case POLICY_BAD_YES_NO: return USERS_YES_NO_BAD;
+	case POLICY_BAD_NETWORKS: return USERS_NETS_BAD;
+	case POLICY_BAD_MECHANISMS: return USERS_MECHANISMS_BAD;
+	case POLICY_BAD_CERTIFICATE: return USERS_CERTIFICATE_BAD;
+	case POLICY_BAD_EXPIRE: return USERS_EXPIRE_BAD;
+	case POLICY_BAD_NUMBER: return USERS_NUMBER_BAD;
+	}
+	UNREACHABLE();
+}
+
 /* A key=value that we know goes where it belongs; anything else is a fault. */
-static bool
-put_extra(struct view word, struct fields *f, struct view *ret_key)
+static enum users_fault
+put_extra(
+	struct view word, struct fields *f, struct user_policy *p, struct view *ret_about)
 {
 	const uint8_t *equal = memchr(word.p, '=', word.n);
 	size_t n = equal ? (size_t)(equal - word.p) : word.n;
+	struct view key = {word.p, n};
+	struct view value = {equal ? equal + 1 : word.p + n, equal ? word.n - n - 1 : 0};
 
-	*ret_key = (struct view){word.p, is_key(word.p, n) ? n : 0};
+	*ret_about = (struct view){word.p, is_key(word.p, n) ? n : 0};
 	for (size_t i = 0; equal && i < ARRAY_SIZE(extras); i++) {
-		const char *key = extras[i].key;
-		if (strlen(key) != n || memcmp(key, word.p, n) != 0)
+		const char *text = extras[i].key;
+		if (!view_equal(key, (struct view){(const uint8_t *)text, strlen(text)}))
 			continue;
-		f->of[extras[i].field] = (struct view){equal + 1, word.n - n - 1};
-		return true;
+		f->of[extras[i].field] = value;
+		return USERS_OK;
 	}
-	return false;
+	enum policy_read read = policy_put(p, key, equal != NULL, value);
+	if (read != POLICY_READ && read != POLICY_UNKNOWN_KEY)
+		*ret_about = word;
+	return policy_fault(read);
 }
 
 static enum users_fault
-read_extras(struct fields *f, struct view *ret_about)
+read_extras(struct fields *f, struct user_policy *ret, struct view *ret_about)
 {
 	struct view rest = f->of[EXTRA];
 
@@ -123,18 +145,21 @@ read_extras(struct fields *f, struct view *ret_about)
 		struct view word = {rest.p, 0};
 		while (word.n < rest.n && !is_blank(rest.p[word.n]))
 			word.n++;
-		if (!put_extra(word, f, ret_about))
-			return USERS_EXTRA_UNKNOWN;
+		enum users_fault fault = put_extra(word, f, ret, ret_about);
+		if (fault != USERS_OK)
+			return fault;
 		rest.p += word.n;
 		rest.n -= word.n;
 	}
 }
 
 static enum users_fault
-read_password(struct view field, struct user *ret, struct view *ret_about)
+read_password(struct view field, const struct users_options *options, struct user *ret,
+	struct view *ret_about)
 {
 	if (field.n == 0)
-		return USERS_NO_PASSWORD;
+		return options->password_elsewhere ? USERS_OK : USERS_NO_PASSWORD;
+	ret->has_stored = true;
 	switch (scheme_read(field, &ret->stored, ret_about)) {
 	case SCHEME_OK: return USERS_OK;
 	case SCHEME_EMPTY: return USERS_NO_PASSWORD;
@@ -240,6 +265,8 @@ users_line_read(struct view line, const struct users_options *options, struct us
 
 	*ret_about = (struct view){line.p, 0};
 	ret->has_maildrop = false;
+	ret->has_stored = false;
+	ret->policy = (struct user_policy){0};
 	split(line, &f);
 	ret->name = f.of[NAME];
 	if (ret->name.n > MAILDROP_NAME_MAX || check_octets(ret->name) != USERS_OK)
@@ -251,13 +278,13 @@ users_line_read(struct view line, const struct users_options *options, struct us
 		return USERS_NO_NAME;
 	if (f.of[NAME].n > MAILDROP_NAME_MAX)
 		return USERS_NAME_LONG;
-	fault = read_extras(&f, ret_about);
+	fault = read_extras(&f, &ret->policy, ret_about);
 	if (fault != USERS_OK)
 		return fault;
 	/* One whose password is locked or broken still gets mail; one whose rights are
 	 * misspelt too. */
 	struct view about = *ret_about;
-	fault = read_password(f.of[PASSWORD], ret, &about);
+	fault = read_password(f.of[PASSWORD], options, ret, &about);
 	enum users_fault owner = read_owner(&f, options, ret, ret_about);
 	if (fault != USERS_OK)
 		*ret_about = about;

@@ -10,6 +10,7 @@
 #define AUTH_USERS_LINE_H
 
 #include "auth/maildrop.h"
+#include "auth/policy.h"
 #include "auth/scheme.h"
 
 #include <stdbool.h>
@@ -43,6 +44,20 @@
 		"resolved)")                                                             \
 	FAULT(EXTRA_UNKNOWN, "unknown extra field")                                      \
 	FAULT(READ_ONLY_BAD, "userdb_read_only must be yes or no")                       \
+	FAULT(YES_NO_BAD, "nologin, pop3, tls and apop must be yes or no")               \
+	FAULT(NETS_BAD,                                                                  \
+		"allow_nets must be 1 to 16 networks with commas between them, as "      \
+		"10.0.0.0/8,2001:db8::/32")                                              \
+	FAULT(MECHANISMS_BAD,                                                            \
+		"mechanisms must be names with commas between them, as "                 \
+		"USER,SCRAM-SHA-256")                                                    \
+	FAULT(CERTIFICATE_BAD,                                                           \
+		"certificate must be a SHA-256 of 64 hex digits; a user has 4 of them "  \
+		"at most")                                                               \
+	FAULT(EXPIRE_BAD, "expire must be a number of days to 36500, or never")          \
+	FAULT(NUMBER_BAD,                                                                \
+		"login_delay must be 0 to 86400, connections 1 to 65535, "               \
+		"logins_per_minute 0 to 100000")                                         \
 	FAULT(MAIL_FORM,                                                                 \
 		"the maildrop must be maildir:PATH, mbox:PATH or mbox:DIR:INBOX=PATH, "  \
 		"without further options")                                               \
@@ -66,6 +81,10 @@ enum users_fault {
 struct users_options {
 	struct view maildrop; /* template */
 	uint32_t uid, gid;    /* 0: none */
+	/* An empty password is no fault: only the database can check it. */
+	bool password_elsewhere;
+	/* Which mechanisms a password can serve, for users_offer; NULL: nobody asks. */
+	uint32_t (*mechanisms_of)(const struct stored *s);
 };
 
 struct user {
@@ -78,7 +97,9 @@ struct user {
 	bool has_maildrop;
 	uint8_t maildrop_octets[MAILDROP_OCTETS_MAX];
 	size_t maildrop_n;
+	bool has_stored; /* else `stored` is void */
 	struct stored stored;
+	struct user_policy policy;
 };
 
 /* Nothing but blanks, or a comment. */

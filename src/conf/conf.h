@@ -1,5 +1,6 @@
 /*
- * conf.h: the configuration: `name = value` lines, sections [listener NAME].
+ * conf.h: the configuration: `name = value` lines, sections [listener NAME] and
+ * [certificate NAME].
  *
  * options.def has a row for each option; the fields below are made from it. Comments
  * stand on their own line (# or ;). A value goes to the end of its line, trimmed, and may
@@ -15,38 +16,17 @@
 #define CONF_CONF_H
 
 #include "base/buf.h"
+#include "conf/conf_kinds.h"
 #include "conf/conf_type.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONF_FILE_OCTETS_MAX (1024 * 1024)
-#define CONF_LISTENERS_MAX   64
-#define CONF_SOCKET_PATH_MAX 107 /* sun_path without its NUL */
-#define CONF_NETWORK_OCTETS  17
-#define CONF_FOLDER_OCTETS   63
-
-enum conf_plaintext {
-	CONF_PLAINTEXT_NEVER,
-	CONF_PLAINTEXT_LOOPBACK,
-	CONF_PLAINTEXT_ALWAYS
-};
-enum conf_tls { CONF_TLS_NO, CONF_TLS_IMPLICIT };
-enum conf_protocol { CONF_PROTOCOL_POP3, CONF_PROTOCOL_LMTP };
-enum conf_log { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
-/* log_level: value + 1 is enum log_level of ipc/log.h */
-
-struct conf_address {
-	uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d; zero where `any` */
-	bool v4;
-	bool any; /* "*": both families */
-	uint16_t port;
-};
-
 /* A row's field, in the struct of its section only. */
 #define CONF_ONLY_GLOBAL(...) __VA_ARGS__
 #define CONF_ONLY_LISTENER(...)
+#define CONF_ONLY_CERTIFICATE(...)
 
 enum conf_option {
 #define OPTION(section, type, name, ...) CONF_##section##_##name,
@@ -65,18 +45,35 @@ struct conf_listener {
 #include "conf/options.def"
 #undef OPTION
 	const char *name;
-	struct conf_address at; /* of `address` */
-	const char *path;	/* of `address`, for a unix socket; else NULL */
-	uint32_t mode;		/* of socket_mode */
-	uint32_t line;		/* of its section; 0: a default listener */
+	struct conf_address at;	 /* of `address` */
+	const char *path;	 /* of `address`, for a unix socket; else NULL */
+	uint32_t mode;		 /* of socket_mode */
+	uint32_t mechanism_bits; /* bit i: conf_mechanism_names[i] */
+	struct conf_networks proxies, xclients;
+	uint32_t line; /* of its section; 0: a default listener */
 	struct view texts[CONF_OPTIONS];
 	uint32_t lines[CONF_OPTIONS]; /* where an option was set; 0: it was not */
 };
 
-#undef CONF_ONLY_GLOBAL
 #undef CONF_ONLY_LISTENER
-#define CONF_ONLY_GLOBAL(...) __VA_ARGS__
+#undef CONF_ONLY_CERTIFICATE
 #define CONF_ONLY_LISTENER(...)
+#define CONF_ONLY_CERTIFICATE(...) __VA_ARGS__
+
+struct conf_certificate {
+#define OPTION(section, type, name, ...) CONF_ONLY_##section(CONF_FIELD_##type(name))
+#include "conf/options.def"
+#undef OPTION
+	const char *name;
+	uint32_t line;
+	struct view texts[CONF_OPTIONS];
+	uint32_t lines[CONF_OPTIONS];
+};
+
+#undef CONF_ONLY_GLOBAL
+#undef CONF_ONLY_CERTIFICATE
+#define CONF_ONLY_GLOBAL(...) __VA_ARGS__
+#define CONF_ONLY_CERTIFICATE(...)
 
 /* Its texts point into itself: not to be copied. */
 struct conf {
@@ -93,15 +90,24 @@ struct conf {
 	/* maildir_folders: names, a NUL behind each. */
 	size_t folders_n; /* in octets */
 	char folders[CONF_LIST_MAX * (CONF_FOLDER_OCTETS + 1)];
+	struct conf_networks trusted, old_tls;
+	uint32_t mechanism_bits;
+	/* enum backend of ipc/permit.h each, in the order in which they are asked. */
+	size_t backends_n;
+	uint8_t backends[5];
+	uint8_t stores[5]; /* of each: bits of enum stored_form; 0: not said */
+	bool has_tls;  /* there is a certificate */
 	bool delivers; /* there is a listener of protocol lmtp */
 	bool has_metrics;
 	struct conf_address metrics_at;
 	/* At least one: without a section, pop3 on *:110 and pop3s on *:995. */
 	size_t listeners_n;
 	struct conf_listener listeners[CONF_LISTENERS_MAX];
+	size_t certificates_n;
+	struct conf_certificate certificates[CONF_CERTIFICATES_MAX];
 	struct view texts[CONF_OPTIONS]; /* in force, as conf_get gives them */
 	uint32_t lines[CONF_OPTIONS];
-	char pool[80 * 1024]; /* the texts; as large as all limits together */
+	char pool[160 * 1024]; /* the texts; as large as all limits together */
 };
 
 /* What some defaults are made of. */

@@ -14,11 +14,11 @@ view_of(const char *s)
 }
 
 static void
-set_default(struct conf_reader *r, enum conf_option i, const char *text,
-	struct conf_listener *l)
+set_default(
+	struct conf_reader *r, enum conf_option i, const char *text, struct conf_place at)
 {
 	/* A default that its own row refuses would be a mistake of ours. */
-	bool fine = conf_value_set(r, &conf_rows[i], view_of(text), l);
+	bool fine = conf_value_set(r, &conf_rows[i], view_of(text), at);
 
 	CHECK(fine || r->ini.errors > 0);
 }
@@ -30,20 +30,41 @@ default_listener(
 	struct conf_listener *l = &r->conf->listeners[r->conf->listeners_n++];
 
 	l->name = name;
-	set_default(r, CONF_LISTENER_address, address, l);
-	set_default(r, CONF_LISTENER_tls, tls, l);
+	set_default(r, CONF_LISTENER_address, address, conf_of_listener(l));
+	set_default(r, CONF_LISTENER_tls, tls, conf_of_listener(l));
+}
+
+static void
+section_defaults(struct conf_reader *r, enum conf_section section, struct conf_place at)
+{
+	for (enum conf_option i = 0; i < CONF_OPTIONS; i++)
+		if (conf_rows[i].section == section && !at.texts[i].p)
+			set_default(r, i, conf_rows[i].def, at);
+}
+
+/* Empty: as the global option of the same name. */
+static bool
+inherits(struct conf_reader *r, struct conf_listener *l, enum conf_option own,
+	enum conf_option global)
+{
+	if (l->texts[own].n > 0)
+		return false;
+	l->texts[own] = r->conf->texts[global];
+	return true;
 }
 
 static void
 listener_defaults(struct conf_reader *r, struct conf_listener *l)
 {
-	for (enum conf_option i = 0; i < CONF_OPTIONS; i++)
-		if (conf_rows[i].section == CONF_SECTION_LISTENER && !l->texts[i].p)
-			set_default(r, i, conf_rows[i].def, l);
-	if (l->texts[CONF_LISTENER_plaintext].n == 0) {
-		l->plaintext = r->conf->plaintext;
-		l->texts[CONF_LISTENER_plaintext] = r->conf->texts[CONF_GLOBAL_plaintext];
-	}
+	const struct conf *c = r->conf;
+
+	section_defaults(r, CONF_SECTION_LISTENER, conf_of_listener(l));
+	if (inherits(r, l, CONF_LISTENER_plaintext, CONF_GLOBAL_plaintext))
+		l->plaintext = c->plaintext;
+	if (inherits(r, l, CONF_LISTENER_tls_profile, CONF_GLOBAL_tls_profile))
+		l->tls_profile = c->tls_profile;
+	if (inherits(r, l, CONF_LISTENER_mechanisms, CONF_GLOBAL_mechanisms))
+		l->mechanisms = c->mechanisms;
 }
 
 /* Empty, whether by default or by the file: what is made of the facts. */
@@ -51,7 +72,7 @@ static void
 fill_empty(struct conf_reader *r, enum conf_option i, const char *text)
 {
 	if (r->conf->texts[i].n == 0)
-		set_default(r, i, text, NULL);
+		set_default(r, i, text, conf_of_global(r->conf));
 }
 
 void
@@ -61,9 +82,10 @@ conf_defaults(struct conf_reader *r, const struct conf_facts *facts)
 	char text[128];
 	uint32_t fronts = facts->processors < 2 ? 2 : facts->processors;
 
-	for (enum conf_option i = 0; i < CONF_OPTIONS; i++)
-		if (conf_rows[i].section == CONF_SECTION_GLOBAL && !c->texts[i].p)
-			set_default(r, i, conf_rows[i].def, NULL);
+	section_defaults(r, CONF_SECTION_GLOBAL, conf_of_global(c));
+	for (size_t i = 0; i < c->certificates_n; i++)
+		section_defaults(r, CONF_SECTION_CERTIFICATE,
+			conf_of_certificate(&c->certificates[i]));
 	snprintf(text, sizeof(text), "%u", fronts > 32 ? 32 : fronts);
 	fill_empty(r, CONF_GLOBAL_fronts, text);
 	snprintf(text, sizeof(text), "%s/control", c->run_dir);
@@ -187,7 +209,6 @@ static void
 check_listener(struct conf_reader *r, struct conf_listener *l)
 {
 	struct conf *c = r->conf;
-	bool has_tls = c->tls_certificate[0] != '\0' && c->tls_key[0] != '\0';
 
 	if (l->protocol == CONF_PROTOCOL_LMTP) {
 		conf_check_lmtp(r, l);
@@ -214,13 +235,15 @@ check_listener(struct conf_reader *r, struct conf_listener *l)
 		return;
 	}
 	conf_check_address_once(r, l);
-	if (has_tls)
+	conf_check_login(r, l);
+	if (c->has_tls)
 		return;
 	if (l->tls == CONF_TLS_IMPLICIT)
 		ini_report(&r->ini, l->line,
 			"listener %s speaks TLS: set tls_certificate and tls_key",
 			l->name);
-	else if (l->plaintext == CONF_PLAINTEXT_NEVER)
+	else if (l->plaintext == CONF_PLAINTEXT_NEVER &&
+		l->protocol != CONF_PROTOCOL_KPOP)
 		ini_report(&r->ini, l->line,
 			"nobody could log in on listener %s: set tls_certificate and "
 			"tls_key, or "
@@ -237,13 +260,6 @@ conf_check(struct conf_reader *r)
 	check_owners(r);
 	check_roots(r);
 	check_service_uids(r);
-	if ((c->tls_certificate[0] == '\0') != (c->tls_key[0] == '\0'))
-		ini_report(&r->ini,
-			c->lines[CONF_GLOBAL_tls_certificate]
-				? c->lines[CONF_GLOBAL_tls_certificate]
-				: c->lines[CONF_GLOBAL_tls_key],
-			"tls_certificate and tls_key belong together, set the other one "
-			"too");
 	if (c->metrics[0] != '\0') {
 		c->has_metrics =
 			conf_address_read(c->texts[CONF_GLOBAL_metrics], &c->metrics_at);
@@ -255,6 +271,7 @@ conf_check(struct conf_reader *r)
 				c->metrics);
 	}
 	conf_check_delivery(r);
+	conf_check_logins(r);
 	for (size_t i = 0; i < c->listeners_n; i++)
 		check_listener(r, &c->listeners[i]);
 }

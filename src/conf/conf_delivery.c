@@ -31,19 +31,18 @@ check_delimiter(struct conf_reader *r)
 			d);
 }
 
-/* "ADDRESS" or "ADDRESS/BITS"; the bits that do not count must be zero. */
-static bool
-read_network(const char *text, uint8_t ret[CONF_NETWORK_OCTETS])
+bool
+conf_network_read(struct view text, uint8_t ret[CONF_NETWORK_OCTETS])
 {
-	const char *slash = strchr(text, '/');
-	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+	const uint8_t *slash = text.n > 0 ? memchr(text.p, '/', text.n) : NULL;
+	size_t n = slash ? (size_t)(slash - text.p) : text.n;
 	char host[INET6_ADDRSTRLEN];
 	uint8_t *ip = ret;
 	uint64_t bits;
 
 	if (n == 0 || n >= sizeof(host))
 		return false;
-	memcpy(host, text, n);
+	memcpy(host, text.p, n);
 	host[n] = '\0';
 	memset(ret, 0, CONF_NETWORK_OCTETS);
 	bool v4 = inet_pton(AF_INET, host, ip + 12) == 1;
@@ -52,7 +51,7 @@ read_network(const char *text, uint8_t ret[CONF_NETWORK_OCTETS])
 	else if (inet_pton(AF_INET6, host, ip) != 1)
 		return false;
 	bits = v4 ? 32 : 128;
-	if (slash && !num_decimal(view_of(slash + 1), bits, &bits))
+	if (slash && !num_decimal((struct view){slash + 1, text.n - n - 1}, bits, &bits))
 		return false;
 	ret[16] = (uint8_t)(bits + (v4 ? 96 : 0));
 	for (size_t i = ret[16]; i < 128; i++)
@@ -61,22 +60,33 @@ read_network(const char *text, uint8_t ret[CONF_NETWORK_OCTETS])
 	return true;
 }
 
+void
+conf_check_networks(struct conf_reader *r, const char *option, uint32_t line,
+	const struct conf_list *list, struct conf_networks *ret)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (conf_network_read(view_of(list->at[i]), ret->octets + ret->n))
+			ret->n += CONF_NETWORK_OCTETS;
+		else
+			ini_report(&r->ini, line,
+				"%s: %.60s: must be an address as 192.0.2.1, or a "
+				"network "
+				"as 10.0.0.0/8 or 2001:db8::/32 with zeros behind its "
+				"bits",
+				option, list->at[i]);
+	}
+}
+
 static void
 check_networks(struct conf_reader *r)
 {
 	struct conf *c = r->conf;
-	const struct conf_list *l = &c->lmtp_networks;
+	struct conf_networks all = {0};
 
-	for (size_t i = 0; i < l->n; i++) {
-		if (read_network(l->at[i], c->networks + c->networks_n))
-			c->networks_n += CONF_NETWORK_OCTETS;
-		else
-			ini_report(&r->ini, c->lines[CONF_GLOBAL_lmtp_networks],
-				"lmtp_networks: %.60s: must be an address as 192.0.2.1, "
-				"or a network as 10.0.0.0/8 or 2001:db8::/32 with zeros "
-				"behind its bits",
-				l->at[i]);
-	}
+	conf_check_networks(r, "lmtp_networks", c->lines[CONF_GLOBAL_lmtp_networks],
+		&c->lmtp_networks, &all);
+	memcpy(c->networks, all.octets, all.n);
+	c->networks_n = all.n;
 }
 
 static bool
@@ -228,14 +238,21 @@ check_tcp(struct conf_reader *r, struct conf_listener *l)
 void
 conf_check_lmtp(struct conf_reader *r, struct conf_listener *l)
 {
+	static const enum conf_option of_logins[] = {CONF_LISTENER_plaintext,
+		CONF_LISTENER_apop, CONF_LISTENER_mechanisms,
+		CONF_LISTENER_proxy_networks, CONF_LISTENER_xclient_networks,
+		CONF_LISTENER_client_certificates, CONF_LISTENER_tls_profile};
+
 	if (l->lines[CONF_LISTENER_tls] > 0)
 		ini_report(&r->ini, l->lines[CONF_LISTENER_tls],
 			"tls is for `protocol = pop3`: LMTP is spoken on this machine or "
 			"in a network of its own, remove it");
-	if (l->lines[CONF_LISTENER_plaintext] > 0)
-		ini_report(&r->ini, l->lines[CONF_LISTENER_plaintext],
-			"plaintext is for `protocol = pop3`: nobody logs in over LMTP, "
-			"remove it");
+	for (size_t i = 0; i < ARRAY_SIZE(of_logins); i++)
+		if (l->lines[of_logins[i]] > 0)
+			ini_report(&r->ini, l->lines[of_logins[i]],
+				"%s is for `protocol = pop3`: nobody logs in over LMTP, "
+				"remove it",
+				conf_rows[of_logins[i]].name);
 	if (l->texts[CONF_LISTENER_address].n == 0) {
 		if (l->lines[CONF_LISTENER_address] == 0)
 			ini_report(&r->ini, l->line,

@@ -5,6 +5,8 @@
 #define CONF_OFFSET_GLOBAL(type, name) offsetof(struct conf, CONF_AT_##type(name))
 #define CONF_OFFSET_LISTENER(type, name)                                                 \
 	offsetof(struct conf_listener, CONF_AT_##type(name))
+#define CONF_OFFSET_CERTIFICATE(type, name)                                              \
+	offsetof(struct conf_certificate, CONF_AT_##type(name))
 
 const struct conf_row conf_rows[CONF_OPTIONS] = {
 #define OPTION(section, type, name, def, min, max, words, help)                          \

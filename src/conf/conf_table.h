@@ -6,7 +6,12 @@
 
 #include "conf/conf.h"
 
-enum conf_section { CONF_SECTION_GLOBAL, CONF_SECTION_LISTENER };
+enum conf_section {
+	CONF_SECTION_GLOBAL,
+	CONF_SECTION_LISTENER,
+	CONF_SECTION_CERTIFICATE,
+	CONF_SECTIONS
+};
 
 extern const struct conf_row conf_rows[CONF_OPTIONS];
 

@@ -5,18 +5,33 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+struct conf_place
+conf_of_global(struct conf *c)
+{
+	return (struct conf_place){c, c->texts, c->lines};
+}
+
+struct conf_place
+conf_of_listener(struct conf_listener *l)
+{
+	return (struct conf_place){l, l->texts, l->lines};
+}
+
+struct conf_place
+conf_of_certificate(struct conf_certificate *c)
+{
+	return (struct conf_place){c, c->texts, c->lines};
+}
+
 bool
 conf_value_set(struct conf_reader *r, const struct conf_row *row, struct view value,
-	struct conf_listener *l)
+	struct conf_place at)
 {
-	bool listener = row->section == CONF_SECTION_LISTENER;
 	size_t i = (size_t)(row - conf_rows);
 
 	CHECK(i < CONF_OPTIONS);
-	CHECK(!listener || l);
-	uint8_t *base = listener ? (uint8_t *)l : (uint8_t *)r->conf;
-	struct view *texts = listener ? l->texts : r->conf->texts;
-	return conf_type_set(&r->ini, row, value, base + row->offset, &texts[i]);
+	return conf_type_set(
+		&r->ini, row, value, (uint8_t *)at.fields + row->offset, &at.texts[i]);
 }
 
 bool

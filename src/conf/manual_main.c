@@ -8,9 +8,12 @@
 int
 main(void)
 {
-	static const char *const titles[] = {NULL, "Options of a listener"};
+	static const char *const titles[] = {
+		NULL, "Options of a listener", "Options of a certificate"};
 
 	manual_options(conf_rows, CONF_OPTIONS,
-		1u << CONF_SECTION_GLOBAL | 1u << CONF_SECTION_LISTENER, titles);
+		1u << CONF_SECTION_GLOBAL | 1u << CONF_SECTION_LISTENER |
+			1u << CONF_SECTION_CERTIFICATE,
+		titles);
 	return 0;
 }

@@ -1,4 +1,4 @@
-#include "control/client.h"
+#include "control/answers.h"
 #include "ipc/channel.h"
 #include "ipc/log.h"
 #include "ipc/permit.h"
@@ -11,9 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define OVERFLOW_UID	    65534 /* what the kernel shows for a number without a mapping */
-#define ANSWER_OCTETS_FIRST ((size_t)64 * 1024)
-#define ANSWER_OCTETS_MAX   ((size_t)16 * 1024 * 1024)
+#define OVERFLOW_UID 65534 /* what the kernel shows for a number without a mapping */
 #define OF(pointer, type, member)                                                        \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
@@ -32,108 +30,6 @@ client_end(struct client *c)
 	if (d->source.on)
 		(void)loop_change(
 			d->loop, &d->source, EPOLLIN); /* the worst is a late accept */
-}
-
-static void
-client_late(struct timer *t, uint64_t now_ms)
-{
-	(void)now_ms;
-	client_end(OF(t, struct client, timer));
-}
-
-/* ---- answers -------------------------------------------------------------------- */
-
-/* The text of one renderer behind a head, in memory that grows until it fits. -errno. */
-static int
-answer_render(struct client *c, const char *head,
-	void (*render)(const struct core *, struct buf *))
-{
-	for (size_t cap = ANSWER_OCTETS_FIRST; cap <= ANSWER_OCTETS_MAX; cap *= 2) {
-		uint8_t *p = malloc(cap);
-		struct buf b = buf_over(p, cap);
-
-		if (!p)
-			return -ENOMEM;
-		buf_put_str(&b, head);
-		if (render)
-			render(c->desk->core, &b);
-		if (!b.full) {
-			free(c->out);
-			c->out = p;
-			c->out_n = b.n;
-			return 0;
-		}
-		free(p);
-	}
-	return -EFBIG;
-}
-
-/* The head tells the body's length, so it is written when the body is there. */
-static int
-answer_http(struct client *c, enum core_http outcome)
-{
-	uint8_t head[512];
-	struct buf b = buf_over(head, sizeof(head));
-	int r = outcome == CORE_HTTP_METRICS
-		? answer_render(c, "", core_render_prometheus)
-		: answer_render(c,
-			  outcome == CORE_HTTP_BAD ? "bad request\n"
-						   : "only /metrics is here\n",
-			  NULL);
-
-	if (r < 0)
-		return r;
-	core_render_http(outcome, c->out_n, &b);
-	uint8_t *all = malloc(b.n + c->out_n);
-	if (!all)
-		return -ENOMEM;
-	memcpy(all, head, b.n);
-	memcpy(all + b.n, c->out, c->out_n);
-	free(c->out);
-	c->out = all;
-	c->out_n += b.n;
-	return 0;
-}
-
-static int
-answer_told(struct client *c, enum control_command command, const char *name)
-{
-	uint8_t octets[16];
-	struct buf b = buf_over(octets, sizeof(octets));
-
-	msg_control_put(&(struct msg_control){.command = (uint8_t)command}, &b);
-	int r = channel_send(FD_MONITOR, buf_view(&b), NULL, 0);
-
-	struct log_record record;
-	log_begin(&record, r < 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "control");
-	log_str(&record, "command", name);
-	if (r < 0)
-		log_error(&record, "error", r);
-	log_send(&record);
-	stat_set(STAT_LOG_DROPPED, log_dropped());
-	return answer_render(
-		c, r < 0 ? "error: the monitor is busy: try again\n" : "ok\n", NULL);
-}
-
-static int
-answer_command(struct client *c, struct view line)
-{
-	switch (core_command(line)) {
-	case CORE_COMMAND_STAT: return answer_render(c, "ok\n", core_render_stat);
-	case CORE_COMMAND_PROMETHEUS:
-		return answer_render(c, "ok\n", core_render_prometheus);
-	case CORE_COMMAND_JSON: return answer_render(c, "ok\n", core_render_json);
-	case CORE_COMMAND_PROCESSES:
-		return answer_render(c, "ok\n", core_render_processes);
-	case CORE_COMMAND_RELOAD: return answer_told(c, CONTROL_RELOAD, "reload");
-	case CORE_COMMAND_DRAIN: return answer_told(c, CONTROL_DRAIN, "drain");
-	case CORE_COMMAND_UNKNOWN: break;
-	}
-	return answer_render(c,
-		"error: unknown command: send stat, stat prometheus, stat json, "
-		"processes, "
-		"reload or drain\n",
-		NULL);
 }
 
 /* ---- a connection ---------------------------------------------------------------- */
@@ -173,8 +69,74 @@ client_answer(struct client *c, int rendered)
 		client_end(c);
 		return;
 	}
+	if (c->question != 0)
+		return;
 	c->answered = true;
 	client_write(c);
+}
+
+static void
+client_late(struct timer *t, uint64_t now_ms)
+{
+	struct client *c = OF(t, struct client, timer);
+
+	if (c->question == 0 ||
+		loop_timer_set(c->desk->loop, t, now_ms + CLIENT_TIME_MS) < 0) {
+		client_end(c);
+		return;
+	}
+	c->question = 0;
+	client_answer(c, answer_render(c, NO_AUTH, NULL));
+}
+
+static void
+client_told(struct client *c, const struct msg_why_answer *m, struct buf *text)
+{
+	c->question = 0;
+	/* The time that is left to read it. */
+	if (loop_timer_set(c->desk->loop, &c->timer,
+		    loop_now_ms(c->desk->loop) + CLIENT_TIME_MS) < 0) {
+		client_end(c);
+		return;
+	}
+	buf_put_u8(text, 0);
+	client_answer(c,
+		m->found ? answer_render(c, (const char *)text->p, NULL)
+			 : answer_render(c,
+				   "error: nothing is known of that: only the newest "
+				   "refusals are remembered\n",
+				   NULL));
+}
+
+bool
+desk_told(struct desk *d, const struct msg_why_answer *m)
+{
+	/* As large as it can be: a colon, a blank and a line end for each pair. */
+	uint8_t storage[2 * 8192 + 64];
+	struct buf text = buf_over(storage, sizeof(storage));
+
+	buf_put_str(&text, "ok\n");
+	if (!why_render(m->pairs, &text))
+		return false;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		if (d->clients[i].desk && d->clients[i].question == m->question &&
+			m->question != 0) {
+			client_told(&d->clients[i], m, &text);
+			return true;
+		}
+	return true; /* whoever asked has gone */
+}
+
+void
+desk_auth_gone(struct desk *d)
+{
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &d->clients[i];
+		if (!c->desk || c->question == 0)
+			continue;
+		c->question = 0;
+		client_answer(c, answer_render(c, NO_AUTH, NULL));
+	}
 }
 
 /* Whether the request is whole, and if so its answer. */
@@ -204,8 +166,9 @@ client_judge(struct client *c)
 static void
 client_read(struct client *c)
 {
-	size_t room = c->answered ? sizeof(c->in) : sizeof(c->in) - c->in_n;
-	uint8_t *to = c->answered ? c->in : c->in + c->in_n;
+	bool done = c->answered || c->question != 0;
+	size_t room = done ? sizeof(c->in) : sizeof(c->in) - c->in_n;
+	uint8_t *to = done ? c->in : c->in + c->in_n;
 	ssize_t n = recv(c->source.fd, to, room, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -216,11 +179,17 @@ client_read(struct client *c)
 			client_end(c);
 		return;
 	}
+	if (n == 0 && c->question != 0) {
+		/* It only stopped sending: the timer ends one that has gone. */
+		if (loop_change(c->desk->loop, &c->source, 0) < 0)
+			client_end(c);
+		return;
+	}
 	if (n <= 0) {
 		client_end(c);
 		return;
 	}
-	if (c->answered)
+	if (done)
 		return;
 	c->in_n += (size_t)n;
 	client_judge(c);

@@ -6,13 +6,16 @@
 #ifndef CONTROL_CLIENT_H
 #define CONTROL_CLIENT_H
 
+#include "control/control_tables.h"
 #include "control/core.h"
+#include "ipc/message.h"
 #include "os/loop.h"
 
 #include <sys/types.h>
 
 #define CLIENTS_MAX    32
 #define CLIENT_TIME_MS 5000
+#define CLIENT_WHY_MS  30000 /* a database may be asked */
 
 struct desk;
 
@@ -24,7 +27,8 @@ struct client {
 	size_t in_n;
 	uint8_t *out; /* malloc'ed */
 	size_t out_n, out_sent;
-	bool answered; /* out is being sent; what else comes in is dropped */
+	uint32_t question; /* waits for auth's answer to it; 0: to none */
+	bool answered;	   /* out is being sent; what else comes in is dropped */
 };
 
 /* One listening socket with its connections. */
@@ -32,6 +36,9 @@ struct desk {
 	struct source source;
 	struct loop *loop;
 	struct core *core;
+	struct tables *tables;
+	const int *auth;    /* the channel to auth; -1: none */
+	uint32_t questions; /* asked so far */
 	bool metrics;	    /* HTTP, for anybody who can connect; else the operator's */
 	uid_t operator_uid; /* beside root */
 	bool is_in_user_namespace; /* where only the operator keeps his number */
@@ -42,5 +49,9 @@ struct desk {
 /* listener is the desk's from now on. 0 or -errno. */
 [[nodiscard]] int desk_open(struct desk *d, int listener);
 void desk_close(struct desk *d);
+/* Auth has answered. False: the answer is malformed. */
+[[nodiscard]] bool desk_told(struct desk *d, const struct msg_why_answer *m);
+/* Auth is gone: nobody waits any more. */
+void desk_auth_gone(struct desk *d);
 
 #endif

@@ -1,6 +1,8 @@
 #include "control/core.h"
 #include "base/ascii.h"
 #include "base/check.h"
+#include "base/num.h"
+#include "control/control_who.h"
 
 #include <string.h>
 
@@ -150,19 +152,26 @@ core_total(const struct core *c, enum stat_id id)
 /* ---- requests ------------------------------------------------------------------ */
 
 enum core_command
-core_command(struct view line)
+core_command(struct view line, struct view *ret_words)
 {
 	static const struct {
 		struct view text;
 		enum core_command command;
-	} rows[] = {
-		{VIEW("stat"), CORE_COMMAND_STAT},
-		{VIEW("stat prometheus"), CORE_COMMAND_PROMETHEUS},
-		{VIEW("stat json"), CORE_COMMAND_JSON},
-		{VIEW("processes"), CORE_COMMAND_PROCESSES},
-		{VIEW("reload"), CORE_COMMAND_RELOAD},
-		{VIEW("drain"), CORE_COMMAND_DRAIN},
-	};
+	} with_words[] =
+		{
+			{VIEW("kick "), CORE_COMMAND_KICK},
+			{VIEW("why "), CORE_COMMAND_WHY},
+		},
+	  rows[] = {
+		  {VIEW("stat"), CORE_COMMAND_STAT},
+		  {VIEW("stat prometheus"), CORE_COMMAND_PROMETHEUS},
+		  {VIEW("stat json"), CORE_COMMAND_JSON},
+		  {VIEW("processes"), CORE_COMMAND_PROCESSES},
+		  {VIEW("reload"), CORE_COMMAND_RELOAD},
+		  {VIEW("drain"), CORE_COMMAND_DRAIN},
+		  {VIEW("who"), CORE_COMMAND_WHO},
+		  {VIEW("who json"), CORE_COMMAND_WHO_JSON},
+	  };
 
 	if (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
@@ -170,7 +179,57 @@ core_command(struct view line)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (view_equal(line, rows[i].text))
 			return rows[i].command;
+	for (size_t i = 0; i < ARRAY_SIZE(with_words); i++) {
+		size_t n = with_words[i].text.n;
+		if (line.n <= n || memcmp(line.p, with_words[i].text.p, n) != 0)
+			continue;
+		*ret_words = (struct view){line.p + n, line.n - n};
+		return with_words[i].command;
+	}
 	return CORE_COMMAND_UNKNOWN;
+}
+
+/* Up to the next blank, which is taken off too. */
+static struct view
+next_argument(struct view *words)
+{
+	struct view one = {words->p, 0};
+
+	while (one.n < words->n && words->p[one.n] != ' ')
+		one.n++;
+	size_t taken = one.n + (one.n < words->n);
+	words->p += taken;
+	words->n -= taken;
+	return one;
+}
+
+bool
+core_why_read(struct view words, struct core_why *ret)
+{
+	struct core_why w = {0};
+	struct view kind = next_argument(&words);
+	uint64_t n;
+
+	if (view_equal(kind, VIEW("id"))) {
+		if (!num_decimal(words, UINT32_MAX, &n))
+			return false;
+		w.id = (uint32_t)n;
+		*ret = w;
+		return true;
+	}
+	if (!view_equal(kind, VIEW("login")) ||
+		!who_read_hex(next_argument(&words), w.address, sizeof(w.address)))
+		return false;
+	struct view tls = next_argument(&words);
+	w.tls = view_equal(tls, VIEW("yes"));
+	if (!w.tls && !view_equal(tls, VIEW("no")))
+		return false;
+	if (!num_decimal(next_argument(&words), UINT8_MAX, &n))
+		return false;
+	w.mechanism = (uint8_t)n;
+	w.name = words;
+	*ret = w;
+	return words.n > 0 && words.n <= 1024;
 }
 
 /* The head is over at an empty line; line ends may lack their CR (RFC 1945 appendix B).

@@ -23,7 +23,7 @@
 #define CORE_INDEXES_MAX 64
 #define CORE_SLOTS_MAX	 (CORE_PROGRAMS_MAX * CORE_INDEXES_MAX)
 
-#define CORE_LINE_OCTETS_MAX	128
+#define CORE_LINE_OCTETS_MAX	1280 /* `why` and a name */
 #define CORE_REQUEST_OCTETS_MAX 4096
 
 struct core_slot {
@@ -74,9 +74,23 @@ enum core_command {
 	CORE_COMMAND_PROCESSES,
 	CORE_COMMAND_RELOAD,
 	CORE_COMMAND_DRAIN,
+	CORE_COMMAND_WHO,
+	CORE_COMMAND_WHO_JSON,
+	CORE_COMMAND_KICK, /* and words: control_who.h */
+	CORE_COMMAND_WHY,  /* and words: core_why */
 };
 /* The line without its LF; a CR at its end and blanks there do not matter. */
-[[nodiscard]] enum core_command core_command(struct view line);
+[[nodiscard]] enum core_command core_command(struct view line, struct view *ret_words);
+
+/* A question for auth, but for its number. */
+struct core_why {
+	uint32_t id; /* 0: by name */
+	struct view name;
+	uint8_t address[16];
+	uint8_t tls, mechanism;
+};
+/* "id NUMBER", or "login ADDRESS yes|no MECHANISM NAME", the address as 32 hex digits. */
+[[nodiscard]] bool core_why_read(struct view words, struct core_why *ret);
 
 /* What came so far on the metrics socket (RFC 1945 s.5). */
 enum core_http {

@@ -26,7 +26,8 @@ struct control {
 	struct loop *loop;
 	struct core core;
 	struct desk operator, metrics;
-	struct source monitor;
+	struct tables tables;
+	struct source monitor, auth;
 	struct received received;
 	bool failed;
 };
@@ -94,25 +95,125 @@ log_fault(const char *event, struct view program, int error)
 	log_send(&r);
 }
 
-static void
-monitor_message(struct control *c, struct received *r)
+/* False, here and below: malformed. */
+static bool
+got_stat_source(struct control *c, struct view payload, struct received *r)
 {
-	struct view payload;
 	struct msg_stat_source m;
 
-	if (r->truncated || message_number(r->message, &payload) != MSG_STAT_SOURCE ||
-		!msg_stat_source_get(&m, payload)) {
-		stat_add(STAT_PROTOCOL_FAULTS, 1);
-		log_fault("bad_message", VIEW("monitor"), -EPROTO);
-		return;
-	}
+	if (!msg_stat_source_get(&m, payload))
+		return false;
 	if (m.gone) {
 		source_drop(core_remove(&c->core, m.pid));
-		return;
+		return true;
 	}
 	int e = r->nfds == 1 ? source_add(c, &m, r->fds[0]) : -EPROTO;
 	if (e < 0)
 		log_fault("counters_not_taken", m.program, e);
+	return true;
+}
+
+static bool
+got_who_source(struct control *c, struct view payload, struct received *r)
+{
+	struct msg_who_source m;
+
+	if (!msg_who_source_get(&m, payload) || r->nfds != !m.gone)
+		return false;
+	if (m.gone) {
+		tables_remove(&c->tables, m.front);
+		return true;
+	}
+	int e = tables_add(&c->tables, m.front, received_take(r, 0));
+	if (e < 0)
+		log_fault("sessions_not_taken", VIEW("restante-front"), e);
+	return true;
+}
+
+/* ---- auth ------------------------------------------------------------------------- */
+
+static void
+auth_close(struct control *c)
+{
+	if (c->auth.fd < 0)
+		return;
+	loop_remove(c->loop, &c->auth);
+	fd_close(&c->auth.fd);
+	desk_auth_gone(&c->operator);
+}
+
+static void
+auth_message(struct control *c, struct received *r)
+{
+	struct view payload;
+	struct msg_why_answer m;
+
+	if (!r->truncated && message_number(r->message, &payload) == MSG_WHY_ANSWER &&
+		msg_why_answer_get(&m, payload) && desk_told(&c->operator, & m))
+		return;
+	stat_add(STAT_PROTOCOL_FAULTS, 1);
+	log_fault("bad_message", VIEW("restante-auth"), -EPROTO);
+	auth_close(c);
+}
+
+static void
+auth_ready(struct source *s, uint32_t events)
+{
+	struct control *c =
+		(struct control *)(void *)((char *)s - offsetof(struct control, auth));
+
+	(void)events;
+	while (c->auth.fd >= 0) {
+		int r = channel_recv(c->auth.fd, &c->received, 0);
+
+		if (r == -EAGAIN)
+			return;
+		if (r < 0) {
+			auth_close(c);
+			return;
+		}
+		auth_message(c, &c->received);
+		received_done(&c->received);
+	}
+}
+
+static bool
+got_auth_control(struct control *c, struct view payload, struct received *r)
+{
+	struct msg_auth_control m;
+
+	if (!msg_auth_control_get(&m, payload) || r->nfds != 1)
+		return false;
+	auth_close(c);
+	c->auth = (struct source){.fd = received_take(r, 0), .ready = auth_ready};
+	int e = loop_add(c->loop, &c->auth, EPOLLIN);
+	if (e < 0) {
+		log_fault("channel_not_taken", VIEW("restante-auth"), e);
+		fd_close(&c->auth.fd);
+	}
+	return true;
+}
+
+static const struct {
+	uint16_t number;
+	bool (*got)(struct control *c, struct view payload, struct received *r);
+} rows[] = {
+	{MSG_STAT_SOURCE, got_stat_source},
+	{MSG_WHO_SOURCE, got_who_source},
+	{MSG_AUTH_CONTROL, got_auth_control},
+};
+
+static void
+monitor_message(struct control *c, struct received *r)
+{
+	struct view payload = {NULL, 0};
+	uint16_t number = r->truncated ? 0 : message_number(r->message, &payload);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (number == rows[i].number && rows[i].got(c, payload, r))
+			return;
+	stat_add(STAT_PROTOCOL_FAULTS, 1);
+	log_fault("bad_message", VIEW("monitor"), -EPROTO);
 }
 
 /* Without the monitor there is nothing to tell and nobody to tell it. */
@@ -159,6 +260,9 @@ open_desks(struct control *c, const struct msg_control_setup *m)
 	if (!c->loop)
 		return -ENOMEM;
 	c->monitor = (struct source){.fd = FD_MONITOR, .ready = monitor_ready};
+	c->auth.fd = -1;
+	c->operator.tables = & c->tables;
+	c->operator.auth = & c->auth.fd;
 	int r = loop_add(c->loop, &c->monitor, EPOLLIN);
 	if (r < 0)
 		return r;
@@ -230,5 +334,6 @@ main(void)
 		return fail("event loop", r);
 	desk_close(&c->operator);
 	desk_close(&c->metrics);
+	auth_close(c);
 	return c->failed ? EX_PROTOCOL : EX_OK;
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define ANSWER_OCTETS_MAX ((size_t)16 * 1024 * 1024 + 64)
-#define TIME_S		  10
+#define TIME_S		  40 /* a database may have to be asked */
 
 static int
 complain(const char *socket_path, const char *what, int error)
@@ -116,6 +116,13 @@ print_answer(const char *p, size_t n)
 int
 ctl_ask(const char *socket_path, const char *command)
 {
+	return ctl_ask_judged(socket_path, command, NULL);
+}
+
+int
+ctl_ask_judged(const char *socket_path, const char *command,
+	int (*judge)(const char *answer, size_t n))
+{
 	AUTO_FREE char *answer = NULL;
 	size_t n = 0;
 	AUTO_FD fd = connect_to(socket_path);
@@ -128,5 +135,6 @@ ctl_ask(const char *socket_path, const char *command)
 	int r = read_answer(fd, &answer, &n);
 	if (r < 0)
 		return complain(socket_path, "no answer from", -r);
-	return print_answer(answer, n);
+	r = print_answer(answer, n);
+	return r == EX_OK && judge ? judge(answer, n) : r;
 }

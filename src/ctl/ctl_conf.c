@@ -107,5 +107,12 @@ ctl_conf_list(const struct conf *c)
 			if (conf_rows[i].section == CONF_SECTION_LISTENER)
 				print_pair(conf_rows[i].name, c->listeners[l].texts[i]);
 	}
+	for (size_t k = 0; k < c->certificates_n; k++) {
+		printf("\n[certificate %s]\n", c->certificates[k].name);
+		for (size_t i = 0; i < CONF_OPTIONS; i++)
+			if (conf_rows[i].section == CONF_SECTION_CERTIFICATE)
+				print_pair(
+					conf_rows[i].name, c->certificates[k].texts[i]);
+	}
 	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }

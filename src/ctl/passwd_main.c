@@ -1,5 +1,6 @@
 /* restante passwd: sets a user's password in a users file. */
 #include "base/check.h"
+#include "base/num.h"
 #include "ctl/passwd_file.h"
 #include "ctl/passwd_secret.h"
 
@@ -15,6 +16,8 @@
 
 struct wishes {
 	const char *users, *scheme;
+	const char *rounds_text; /* NULL: not given */
+	uint32_t rounds;
 	struct passwd_change change;
 	bool from_stdin, hash_only, help;
 };
@@ -30,7 +33,11 @@ static const char help[] =
 	"  --stdin        take the password from one line of standard input\n"
 	"  --scheme NAME  yescrypt (default), gost-yescrypt, scrypt, bcrypt, "
 	"sha512-crypt,\n"
-	"                 sha256-crypt\n"
+	"                 sha256-crypt, scram-sha-256, scram-sha-1\n"
+	"  --scram        the same as --scheme scram-sha-256: keys with which the "
+	"server\n"
+	"                 can do SCRAM and needs no plain password\n"
+	"  --rounds N     of SCRAM, 4096 to 10000000 (10000)\n"
 	"  --uid N        owner of the mail, a number\n"
 	"  --gid N        group of the mail, a number\n"
 	"  --home DIR     home directory\n"
@@ -45,12 +52,27 @@ static const char help[] =
 	"another\n"
 	"one is changing it, or interrupted; 77 no permission.\n";
 
-enum { USERS = 256, STDIN, SCHEME, UID, GID, HOME, MAIL, DELETE, HASH, HELP };
+enum {
+	USERS = 256,
+	STDIN,
+	SCHEME,
+	SCRAM,
+	ROUNDS,
+	UID,
+	GID,
+	HOME,
+	MAIL,
+	DELETE,
+	HASH,
+	HELP
+};
 
 static const struct option options[] = {
 	{"users", required_argument, NULL, USERS},
 	{"stdin", no_argument, NULL, STDIN},
 	{"scheme", required_argument, NULL, SCHEME},
+	{"scram", no_argument, NULL, SCRAM},
+	{"rounds", required_argument, NULL, ROUNDS},
 	{"uid", required_argument, NULL, UID},
 	{"gid", required_argument, NULL, GID},
 	{"home", required_argument, NULL, HOME},
@@ -81,6 +103,8 @@ take_option(int which, const char *value, struct wishes *w)
 	case USERS: w->users = value; return true;
 	case STDIN: w->from_stdin = true; return true;
 	case SCHEME: w->scheme = value; return true;
+	case SCRAM: w->scheme = "scram-sha-256"; return true;
+	case ROUNDS: w->rounds_text = value; return true;
 	case UID: w->change.uid = view_of(value); return true;
 	case GID: w->change.gid = view_of(value); return true;
 	case HOME: w->change.home = view_of(value); return true;
@@ -92,17 +116,37 @@ take_option(int which, const char *value, struct wishes *w)
 	}
 }
 
+/* Text for what is wrong, or NULL. */
 static const char *
-check_wishes(const struct wishes *w)
+take_rounds(struct wishes *w)
+{
+	uint64_t n;
+
+	if (!w->rounds_text)
+		return NULL;
+	if (!secret_scheme_is_scram(w->scheme))
+		return "--rounds are for --scram alone";
+	if (!num_decimal(view_of(w->rounds_text), SCRAM_ROUNDS_MAX, &n) ||
+		n < SECRET_ROUNDS_MIN)
+		return "--rounds takes a number from 4096 to 10000000";
+	w->rounds = (uint32_t)n;
+	return NULL;
+}
+
+static const char *
+check_wishes(struct wishes *w)
 {
 	const struct passwd_change *c = &w->change;
 	bool fields = c->uid.p || c->gid.p || c->home.p || c->mail.p;
 
 	if (!secret_scheme_known(w->scheme))
 		return "unknown scheme; --help names those that can be made";
+	const char *wrong = take_rounds(w);
+	if (wrong)
+		return wrong;
 	if (w->hash_only)
 		return fields || c->remove || c->name.p
-			? "--hash takes only --scheme and --stdin"
+			? "--hash takes only --scheme, --scram, --rounds and --stdin"
 			: NULL;
 	if (!c->name.p)
 		return "which USER?";
@@ -184,13 +228,13 @@ set_password(struct wishes *w)
 	struct secret secret = {.n = 0};
 
 	int code = secret_read(w->from_stdin, &secret);
-	bool made = code == EX_OK && secret_hash(&secret, w->scheme, &hash);
+	bool made = code == EX_OK && secret_hash(&secret, w->scheme, w->rounds, &hash);
 	explicit_bzero(&secret, sizeof(secret));
 	if (code != EX_OK)
 		return code;
 	if (!made) {
-		(void)fprintf(stderr, "restante passwd: libcrypt does not make %s here\n",
-			w->scheme);
+		(void)fprintf(
+			stderr, "restante passwd: %s cannot be made here\n", w->scheme);
 		return EX_SOFTWARE;
 	}
 	w->change.password = buf_view(&hash);
@@ -205,7 +249,8 @@ set_password(struct wishes *w)
 int
 main(int argc, char **argv)
 {
-	struct wishes w = {.users = USERS_FILE, .scheme = "yescrypt"};
+	struct wishes w = {
+		.users = USERS_FILE, .scheme = "yescrypt", .rounds = SECRET_ROUNDS};
 	struct rlimit none = {0, 0};
 
 	/* A password passes through: no dump, no debugger of the same user. */

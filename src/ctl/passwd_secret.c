@@ -10,20 +10,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sysexits.h>
 #include <termios.h>
 #include <unistd.h>
 
 /* What libxcrypt calls them and what Dovecot users say. */
-static const struct {
+struct secret_scheme {
 	const char *name, *prefix;
-} schemes[] = {
-	{"yescrypt", "$y$"},
-	{"gost-yescrypt", "$gy$"},
-	{"scrypt", "$7$"},
-	{"bcrypt", "$2b$"},
-	{"sha512-crypt", "$6$"},
-	{"sha256-crypt", "$5$"},
+	bool scram;
+	enum scram_hash hash;
+};
+
+static const struct secret_scheme schemes[] = {
+	{"yescrypt", "$y$", false, 0},
+	{"gost-yescrypt", "$gy$", false, 0},
+	{"scrypt", "$7$", false, 0},
+	{"bcrypt", "$2b$", false, 0},
+	{"sha512-crypt", "$6$", false, 0},
+	{"sha256-crypt", "$5$", false, 0},
+	{"scram-sha-256", "{SCRAM-SHA-256}", true, SCRAM_SHA_256},
+	{"scram-sha-1", "{SCRAM-SHA-1}", true, SCRAM_SHA_1},
 };
 
 static volatile sig_atomic_t stopped;
@@ -37,32 +44,55 @@ on_signal(int signal_number)
 const char *
 secret_schemes(void)
 {
-	return "yescrypt gost-yescrypt scrypt bcrypt sha512-crypt sha256-crypt";
+	return "yescrypt gost-yescrypt scrypt bcrypt sha512-crypt sha256-crypt "
+	       "scram-sha-256 scram-sha-1";
 }
 
-static const char *
-prefix_of(const char *scheme)
+static const struct secret_scheme *
+find_scheme(const char *scheme)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
 		if (strcmp(schemes[i].name, scheme) == 0)
-			return schemes[i].prefix;
+			return &schemes[i];
 	return NULL;
 }
 
 bool
 secret_scheme_known(const char *scheme)
 {
-	return prefix_of(scheme) != NULL;
+	return find_scheme(scheme) != NULL;
 }
 
 bool
-secret_hash(const struct secret *s, const char *scheme, struct buf *out)
+secret_scheme_is_scram(const char *scheme)
+{
+	const struct secret_scheme *found = find_scheme(scheme);
+
+	return found && found->scram;
+}
+
+static bool
+hash_scram(const struct secret *s, const struct secret_scheme *scheme, uint32_t rounds,
+	struct buf *out)
+{
+	struct scram_keys k = {
+		.hash = scheme->hash, .rounds = rounds, .salt_n = SCRAM_SALT_N};
+
+	if (getrandom(k.salt, k.salt_n, 0) != (ssize_t)k.salt_n ||
+		!scram_derive((struct view){(const uint8_t *)s->text, s->n}, &k))
+		return false;
+	buf_put_str(out, scheme->prefix);
+	scram_write(&k, out);
+	explicit_bzero(&k, sizeof(k));
+	return !out->full;
+}
+
+static bool
+hash_crypt(const struct secret *s, const char *prefix, struct buf *out)
 {
 	char setting[CRYPT_GENSALT_OUTPUT_SIZE];
-	const char *prefix = prefix_of(scheme);
 	struct crypt_data *data = calloc(1, sizeof(*data));
 
-	CHECK(prefix);
 	bool ok = data && crypt_gensalt_rn(prefix, 0, NULL, 0, setting, sizeof(setting));
 	const char *hash = ok ? crypt_rn(s->text, setting, data, sizeof(*data)) : NULL;
 	if (hash && hash[0] != '*') {
@@ -74,6 +104,16 @@ secret_hash(const struct secret *s, const char *scheme, struct buf *out)
 		explicit_bzero(data, sizeof(*data));
 	free(data);
 	return ok;
+}
+
+bool
+secret_hash(const struct secret *s, const char *scheme, uint32_t rounds, struct buf *out)
+{
+	const struct secret_scheme *found = find_scheme(scheme);
+
+	CHECK(found);
+	return found->scram ? hash_scram(s, found, rounds, out)
+			    : hash_crypt(s, found->prefix, out);
 }
 
 /*

@@ -4,12 +4,16 @@
 #ifndef CTL_PASSWD_SECRET_H
 #define CTL_PASSWD_SECRET_H
 
+#include "auth/scram.h"
 #include "base/buf.h"
 
 #include <stdbool.h>
 
 #define SECRET_MAX	511 /* crypt(3) takes no more */
 #define SECRET_HASH_MAX 400
+/* Of SCRAM, whose clients pay for them too. */
+#define SECRET_ROUNDS	  10000
+#define SECRET_ROUNDS_MIN 4096 /* RFC 7677 s.4 */
 
 struct secret {
 	char text[SECRET_MAX + 1];
@@ -25,8 +29,13 @@ struct secret {
 const char *secret_schemes(void);
 /* False for a scheme that is not among them. */
 [[nodiscard]] bool secret_scheme_known(const char *scheme);
-/* "{CRYPT}$y$..." for a scheme that is known; false where libcrypt refuses. */
+/* Are there rounds to be chosen? */
+bool secret_scheme_is_scram(const char *scheme);
+/*
+ * "{CRYPT}$y$..." or "{SCRAM-SHA-256}..." for a scheme that is known; rounds are for the
+ * latter alone. False where the library refuses.
+ */
 [[nodiscard]] bool secret_hash(
-	const struct secret *s, const char *scheme, struct buf *out);
+	const struct secret *s, const char *scheme, uint32_t rounds, struct buf *out);
 
 #endif

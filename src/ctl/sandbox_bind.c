@@ -142,12 +142,14 @@ bind_lmtp(struct office *f, const char *before)
 int
 office_bind(struct office *f)
 {
-	char pop3[120] = "", pop3s[120] = "", lmtp[120] = "";
+	struct office_before b = {0};
 
 	if (f->reopened)
-		office_listeners_before(f, pop3, pop3s, lmtp, sizeof(pop3));
-	int rc = bind_one(f, "pop3", f->o.pop3, pop3);
+		office_listeners_before(f, &b);
+	int rc = bind_one(f, "pop3", f->o.pop3, b.pop3);
 	if (rc == 0)
-		rc = bind_one(f, "pop3s", f->o.pop3s, pop3s);
-	return rc == 0 ? bind_lmtp(f, lmtp) : rc;
+		rc = bind_one(f, "pop3s", f->o.pop3s, b.pop3s);
+	if (rc == 0 && (f->o.kpop || b.kpop[0] != '\0'))
+		rc = bind_one(f, "kpop", f->o.kpop, b.kpop);
+	return rc == 0 ? bind_lmtp(f, b.lmtp) : rc;
 }

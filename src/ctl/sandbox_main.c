@@ -14,8 +14,8 @@
 
 static const char usage[] =
 	"usage: restante sandbox [--dir DIR] [--pop3 ADDR:PORT] [--pop3s ADDR:PORT]\n"
-	"           [--lmtp ADDR:PORT] [--user NAME:PASSWORD[:MAILDROP]]... [--users "
-	"FILE]\n"
+	"           [--kpop ADDR:PORT] [--lmtp ADDR:PORT]\n"
+	"           [--user NAME:PASSWORD[:MAILDROP]]... [--users FILE]\n"
 	"           [--set OPTION=VALUE]... [--for SECONDS] [--json]\n"
 	"\n"
 	"A throwaway POP3 server on loopback, made of the real programs. When it serves "
@@ -30,6 +30,8 @@ static const char usage[] =
 	"                  where to listen (default: a free port of 127.0.0.1, or the "
 	"ports of\n"
 	"                  the last run in DIR)\n"
+	"  --kpop ADDR:PORT\n"
+	"                  Kerberos POP there; needs --set krb5_keytab=FILE\n"
 	"  --lmtp ADDR:PORT\n"
 	"                  take mail in there, for NAME and NAME@any domain; also "
 	"unix:/PATH;\n"
@@ -42,17 +44,20 @@ static const char usage[] =
 	"                  or demo:demo with sample mail)\n"
 	"  --users FILE    users in the format of Dovecot's passwd-file\n"
 	"  --set OPTION=VALUE\n"
-	"                  any option of restante.conf(5)\n"
+	"                  any option of restante.conf(5); pop3:OPTION=VALUE (or pop3s:, "
+	"kpop:,\n"
+	"                  lmtp:) of that listener, NAME:key=FILE of a certificate NAME\n"
 	"  --for SECONDS   end after this time\n"
 	"  --json          print the ready line as JSON\n";
 
-enum option_id { DIR_ = 256, POP3, POP3S, LMTP, USER, USERS, SET, FOR, JSON, HELP };
+enum option_id { DIR_ = 256, POP3, POP3S, LMTP, KPOP, USER, USERS, SET, FOR, JSON, HELP };
 
 static const struct option options[] = {
 	{"dir", required_argument, NULL, DIR_},
 	{"pop3", required_argument, NULL, POP3},
 	{"pop3s", required_argument, NULL, POP3S},
 	{"lmtp", required_argument, NULL, LMTP},
+	{"kpop", required_argument, NULL, KPOP},
 	{"user", required_argument, NULL, USER},
 	{"users", required_argument, NULL, USERS},
 	{"set", required_argument, NULL, SET},
@@ -107,6 +112,7 @@ read_option(int id, struct office_options *o)
 	case POP3: o->pop3 = optarg; return 0;
 	case POP3S: o->pop3s = optarg; return 0;
 	case LMTP: o->lmtp = optarg; return 0;
+	case KPOP: o->kpop = optarg; return 0;
 	case USER: return add_argument(o->users, &o->users_n, "--user");
 	case USERS: o->users_file = optarg; return 0;
 	case SET: return add_argument(o->sets, &o->sets_n, "--set");

@@ -20,16 +20,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define OFFICE_DIR_MAX	    900 /* leaves room for names below it in a path of an option */
-#define OFFICE_ARGS_MAX	    4096 /* --user or --set, each */
-#define OFFICE_USERS_OCTETS (256U * 1024 * 1024)
-#define OFFICE_ROOTS_TEXT   3900 /* of a configuration's line of 4096 */
-#define OFFICE_NOBODY	    65534U
-#define OFFICE_START_MS	    30000
+#define OFFICE_DIR_MAX	     900 /* leaves room for names below it in a path of an option */
+#define OFFICE_LISTENERS_MAX 4	 /* pop3 and pop3s; kpop and lmtp by option */
+#define OFFICE_ARGS_MAX	     4096 /* --user or --set, each */
+#define OFFICE_USERS_OCTETS  (256U * 1024 * 1024)
+#define OFFICE_ROOTS_TEXT    3900 /* of a configuration's line of 4096 */
+#define OFFICE_NOBODY	     65534U
+#define OFFICE_START_MS	     30000
 
 /* The command line; texts point into argv. */
 struct office_options {
-	const char *dir, *pop3, *pop3s, *lmtp, *users_file;
+	const char *dir, *pop3, *pop3s, *lmtp, *kpop, *users_file;
 	const char *users[OFFICE_ARGS_MAX];
 	size_t users_n;
 	const char *sets[OFFICE_ARGS_MAX];
@@ -71,7 +72,7 @@ struct office {
 		int fd; /* -1: a unix socket, which restanted makes */
 		bool tls;
 		char text[120]; /* ADDRESS:PORT, or unix:PATH */
-	} listeners[3];
+	} listeners[OFFICE_LISTENERS_MAX];
 	size_t listeners_n;
 	uint64_t drain_ms; /* drain_timeout in force */
 	pid_t monitor;
@@ -124,8 +125,10 @@ void office_dir_close(struct office *f);
  */
 [[nodiscard]] int office_sets_check(struct office *f);
 /* The addresses of an earlier run, where the command line gives none. */
-void office_listeners_before(
-	struct office *f, char *pop3, char *pop3s, char *lmtp, size_t n);
+struct office_before {
+	char pop3[120], pop3s[120], kpop[120], lmtp[120];
+};
+void office_listeners_before(struct office *f, struct office_before *ret);
 
 /* sandbox_run.c */
 [[nodiscard]] int office_bind(struct office *f);

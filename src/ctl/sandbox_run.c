@@ -104,7 +104,7 @@ handed(const struct office *f)
 static bool
 hand_sockets(const struct office *f)
 {
-	int high[3];
+	int high[OFFICE_LISTENERS_MAX];
 	size_t n = handed(f);
 
 	for (size_t i = 0; i < n; i++) {
@@ -121,13 +121,16 @@ hand_sockets(const struct office *f)
 static bool
 set_environment(const struct office *f, const struct wait *w)
 {
-	char pid[16], count[16];
+	char pid[16], count[16], names[64] = "";
+	size_t n = 0;
 
+	for (size_t i = 0; i < handed(f); i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
+			i > 0 ? ":" : "", f->listeners[i].name);
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	snprintf(count, sizeof(count), "%zu", handed(f));
 	return setenv("LISTEN_PID", pid, 1) == 0 && setenv("LISTEN_FDS", count, 1) == 0 &&
-		setenv("LISTEN_FDNAMES", handed(f) > 2 ? "pop3:pop3s:lmtp" : "pop3:pop3s",
-			1) == 0 &&
+		setenv("LISTEN_FDNAMES", names, 1) == 0 &&
 		setenv("NOTIFY_SOCKET", w->notify_name, 1) == 0;
 }
 
@@ -229,18 +232,20 @@ static int
 say_ready(const struct office *f)
 {
 	const char *pop3 = f->listeners[0].text, *pop3s = f->listeners[1].text;
-	const char *lmtp = f->listeners_n > 2 ? f->listeners[2].text : NULL;
 
 	if (!f->o.json) {
-		printf("ready pop3=%s pop3s=%s ca=%s/ca.pem pid=%d%s%s\n", pop3, pop3s,
-			f->dir, (int)f->monitor, lmtp ? " lmtp=" : "", lmtp ? lmtp : "");
+		printf("ready pop3=%s pop3s=%s ca=%s/ca.pem pid=%d", pop3, pop3s, f->dir,
+			(int)f->monitor);
+		for (size_t i = 2; i < f->listeners_n; i++)
+			printf(" %s=%s", f->listeners[i].name, f->listeners[i].text);
+		printf("\n");
 	} else {
 		printf("{\"pop3\": \"%s\", \"pop3s\": \"%s\", \"ca\": \"", pop3, pop3s);
 		print_json(f->dir);
 		printf("/ca.pem\", \"pid\": %d", (int)f->monitor);
-		if (lmtp) {
-			printf(", \"lmtp\": \"");
-			print_json(lmtp);
+		for (size_t i = 2; i < f->listeners_n; i++) {
+			printf(", \"%s\": \"", f->listeners[i].name);
+			print_json(f->listeners[i].text);
 			printf("\"");
 		}
 		printf("}\n");

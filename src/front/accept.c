@@ -25,6 +25,7 @@ listener_close(struct front *f, size_t idx)
 
 	loop_remove(f->loop, &l->source);
 	fd_close(&l->source.fd);
+	rules_unref(&l->rules);
 	f->listeners[idx] = f->listeners[--f->listeners_n];
 	loop_defer_free(f->loop, l);
 }
@@ -40,7 +41,7 @@ void
 accept_gone(struct front *f, uint32_t number)
 {
 	for (size_t i = f->listeners_n; i > 0; i--)
-		if (f->listeners[i - 1]->number == number)
+		if (f->listeners[i - 1]->rules->listener == number)
 			listener_close(f, i - 1);
 }
 
@@ -48,7 +49,9 @@ void
 accept_update(struct front *f)
 {
 	bool room = !f->is_full || f->all_full;
-	bool listens = f->options && f->has_auth && !f->pause.slot && room;
+	/* Who came before auth said what there is would find nothing to log in with. */
+	bool listens =
+		f->options && f->has_auth && f->offer.is_there && !f->pause.slot && room;
 
 	for (size_t i = 0; i < f->listeners_n; i++) {
 		struct source *s = &f->listeners[i]->source;
@@ -112,45 +115,76 @@ accept_place_free(struct front *f)
 /* ---- connections -------------------------------------------------------- */
 
 static void
-refuse(const struct listener *l, int fd, struct view why)
+refuse(const struct rules *r, int fd, struct view why)
 {
 	stat_add(STAT_CONNECTIONS_REFUSED, 1);
-	/* A client that expects TLS would not understand it. */
-	if (!l->implicit_tls)
+	/* A client that expects TLS or Kerberos would not understand it. */
+	if (!r->implicit_tls && !r->kpop && fd >= 0)
 		(void)send(fd, why.p, why.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+bool
+accept_admit(struct front *f, const struct rules *r, int fd,
+	const uint8_t address[FRONT_ADDRESS_OCTETS], uint64_t *ret_hash)
+{
+	if (deny_has(&f->deny, address)) {
+		report_away(f, AWAY_DENIED, address);
+		return false;
+	}
+	uint64_t hash = peers_hash(&f->peers, address);
+	if (!peers_add(&f->peers, hash, f->options->connections_per_address)) {
+		refuse(r, fd,
+			VIEW("-ERR [SYS/TEMP] too many connections from your "
+			     "address\r\n"));
+		return false;
+	}
+	*ret_hash = hash;
+	return true;
+}
+
+/* On a listener for proxies the address to be looked at comes with the header. */
+static bool
+admit_socket(struct front *f, const struct rules *r, int fd,
+	const uint8_t address[FRONT_ADDRESS_OCTETS], uint64_t *ret_hash)
+{
+	if (r->proxies.n == 0)
+		return accept_admit(f, r, fd, address, ret_hash);
+	*ret_hash = 0;
+	if (networks_have(&r->proxies, address))
+		return true;
+	report_away(f, AWAY_NO_PROXY, address);
+	return false;
 }
 
 static void
 serve(struct listener *l, int take_fd, const union socket_address *from)
 {
 	struct front *f = l->front;
+	struct rules *r = l->rules;
 	AUTO_FD fd = take_fd;
 	uint8_t address[FRONT_ADDRESS_OCTETS];
+	uint64_t hash;
 	uint16_t port = 0;
 	bool v4;
 
 	if (f->is_full) {
-		refuse(l, fd,
+		refuse(r, fd,
 			VIEW("-ERR [SYS/TEMP] too many connections, try again "
 			     "later\r\n"));
 		return;
 	}
-	if (l->implicit_tls && !f->tls) {
-		refuse(l, fd, VIEW(""));
+	if (r->implicit_tls && !f->tls) {
+		refuse(r, fd, VIEW(""));
 		return;
 	}
 	if (!address_from_kernel(from, address, &v4, &port))
 		return;
-	uint64_t hash = peers_hash(&f->peers, address);
-	if (!peers_add(&f->peers, hash, f->options->connections_per_address)) {
-		refuse(l, fd,
-			VIEW("-ERR [SYS/TEMP] too many connections from your "
-			     "address\r\n"));
+	if (!admit_socket(f, r, fd, address, &hash))
 		return;
-	}
-	struct conn *c = conn_new(f, fd_take(&fd), l, address, port);
+	struct conn *c = conn_new(f, fd_take(&fd), r, address, port);
 	if (!c) {
-		peers_remove(&f->peers, hash);
+		if (hash != 0)
+			peers_remove(&f->peers, hash);
 		return;
 	}
 	c->peer_hash = hash;
@@ -207,22 +241,22 @@ accept_add(struct front *f, int take_fd, const struct msg_front_listener *m)
 {
 	AUTO_FD fd = take_fd;
 
-	if (f->listeners_n == FRONT_LISTENERS_MAX || m->plaintext > 2 ||
-		m->implicit_tls > 1)
+	if (f->listeners_n == FRONT_LISTENERS_MAX)
 		return -EINVAL;
 	/* Shared with other fronts, so it is the monitor who sets what it is like. */
 	int flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || !(flags & O_NONBLOCK))
 		return -EINVAL;
-	struct listener *l = calloc(1, sizeof(*l));
-	if (!l)
-		return -ENOMEM;
+	struct rules *r = rules_new(m);
+	struct listener *l = r ? calloc(1, sizeof(*l)) : NULL;
+	if (!l) {
+		rules_unref(&r);
+		return -EINVAL;
+	}
 	l->source = (struct source){.fd = fd_take(&fd), .ready = listener_ready};
 	l->front = f;
-	l->number = m->listener;
+	l->rules = r;
 	l->burst = 1;
-	l->implicit_tls = m->implicit_tls;
-	l->plaintext = m->plaintext;
 	f->listeners[f->listeners_n++] = l;
 	accept_update(f);
 	return 0;

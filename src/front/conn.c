@@ -1,6 +1,7 @@
 #include "front/conn.h"
 
 #include "base/check.h"
+#include "front/opening.h"
 #include "front/transfer.h"
 #include "os/fd.h"
 #include "stat/stat.h"
@@ -43,17 +44,8 @@ conn_find(const struct front *f, uint64_t number)
 
 /* ---- birth and death ---------------------------------------------------- */
 
-static bool
-is_loopback(const uint8_t a[FRONT_ADDRESS_OCTETS])
-{
-	static const uint8_t v6[FRONT_ADDRESS_OCTETS] = {[15] = 1};
-	static const uint8_t v4[13] = {[10] = 0xFF, [11] = 0xFF, [12] = 127};
-
-	return memcmp(a, v6, sizeof(v6)) == 0 || memcmp(a, v4, sizeof(v4)) == 0;
-}
-
 struct conn *
-conn_new(struct front *f, int take_fd, const struct listener *l,
+conn_new(struct front *f, int take_fd, struct rules *rules,
 	const uint8_t address[FRONT_ADDRESS_OCTETS], uint16_t port)
 {
 	CHECK(f->vacant_n > 0);
@@ -62,27 +54,21 @@ conn_new(struct front *f, int take_fd, const struct listener *l,
 		fd_close(&take_fd);
 		return NULL;
 	}
-	uint64_t now = loop_now_ms(f->loop);
-	bool loopback = is_loopback(address);
-	struct session_peer peer = {
-		.loopback = loopback,
-		.tls = l->implicit_tls,
-		.tls_available = f->tls && !l->implicit_tls,
-		.plaintext = l->plaintext == 2 || (l->plaintext == 1 && loopback),
-	};
 	c->source = (struct source){.fd = take_fd, .ready = conn_ready};
 	c->keeper.fd = -1;
 	c->timer.fire = conn_fire;
 	c->front = f;
 	c->options = front_options_ref(f->options);
-	c->is_implicit = l->implicit_tls;
+	c->rules = rules_ref(rules);
 	c->window = SLICES_BATCH_MAX;
-	c->begun_ms = now;
+	c->begun_ms = loop_now_ms(f->loop);
 	c->port = port;
 	memcpy(c->address, address, sizeof(c->address));
+	memcpy(c->via, address, sizeof(c->via));
 	stream_init(&c->stream, take_fd);
-	session_init(&c->session, &c->options->session, &peer, now);
+	opening_session(c, false);
 	c->place = f->vacant[--f->vacant_n];
+	c->connection = ++f->connections_begun << SESSION_COUNT_BIT | c->place;
 	f->conns[c->place] = c;
 	f->conns_n++;
 	stat_add(STAT_SESSIONS, 1);
@@ -96,18 +82,24 @@ conn_free(struct conn *c)
 
 	report_counts(c);
 	report_logout(c);
+	auth_settle(c);
+	who_leave(c);
 	keeper_close(c);
 	transfer_free(c);
 	loop_timer_clear(f->loop, &c->timer);
 	loop_forget(f->loop, &c->source); /* the socket was never passed on */
 	stream_done(&c->stream);
 	session_done(&c->session);
+	auth_drop_challenge(c);
 	keeper_free_snapshot(c);
 	conn_in_drop(c);
 	free(c->marks);
 	free(c->user);
+	free(c->proxy);
 	front_options_unref(&c->options);
-	peers_remove(&f->peers, c->peer_hash);
+	rules_unref(&c->rules);
+	if (c->peer_hash != 0)
+		peers_remove(&f->peers, c->peer_hash);
 	f->conns[c->place] = NULL;
 	f->vacant[f->vacant_n++] = c->place;
 	f->conns_n--;
@@ -144,20 +136,27 @@ answer_due(const struct conn *c)
 	return c->asked_ms + (half < ANSWER_MS ? half : ANSWER_MS);
 }
 
+static bool
+waits_for_auth(const struct conn *c)
+{
+	return c->at == CONN_LOGIN || c->at == CONN_STAMP || c->at == CONN_KPOP_LOGIN;
+}
+
 static uint64_t
 conn_due(const struct conn *c)
 {
-	if (c->at == CONN_CLOSING || c->at == CONN_LINGER)
+	if (c->at == CONN_CLOSING || c->at == CONN_LINGER || c->at == CONN_PROXY ||
+		c->at == CONN_KPOP_NO)
 		return c->close_by_ms;
 	uint64_t due = session_deadline(&c->session);
 	if (conn_is_sending(c)) {
 		uint64_t look = conn_look_due(c);
 		return look < due ? look : due;
 	}
-	if (c->at != CONN_DELAY && c->at != CONN_LOGIN)
+	if (c->at != CONN_DELAY && !waits_for_auth(c))
 		return due;
 	uint64_t until =
-		c->at == CONN_LOGIN ? answer_due(c) : session_delay_until(&c->session);
+		waits_for_auth(c) ? answer_due(c) : session_delay_until(&c->session);
 	return until < due ? until : due;
 }
 
@@ -218,6 +217,7 @@ conn_turn(struct conn *c, bool readable)
 
 	conn_in_begin(c, &t);
 	enum step step = conn_steps(c, &t);
+	auth_settle(c);
 	report_counts(c);
 	int r = conn_in_end(c, &t);
 	if (step == STEP_DEAD && !conn_lose(c))
@@ -235,12 +235,11 @@ conn_turn(struct conn *c, bool readable)
 void
 conn_start(struct conn *c)
 {
-	if (c->is_implicit) {
-		c->at = CONN_HANDSHAKE;
-		if (stream_start_tls(&c->stream, c->front->tls) != STREAM_OK) {
-			conn_free(c);
-			return;
-		}
+	if (c->rules->proxies.n > 0) {
+		c->at = CONN_PROXY;
+	} else if (opening_begin(c) < 0) {
+		conn_free(c);
+		return;
 	}
 	conn_turn(c, false);
 }
@@ -275,19 +274,34 @@ conn_ready(struct source *s, uint32_t events)
 		conn_turn(c, events & EPOLLIN);
 }
 
+/* POP3 has not begun: no words that the client would understand. */
+static bool
+is_opening(const struct conn *c)
+{
+	return c->at < CONN_RUN;
+}
+
+/* An answer that is still to come finds nobody; a question that is open is taken back. */
+static void
+forget_login(struct conn *c)
+{
+	auth_settle(c);
+	if (!c->is_attached)
+		c->number = 0;
+}
+
 void
 conn_end(struct conn *c, enum session_reason why)
 {
 	if (c->at == CONN_CLOSING || c->at == CONN_LINGER || c->at == CONN_COMMIT)
 		return;
-	if (c->at == CONN_HANDSHAKE || c->at == CONN_STARTTLS) {
+	if (c->at == CONN_HANDSHAKE || c->at == CONN_STARTTLS || is_opening(c)) {
 		session_end(&c->session, why);
 		conn_free(c);
 		return;
 	}
-	if (!c->is_attached)
-		c->number = 0; /* an answer that is still to come finds nobody */
 	session_end(&c->session, why);
+	forget_login(c);
 	conn_go_on(c);
 }
 
@@ -295,7 +309,8 @@ void
 conn_drain(struct conn *c, bool all)
 {
 	bool idle = !c->is_attached &&
-		(c->at == CONN_INPUT || c->at == CONN_DELAY || c->at == CONN_HANDSHAKE);
+		(c->at == CONN_INPUT || c->at == CONN_DELAY || c->at == CONN_HANDSHAKE ||
+			c->at == CONN_STAMP || is_opening(c));
 
 	if (all || idle)
 		conn_end(c, SESSION_DRAINED);
@@ -305,6 +320,11 @@ static void
 conn_expire(struct conn *c, uint64_t now_ms)
 {
 	switch ((enum conn_at)c->at) {
+	case CONN_PROXY:
+		report_away(c->front, AWAY_NO_HEADER, c->via);
+		session_expire(&c->session, now_ms);
+		conn_free(c);
+		return;
 	case CONN_COMMIT:
 		/* Whether it was done is not known; the keeper may still do it. */
 		keeper_lost(c);
@@ -312,6 +332,10 @@ conn_expire(struct conn *c, uint64_t now_ms)
 		return;
 	case CONN_CLOSING:
 	case CONN_LINGER:
+	case CONN_KPOP:
+	case CONN_KPOP_LOGIN:
+	case CONN_KPOP_YES:
+	case CONN_KPOP_NO:
 	case CONN_HANDSHAKE:
 	case CONN_STARTTLS:
 		session_expire(&c->session, now_ms);
@@ -320,6 +344,7 @@ conn_expire(struct conn *c, uint64_t now_ms)
 	case CONN_RUN:
 	case CONN_INPUT:
 	case CONN_DELAY:
+	case CONN_STAMP:
 	case CONN_LOGIN:
 	case CONN_SNAPSHOT:
 	case CONN_CHECKING:
@@ -327,9 +352,8 @@ conn_expire(struct conn *c, uint64_t now_ms)
 	case CONN_BODY:
 	case CONN_STATES: break;
 	}
-	if (!c->is_attached)
-		c->number = 0;
 	session_expire(&c->session, now_ms);
+	forget_login(c);
 	if (stream_unsent(&c->stream) > 0)
 		conn_free(c); /* it did not read for so long: it will not now */
 	else
@@ -351,8 +375,10 @@ conn_fire(struct timer *timer, uint64_t now_ms)
 	bool is_over = now_ms >= session_deadline(&c->session);
 	if (c->at == CONN_DELAY && !is_over)
 		conn_go_on(c);
-	else if (c->at == CONN_LOGIN && !is_over)
-		auth_refused(c, REFUSAL_TEMPORARY);
+	else if (c->at == CONN_KPOP_NO && !is_over)
+		conn_look(c);
+	else if (waits_for_auth(c) && !is_over)
+		auth_no_answer(c);
 	else
 		conn_expire(c, now_ms);
 }

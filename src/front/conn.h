@@ -13,19 +13,25 @@
 #include "front/turn.h"
 
 enum conn_at {
-	CONN_RUN,	/* the session can go on */
-	CONN_INPUT,	/* the client's next octets */
-	CONN_DELAY,	/* the moment of session_delay_until */
-	CONN_STARTTLS,	/* all that was said in clear must have left */
-	CONN_HANDSHAKE, /* TLS */
-	CONN_LOGIN,	/* auth, or the monitor */
-	CONN_SNAPSHOT,	/* the keeper's first word */
-	CONN_CHECKING,	/* rows of the snapshot are looked at, some in every round */
-	CONN_SLICE,	/* the keeper's SLICES */
-	CONN_BODY,	/* a message is being sent; perhaps the keeper's FETCHED */
-	CONN_COMMIT,	/* the keeper's DONE */
-	CONN_CLOSING,	/* the output must leave */
-	CONN_LINGER,	/* the client must have read it */
+	CONN_PROXY,	 /* the header of a proxy */
+	CONN_KPOP,	 /* an AP-REQ */
+	CONN_KPOP_LOGIN, /* auth's word on it */
+	CONN_KPOP_YES,	 /* the AP-REP is to be sent; then the session begins */
+	CONN_KPOP_NO,	 /* a moment, and then the refusal */
+	CONN_RUN,	 /* the session can go on */
+	CONN_INPUT,	 /* the client's next octets */
+	CONN_DELAY,	 /* the moment of session_delay_until */
+	CONN_STARTTLS,	 /* all that was said in clear must have left */
+	CONN_HANDSHAKE,	 /* TLS */
+	CONN_STAMP,	 /* auth's stamp for APOP */
+	CONN_LOGIN,	 /* auth, or the monitor */
+	CONN_SNAPSHOT,	 /* the keeper's first word */
+	CONN_CHECKING,	 /* rows of the snapshot are looked at, some in every round */
+	CONN_SLICE,	 /* the keeper's SLICES */
+	CONN_BODY,	 /* a message is being sent; perhaps the keeper's FETCHED */
+	CONN_COMMIT,	 /* the keeper's DONE */
+	CONN_CLOSING,	 /* the output must leave */
+	CONN_LINGER,	 /* the client must have read it */
 	CONN_STATES,
 };
 
@@ -35,7 +41,11 @@ struct conn {
 	struct timer timer;
 	struct front *front;
 	struct front_options *options;
+	struct rules *rules;
 	struct stream stream;
+	struct proxy_part *proxy; /* opening.c; else NULL */
+	uint8_t *challenge;	  /* that the session is sending, NULL: none */
+	uint32_t challenge_n;
 
 	uint8_t *left; /* input that was not taken yet, NULL: none */
 	uint32_t left_at, left_n, left_cap;
@@ -43,16 +53,27 @@ struct conn {
 	uint32_t place;
 	uint32_t verdict_at; /* octets of the marks that were sent */
 	uint64_t number;     /* of this login; 0: none is under way and none stands */
+	uint64_t connection; /* never used twice, for auth */
+	uint32_t id;	     /* of this login, for the client */
+	uint32_t auth_epoch; /* the auth that was asked */
 	uint64_t peer_hash;
 	uint64_t begun_ms, close_by_ms;
 	uint64_t asked_ms;	   /* when auth was */
 	uint64_t looked_ms, acked; /* what the client's side had taken by then */
-	uint8_t address[FRONT_ADDRESS_OCTETS];
+	uint8_t address[FRONT_ADDRESS_OCTETS]; /* the client's, maybe as a proxy says it
+						*/
+	uint8_t via[FRONT_ADDRESS_OCTETS];     /* the socket's */
 	uint16_t port;
+	uint16_t user_n;
+	uint32_t who; /* its row and 1, 0: none */
+	struct kpop kpop;
+	uint8_t mechanism; /* of the login */
 
 	uint8_t at; /* enum conn_at */
 	bool is_attached : 1;
-	bool is_implicit : 1;
+	bool is_proxied : 1; /* address is not the socket's */
+	bool may_xclient : 1;
+	bool has_plus : 1;     /* SCRAM with channel binding may be offered */
 	bool is_filled : 1;    /* the last read took as much as it could */
 	bool is_peer_gone : 1; /* only the verdict is waited for */
 	bool want_unsent : 1;  /* these wait for room in the keeper's channel */
@@ -64,7 +85,7 @@ struct conn {
 	uint32_t last_msgno;
 	struct transfer *transfer; /* NULL while no message is under way or held */
 
-	char *user;
+	uint8_t *user; /* once logged in, for log and who */
 	uint8_t *marks;
 	struct snapshot_checking check;
 	struct session_counts reported;
@@ -73,9 +94,9 @@ struct conn {
 
 /* ---- conn.c ---- */
 /* Takes fd. NULL where there is no memory (then fd is closed). */
-struct conn *conn_new(struct front *f, int take_fd, const struct listener *l,
+struct conn *conn_new(struct front *f, int take_fd, struct rules *rules,
 	const uint8_t address[FRONT_ADDRESS_OCTETS], uint16_t port);
-/* The first turn: greeting, or the TLS handshake. */
+/* The first turn: greeting, TLS handshake, or what comes before both. */
 void conn_start(struct conn *c);
 /* The outside has answered: the session can go on. May free the connection. */
 void conn_go_on(struct conn *c);

@@ -38,7 +38,7 @@ conn_in_more(struct conn *c, struct turn *t)
 
 	if (!t->readable && !stream_has_pending(&c->stream))
 		return IO_WAIT;
-	if (kept > SESSION_INPUT_MAX)
+	if (kept > FRONT_KEPT_MAX)
 		return IO_LOST; /* no line is that long: the session throws such away */
 	if (kept > 0)
 		memmove(f->in, t->in.p, kept);
@@ -81,7 +81,10 @@ conn_in_end(struct conn *c, struct turn *t)
 	if (t->in.n == 0) {
 		conn_in_drop(c);
 	} else if (c->left) {
-		c->left_at = (uint32_t)(t->in.p - c->left);
+		/* What was taken may be a password; the rest may stay for long. */
+		uint32_t at = (uint32_t)(t->in.p - c->left);
+		explicit_bzero(c->left + c->left_at, at - c->left_at);
+		c->left_at = at;
 		c->left_n = (uint32_t)t->in.n;
 	} else {
 		r = keep_rest(c, t);
@@ -163,7 +166,8 @@ wants_input(const struct conn *c)
 {
 	if (stream_unsent(&c->stream) > 0)
 		return false;
-	return c->at == CONN_INPUT || c->at == CONN_HANDSHAKE || c->at == CONN_LINGER;
+	return c->at == CONN_INPUT || c->at == CONN_HANDSHAKE || c->at == CONN_LINGER ||
+		c->at == CONN_PROXY || c->at == CONN_KPOP;
 }
 
 static bool
@@ -171,7 +175,8 @@ wants_output(const struct conn *c, const struct turn *t)
 {
 	if (t->yields || stream_unsent(&c->stream) > 0)
 		return true;
-	return c->stream.want_write && (c->at == CONN_INPUT || c->at == CONN_HANDSHAKE);
+	return c->stream.want_write &&
+		(c->at == CONN_INPUT || c->at == CONN_HANDSHAKE || c->at == CONN_KPOP);
 }
 
 /*

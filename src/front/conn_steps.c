@@ -2,6 +2,7 @@
 #include "front/conn.h"
 
 #include "base/check.h"
+#include "front/opening.h"
 #include "front/transfer.h"
 #include "stat/stat.h"
 
@@ -60,6 +61,24 @@ want_tls(struct conn *c, struct turn *t)
 	t->in.n = 0;
 	c->at = CONN_STARTTLS;
 	return STEP_GO;
+}
+
+static enum step
+want_stamp(struct conn *c, struct turn *t)
+{
+	(void)t;
+	c->at = CONN_STAMP;
+	if (auth_ask_stamp(c))
+		return STEP_WAIT;
+	c->at = CONN_RUN;
+	return STEP_GO;
+}
+
+static enum step
+want_peer(struct conn *c, struct turn *t)
+{
+	(void)t;
+	return opening_peer_said(c);
 }
 
 static enum step
@@ -127,6 +146,7 @@ static enum step
 want_close(struct conn *c, struct turn *t)
 {
 	(void)t;
+	who_leave(c);
 	keeper_close(c);
 	transfer_free(c);
 	c->at = CONN_CLOSING;
@@ -140,6 +160,8 @@ static step_fn *const wants[] = {
 	[SESSION_WANT_DELAY] = want_delay,
 	[SESSION_WANT_TLS] = want_tls,
 	[SESSION_WANT_LOGIN] = want_login,
+	[SESSION_WANT_STAMP] = want_stamp,
+	[SESSION_WANT_PEER] = want_peer,
 	[SESSION_WANT_SLICE] = want_slice,
 	[SESSION_WANT_BODY] = want_body,
 	[SESSION_WANT_COMMIT] = want_commit,
@@ -157,6 +179,9 @@ step_run(struct conn *c, struct turn *t)
 		session_run(&c->session, loop_now_ms(f->loop), &t->in, &out);
 
 	t->out.n = out.n;
+	if (want != SESSION_WANT_OUTPUT)
+		auth_drop_challenge(c);
+	auth_settle(c);
 	return wants[want](c, t);
 }
 
@@ -196,7 +221,7 @@ step_starttls(struct conn *c, struct turn *t)
 	}
 	/* What follows STLS in clear must not be taken for what came under TLS. */
 	t->in.n = 0;
-	if (!c->front->tls || stream_start_tls(&c->stream, c->front->tls) != STREAM_OK)
+	if (opening_tls(c) != STREAM_OK)
 		return STEP_DEAD;
 	c->at = CONN_HANDSHAKE;
 	return STEP_GO;
@@ -220,8 +245,11 @@ step_handshake(struct conn *c, struct turn *t)
 	stat_add(STAT_TLS_HANDSHAKES, 1);
 	if (stream_resumed(&c->stream))
 		stat_add(STAT_TLS_RESUMED, 1);
-	c->at = CONN_RUN;
-	if (c->is_implicit)
+	if (stream_is_old(&c->stream))
+		stat_add(STAT_TLS_OLD, 1);
+	opening_bound(c);
+	c->at = c->rules->kpop ? CONN_KPOP : CONN_RUN;
+	if (c->rules->implicit_tls)
 		return STEP_GO; /* a ticket leaves with the greeting */
 	session_tls_started(&c->session, loop_now_ms(c->front->loop));
 	return conn_flush(c, t) == IO_LOST ? STEP_DEAD : STEP_GO;
@@ -243,6 +271,8 @@ must_linger(const struct conn *c, const struct turn *t)
 	case SESSION_BAD_COMMANDS:
 	case SESSION_LOGIN_FAILURES:
 	case SESSION_LOST_KEEPER:
+	case SESSION_TURNED_AWAY:
+	case SESSION_KICKED:
 	case SESSION_DRAINED: return true;
 	case SESSION_INJECTION:
 	case SESSION_FILE_CHANGED:
@@ -300,11 +330,17 @@ step_linger(struct conn *c, struct turn *t)
 }
 
 static step_fn *const steps[CONN_STATES] = {
+	[CONN_PROXY] = opening_proxy,
+	[CONN_KPOP] = opening_kpop,
+	[CONN_KPOP_LOGIN] = step_wait,
+	[CONN_KPOP_YES] = opening_kpop_yes,
+	[CONN_KPOP_NO] = opening_kpop_no,
 	[CONN_RUN] = step_run,
 	[CONN_INPUT] = want_input,
 	[CONN_DELAY] = step_delay,
 	[CONN_STARTTLS] = step_starttls,
 	[CONN_HANDSHAKE] = step_handshake,
+	[CONN_STAMP] = step_wait,
 	[CONN_LOGIN] = step_wait,
 	[CONN_SNAPSHOT] = step_wait,
 	[CONN_CHECKING] = step_checking,

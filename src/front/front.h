@@ -3,14 +3,17 @@
  * thread; everything hangs on struct front.
  *
  *     main.c          the start-up checklist
- *     monitor_link.c  what the monitor hands over, at start and later (options.c)
- *     accept.c        listening sockets, places, limits
+ *     monitor_link.c  what the monitor says, at start and later (options.c, handed.c)
+ *     rules.c         what the connections of a listener obey
+ *     accept.c        listening sockets, places, limits (deny.c, peers.c)
+ *     opening.c       what comes before the session: PROXY header, Kerberos
  *     auth_link.c     logins: questions to auth and its refusals
  *     conn.c          one connection: which step comes next, and when it waits
  *     conn_io.c       its octets in and out
  *     keeper_link.c   its channel to a keeper: snapshot, verdict
  *     transfer.c      slices: asked ahead, held, given back
  *     pump.c, body.c  a message from its slice to the output
+ *     who.c           the table of sessions for `restante who`
  *     report.c        log lines and counters
  */
 #ifndef FRONT_FRONT_H
@@ -39,6 +42,16 @@ void budget_init(struct front *f);
 struct front_options *front_options_ref(struct front_options *o);
 void front_options_unref(struct front_options **o);
 
+/* Auth's offer has changed: for sessions that start from now on. 0 or -ENOMEM. */
+[[nodiscard]] int options_offer(struct front *f);
+
+/* ---- who.c ---- */
+/* The table that the monitor made. 0 or -errno. */
+[[nodiscard]] int who_open(struct who_table *w, int fd);
+void who_claim(struct conn *c);
+void who_update(struct conn *c);
+void who_leave(struct conn *c);
+
 /* ---- accept.c ---- */
 /* Takes the descriptor. 0 or -errno (then it is closed). */
 [[nodiscard]] int accept_add(struct front *f, int fd, const struct msg_front_listener *m);
@@ -47,6 +60,12 @@ void accept_update(struct front *f);
 void accept_close_all(struct front *f);
 /* The monitor took this listener out of the configuration. */
 void accept_gone(struct front *f, uint32_t number);
+/*
+ * Whether this address may have one more connection here; counted under *ret_hash if so.
+ * Else it is told so on fd, where it can understand that.
+ */
+[[nodiscard]] bool accept_admit(struct front *f, const struct rules *rules, int fd,
+	const uint8_t address[FRONT_ADDRESS_OCTETS], uint64_t *ret_hash);
 /* A connection has ended. */
 void accept_place_free(struct front *f);
 void accept_pause_init(struct front *f);
@@ -55,6 +74,17 @@ void accept_pause_init(struct front *f);
 void auth_start(struct front *f, int take_fd);
 /* Asks auth; false: the session was told why not, and goes on. */
 [[nodiscard]] bool auth_ask(struct conn *c);
+/* Asks about a Kerberos AP-REQ. 0, or the enum refusal. */
+[[nodiscard]] uint8_t auth_ask_kpop(struct conn *c, struct view request);
+/* Asks for a stamp; false: there is none, and the session was told so. */
+[[nodiscard]] bool auth_ask_stamp(struct conn *c);
+/* Auth waits for an answer that will not come: tells it so. */
+void auth_settle(struct conn *c);
+/* What auth had granted was refused behind it. */
+void auth_tell_lost(struct conn *c, uint8_t code);
+/* No answer came: what was waited for will not come. */
+void auth_no_answer(struct conn *c);
+void auth_drop_challenge(struct conn *c);
 /* The monitor refused what auth had granted; the session goes on. */
 void auth_refused(struct conn *c, uint8_t code);
 
@@ -66,6 +96,8 @@ void report_start(const struct front *f, uint32_t cage);
 void report_login(const struct conn *c);
 void report_logout(const struct conn *c);
 void report_refusal(uint8_t code);
+/* Closed before it was served; a line a second at most. */
+void report_away(struct front *f, enum turned_away why, const uint8_t *address);
 /* Adds to the counters what the session counted since the last time. */
 void report_counts(struct conn *c);
 

@@ -4,26 +4,34 @@
 #ifndef FRONT_FRONT_STATE_H
 #define FRONT_FRONT_STATE_H
 
+#include "front/deny.h"
+#include "front/keys_link.h"
 #include "front/peers.h"
+#include "front/rules.h"
 #include "front/session.h"
 #include "ipc/channel.h"
 #include "ipc/message.h"
 #include "os/loop.h"
-#include "os/tls.h"
+#include "os/tls_server.h"
 #include "pop3/dot.h"
+#include "wire/kpop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct conn;
+struct options_told;
 struct transfer;
+struct who_row;
 
 #define FRONT_LISTENERS_MAX 64U
 #define FRONT_SESSIONS_MAX  1000000U
 #define FRONT_READ_MAX	    16384U /* octets that one read of a socket takes at most */
-#define FRONT_IN_OCTETS	    (FRONT_READ_MAX + SESSION_INPUT_MAX)
-#define FRONT_BLOCK_OCTETS  65536U /* of a message at a time */
+/* A cut line, or a cut message of KPOP, that waits for its rest. */
+#define FRONT_KEPT_MAX	   KPOP_INPUT_MAX
+#define FRONT_IN_OCTETS	   (FRONT_READ_MAX + FRONT_KEPT_MAX)
+#define FRONT_BLOCK_OCTETS 65536U /* of a message at a time */
 /* From here on the output is sent before more is written. */
 #define FRONT_FLUSH_OCTETS 49152U
 #define FRONT_REPLY_OCTETS 65536U /* what a session may fill of the output */
@@ -48,12 +56,20 @@ struct front_options {
 struct listener {
 	struct source source;
 	struct front *front;
-	uint32_t number;
-	bool implicit_tls;
-	uint8_t plaintext; /* as in message FRONT_LISTENER */
+	struct rules *rules;
 	uint32_t burst;	   /* connections that are accepted at once */
 	uint64_t ready_ms; /* when some came last */
 };
+
+/* The table of sessions for `restante who`; rows 0: none. */
+struct who_table {
+	struct who_row *map;
+	uint32_t rows;
+	uint32_t *vacant; /* rows, a stack */
+	uint32_t vacant_n;
+};
+
+#define FRONT_IDS 64U
 
 /* A channel of which there is one: monitor or auth. fd -1: there is none. */
 struct link {
@@ -74,8 +90,20 @@ struct front {
 	char hostname[256];
 	char implementation[129];
 	struct front_options *options; /* NULL until they came */
-	struct tls_context *tls;       /* NULL: none */
+	struct options_told *told;     /* of which `options` were made */
+	struct offer offer;
+	uint32_t auth_epoch;	 /* a conversation with an auth that has ended is over */
+	struct tls_context *tls; /* NULL: none */
+	struct tls_setup *tls_setup; /* the next one, while its certificates come */
+	struct tls_signer *signer;
+	struct keys_link keys;
 	struct peers peers;
+	struct deny deny;
+	struct who_table who;
+	uint64_t away_logged_ms[AWAY_KINDS];
+	uint64_t connections_begun;
+	uint32_t ids[FRONT_IDS]; /* random, each for one LOGIN */
+	uint32_t ids_n;
 
 	struct listener *listeners[FRONT_LISTENERS_MAX];
 	size_t listeners_n;

@@ -57,9 +57,10 @@ refuse(struct conn *c, const struct msg_refused *m)
 {
 	keeper_close(c);
 	keeper_free_snapshot(c);
+	auth_tell_lost(c, m->code);
 	c->number = 0;
 	report_refusal(m->code);
-	session_refused(&c->session, m->code, m->holder, m->since,
+	session_refused(&c->session, m->code, 0, m->holder, m->since,
 		loop_now_ms(c->front->loop), clock_unix_s());
 }
 
@@ -152,13 +153,34 @@ on_snapshot(struct conn *c, struct view payload, struct received *r)
 	return true;
 }
 
+/* What is about the maildrop; whether a password was right, a keeper does not say. */
+static bool
+keeper_may_say(uint8_t code)
+{
+	switch ((enum refusal)code) {
+	case REFUSAL_TEMPORARY:
+	case REFUSAL_PERMANENT:
+	case REFUSAL_IN_USE:
+	case REFUSAL_CONNECTIONS:
+	case REFUSAL_BUSY:
+	case REFUSAL_LOGIN_DELAY: return true;
+	case REFUSAL_CREDENTIALS:
+	case REFUSAL_NO_USER:
+	case REFUSAL_POLICY:
+	case REFUSAL_TOO_MANY:
+	case REFUSAL_NOT_NOW: break;
+	}
+	return false;
+}
+
 static bool
 on_refused(struct conn *c, struct view payload, struct received *r)
 {
 	struct msg_refused m;
 
 	(void)r;
-	if (c->at != CONN_SNAPSHOT || !msg_refused_get(&m, payload))
+	if (c->at != CONN_SNAPSHOT || !msg_refused_get(&m, payload) ||
+		!keeper_may_say(m.code))
 		return false;
 	if (m.holder.n != 0 && m.holder.n != FRONT_ADDRESS_OCTETS)
 		return false;
@@ -301,6 +323,7 @@ attach_session(struct conn *c)
 	session_attached(
 		&c->session, s, c->rights, c->marks, loop_now_ms(c->front->loop));
 	stat_add(STAT_LOGINS, 1);
+	who_claim(c);
 	report_login(c);
 	return true;
 }

@@ -101,8 +101,9 @@ start(struct front *f)
 	if (r < 0)
 		return fail("counters", r, STATUS_OS);
 	r = tls_warm_up();
-	if (r < 0)
-		return fail("TLS library", r, STATUS_SOFTWARE);
+	f->signer = tls_signer_new(keys_link_sign, &f->keys);
+	if (r < 0 || !f->signer)
+		return fail("TLS library", r < 0 ? r : -ENOMEM, STATUS_SOFTWARE);
 	r = divide_descriptors(f);
 	if (r == 0)
 		r = make_places(f);
@@ -132,6 +133,7 @@ main(void)
 		return STATUS_OS;
 	f->monitor.source.fd = FD_MONITOR;
 	f->auth.source.fd = f->empty_dir = -1;
+	keys_link_init(&f->keys);
 	f->dot = dot_best();
 	f->loop = loop_new();
 	if (!f->loop)

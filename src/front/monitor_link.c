@@ -1,115 +1,30 @@
 /* What the monitor hands over, at start and later: messages 0x1_ of messages.def. */
 #include "front/conn.h"
+#include "front/monitor_parts.h"
 
 #include "base/check.h"
 #include "ipc/start.h"
-#include "os/fd.h"
-#include "os/sealed.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 
-#define PEM_OCTETS_MAX	    1048576U
-#define TICKET_KEY_OCTETS   80U
 #define DRAIN_LAST_WORDS_MS 5000U
 #define MESSAGES_A_ROUND    256
 
-/* ---- things ------------------------------------------------------------- */
-
-static bool
-on_listener(struct front *f, struct view payload, struct received *r)
-{
-	struct msg_front_listener m;
-
-	if (!msg_front_listener_get(&m, payload) || r->nfds != 1)
-		return false;
-	if (f->is_draining)
-		return true;
-	return accept_add(f, received_take(r, 0), &m) == 0;
-}
-
-static bool
-on_listener_gone(struct front *f, struct view payload, struct received *r)
-{
-	struct msg_front_listener_gone m;
-
-	(void)r;
-	if (!msg_front_listener_gone_get(&m, payload))
-		return false;
-	accept_gone(f, m.listener);
-	return true;
-}
-
-static struct view
-map_pem(int fd)
-{
-	struct view v;
-
-	if (sealed_map(fd, PEM_OCTETS_MAX, &v.p, &v.n) < 0)
-		return (struct view){NULL, 0};
-	return v;
-}
+/* ---- sessions ----------------------------------------------------------- */
 
 static void
-unmap(struct view v)
+keep_user(struct conn *c, struct view user)
 {
-	if (v.p)
-		(void)munmap((void *)(uintptr_t)v.p, v.n);
+	free(c->user);
+	/* Without memory the log line lacks the name; no more. */
+	c->user = user.n > 0 ? malloc(user.n) : NULL;
+	c->user_n = c->user ? (uint16_t)user.n : 0;
+	if (c->user)
+		memcpy(c->user, user.p, user.n);
 }
-
-/* New connections get the new one; those that stand keep theirs (os/tls.h counts). */
-static bool
-on_tls(struct front *f, struct view payload, struct received *r)
-{
-	struct msg_front_tls m;
-	char why[256] = "not two sealed files";
-
-	if (!msg_front_tls_get(&m, payload) || r->nfds != 2)
-		return false;
-	if (m.ticket_keys.n != 0 && m.ticket_keys.n != TICKET_KEY_OCTETS)
-		return false;
-	struct view cert = map_pem(r->fds[0]);
-	struct view key = map_pem(r->fds[1]);
-	struct tls_context *tls = NULL;
-	if (cert.p && key.p)
-		tls = tls_context_new(cert, key, m.ticket_keys.n ? m.ticket_keys.p : NULL,
-			why, sizeof(why));
-	unmap(cert);
-	unmap(key);
-	if (!tls) {
-		report_error("certificate_refused", why, 0);
-		return true;
-	}
-	tls_context_unref(&f->tls);
-	f->tls = tls;
-	return true;
-}
-
-static bool
-on_auth(struct front *f, struct view payload, struct received *r)
-{
-	struct msg_front_auth m;
-
-	if (!msg_front_auth_get(&m, payload) || r->nfds != 1)
-		return false;
-	auth_start(f, received_take(r, 0));
-	return true;
-}
-
-static bool
-on_peers(struct front *f, struct view payload, struct received *r)
-{
-	struct msg_front_peers m;
-
-	if (!msg_front_peers_get(&m, payload) || m.count != r->nfds || r->nfds == 0)
-		return false;
-	return peers_open(&f->peers, r->fds, r->nfds, m.key) == 0;
-}
-
-/* ---- sessions ----------------------------------------------------------- */
 
 static bool
 on_attached(struct front *f, struct view payload, struct received *r)
@@ -122,6 +37,8 @@ on_attached(struct front *f, struct view payload, struct received *r)
 	/* Gone meanwhile: the channel closes, and the keeper frees the lock. */
 	if (!c || c->at != CONN_LOGIN)
 		return true;
+	keep_user(c, m.user);
+	session_identified(&c->session, m.expire_days, m.login_delay_s);
 	if (keeper_attach(c, received_take(r, 0)) == 0)
 		return true;
 	c->at = CONN_SNAPSHOT;
@@ -141,6 +58,20 @@ on_refused(struct front *f, struct view payload, struct received *r)
 	struct conn *c = conn_find(f, m.session);
 	if (c && c->at == CONN_LOGIN)
 		auth_refused(c, m.code);
+	return true;
+}
+
+static bool
+on_kick(struct front *f, struct view payload, struct received *r)
+{
+	struct msg_session_kick m;
+
+	(void)r;
+	if (!msg_session_kick_get(&m, payload))
+		return false;
+	struct conn *c = conn_find(f, m.session);
+	if (c && c->is_attached)
+		conn_end(c, SESSION_KICKED);
 	return true;
 }
 
@@ -236,21 +167,24 @@ on_setup(struct front *f, struct view payload, struct received *r)
 	return true;
 }
 
-typedef bool message_fn(struct front *f, struct view payload, struct received *r);
-
 static const struct {
 	uint16_t number;
-	message_fn *fn;
+	monitor_fn *fn;
 } messages[] = {
 	{MSG_FRONT_OPTIONS, options_take},
-	{MSG_FRONT_LISTENER, on_listener},
-	{MSG_FRONT_LISTENER_GONE, on_listener_gone},
-	{MSG_FRONT_TLS, on_tls},
-	{MSG_FRONT_AUTH, on_auth},
-	{MSG_FRONT_PEERS, on_peers},
+	{MSG_FRONT_LISTENER, handed_listener},
+	{MSG_FRONT_LISTENER_GONE, handed_listener_gone},
+	{MSG_FRONT_TLS, handed_tls},
+	{MSG_FRONT_CERTIFICATE, handed_certificate},
+	{MSG_FRONT_KEYS, handed_keys},
+	{MSG_FRONT_AUTH, handed_auth},
+	{MSG_FRONT_PEERS, handed_peers},
+	{MSG_FRONT_DENY, handed_deny},
+	{MSG_FRONT_WHO, handed_who},
 	{MSG_FRONT_DRAIN, on_drain},
 	{MSG_SESSION_ATTACHED, on_attached},
 	{MSG_SESSION_REFUSED, on_refused},
+	{MSG_SESSION_KICK, on_kick},
 	{MSG_FRONTS_FULL, on_all_full},
 };
 

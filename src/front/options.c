@@ -3,8 +3,15 @@
 
 #include "base/check.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What the monitor said last; auth's offer is put over it. */
+struct options_told {
+	struct msg_front_options m;
+	enum pop3_language language;
+};
 
 struct front_options *
 front_options_ref(struct front_options *o)
@@ -22,38 +29,75 @@ front_options_unref(struct front_options **o)
 	*o = NULL;
 }
 
+static struct pop3_server_options
+wire_options(const struct front *f)
+{
+	const struct msg_front_options *m = &f->told->m;
+	const struct offer *o = &f->offer;
+
+	return (struct pop3_server_options){
+		.hostname = {(const uint8_t *)f->hostname, strlen(f->hostname)},
+		.implementation = {(const uint8_t *)f->implementation,
+			strlen(f->implementation)},
+		.expire_days = o->is_there ? o->expire_days : m->expire_days,
+		.login_delay_s = o->is_there ? o->login_delay_s : m->login_delay_s,
+		.expire_differs = o->expire_differs,
+		.login_delay_differs = o->login_delay_differs,
+		.last = m->last,
+		.utf8 = m->utf8,
+		.language = f->told->language,
+		.max_bad_commands = m->max_bad_commands,
+	};
+}
+
+/* A new version: sessions that stand keep theirs. */
+static int
+renew(struct front *f)
+{
+	const struct msg_front_options *m = &f->told->m;
+	struct front_options *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return -ENOMEM;
+	o->refs = 1;
+	o->mark_seen = m->mark_seen;
+	o->connections_per_address = m->connections_per_address;
+	o->session = (struct session_options){.scratch = f->scratch,
+		.idle_timeout_s = m->idle_timeout_s,
+		.login_timeout_s = m->login_timeout_s,
+		.max_login_failures = m->max_login_failures,
+		.wire = wire_options(f)};
+	front_options_unref(&f->options);
+	f->options = o;
+	accept_update(f);
+	return 0;
+}
+
 bool
 options_take(struct front *f, struct view payload, struct received *r)
 {
 	struct msg_front_options m;
-	struct front_options *o;
 
 	(void)r;
 	if (!msg_front_options_get(&m, payload))
 		return false;
-	o = calloc(1, sizeof(*o));
-	if (!o)
+	if (!f->told)
+		f->told = calloc(1, sizeof(*f->told));
+	if (!f->told)
 		return false;
-	o->refs = 1;
-	o->mark_seen = m.mark_seen;
-	o->connections_per_address = m.connections_per_address;
-	o->session = (struct session_options){.scratch = f->scratch,
-		.idle_timeout_s = m.idle_timeout_s,
-		.login_timeout_s = m.login_timeout_s,
-		.max_login_failures = m.max_login_failures,
-		.login_failure_delay_ms = m.login_failure_delay_ms,
-		.growing_penalty = m.growing_penalty,
-		.wire = {
-			.hostname = {(const uint8_t *)f->hostname, strlen(f->hostname)},
-			.implementation = {(const uint8_t *)f->implementation,
-				strlen(f->implementation)},
-			.expire_days = m.expire_days,
-			.login_delay_s = m.login_delay_s,
-			.last = m.last,
-			.max_bad_commands = m.max_bad_commands,
-		}};
-	front_options_unref(&f->options);
-	f->options = o;
+	/* A language that this program has no texts in is no reason not to serve. */
+	if (!pop3_language_find(m.language, &f->told->language))
+		f->told->language = POP3_ENGLISH;
+	f->told->m = m;
+	f->told->m.language = (struct view){NULL, 0}; /* lay in the message */
+	return renew(f) == 0;
+}
+
+int
+options_offer(struct front *f)
+{
+	if (f->told)
+		return renew(f);
 	accept_update(f);
-	return true;
+	return 0;
 }

@@ -23,7 +23,8 @@ pump_send_fetch(struct conn *c)
 	struct buf out = buf_over(f->msg, sizeof(f->msg));
 	struct msg_fetch m = {.msgno = t->fetch_msgno,
 		.offset = t->fetch_offset,
-		.length = t->fetch_length};
+		.length = t->fetch_length,
+		.utf8 = session_utf8(&c->session)};
 
 	msg_fetch_put(&m, &out);
 	int r = channel_send(c->keeper.fd, buf_view(&out), NULL, 0);

@@ -1,7 +1,9 @@
 /* Log lines and counters of the front. Failed logins are logged by auth, not here. */
 #include "front/conn.h"
 
+#include "base/check.h"
 #include "ipc/log.h"
+#include "ipc/mechanism.h"
 #include "stat/stat.h"
 
 #include <string.h>
@@ -18,14 +20,14 @@ static const char *const reasons[] = {
 	[SESSION_PEER] = "closed-by-client",
 	[SESSION_YIELDED] = "newer-login",
 	[SESSION_DRAINED] = "stopping",
+	[SESSION_KICKED] = "kicked",
+	[SESSION_TURNED_AWAY] = "address-refused",
 };
 
 static struct view
 user_of(const struct conn *c)
 {
-	if (!c->user)
-		return (struct view){NULL, 0};
-	return (struct view){(const uint8_t *)c->user, strlen(c->user)};
+	return (struct view){c->user, c->user_n};
 }
 
 static void
@@ -33,6 +35,8 @@ put_peer(struct log_record *r, const struct conn *c)
 {
 	log_address(r, "address", (struct view){c->address, sizeof(c->address)});
 	log_number(r, "port", c->port);
+	if (c->is_proxied)
+		log_address(r, "via", (struct view){c->via, sizeof(c->via)});
 	log_str(r, "tls", c->stream.ssl ? stream_version(&c->stream) : "no");
 }
 
@@ -43,6 +47,7 @@ report_login(const struct conn *c)
 
 	log_begin(&r, LOG_LEVEL_INFO, "login");
 	log_text(&r, "user", user_of(c));
+	log_str(&r, "mechanism", mechanism_name(c->mechanism));
 	log_number(&r, "session", c->number);
 	put_peer(&r, c);
 	log_number(&r, "messages", c->check.snapshot.count);
@@ -100,6 +105,7 @@ report_counts(struct conn *c)
 	if (n->commands == o->commands && n->retrieved == o->retrieved &&
 		n->topped == o->topped)
 		return;
+	who_update(c);
 	add(STAT_COMMANDS, n->commands, o->commands);
 	add(STAT_COMMANDS_BAD, n->commands_bad, o->commands_bad);
 	add(STAT_RETRIEVED, n->retrieved, o->retrieved);
@@ -120,9 +126,37 @@ report_refusal(uint8_t code)
 		[REFUSAL_CONNECTIONS] = STAT_LOGINS_IN_USE,
 		[REFUSAL_BUSY] = STAT_LOGINS_TEMPORARY,
 		[REFUSAL_LOGIN_DELAY] = STAT_LOGINS_TEMPORARY,
+		[REFUSAL_NO_USER] = STAT_LOGINS_TEMPORARY, /* lmtpd's */
+		[REFUSAL_POLICY] = STAT_LOGINS_FAILED,
+		[REFUSAL_TOO_MANY] = STAT_LOGINS_TEMPORARY,
+		[REFUSAL_NOT_NOW] = STAT_LOGINS_TEMPORARY,
 	};
 
-	stat_add(counters[code <= REFUSAL_LOGIN_DELAY ? code : 0], 1);
+	stat_add(counters[code < ARRAY_SIZE(counters) ? code : 0], 1);
+}
+
+void
+report_away(struct front *f, enum turned_away why, const uint8_t *address)
+{
+	static const struct {
+		enum stat_id counter;
+		const char *what;
+	} rows[AWAY_KINDS] = {
+		[AWAY_DENIED] = {STAT_CONNECTIONS_DENIED, "in deny_file"},
+		[AWAY_NO_PROXY] = {STAT_PROXY_REFUSED, "not in proxy_networks"},
+		[AWAY_NO_HEADER] = {STAT_PROXY_REFUSED, "no PROXY header in time"},
+	};
+	uint64_t now = loop_now_ms(f->loop);
+	struct log_record r;
+
+	stat_add(rows[why].counter, 1);
+	if (f->away_logged_ms[why] != 0 && now < f->away_logged_ms[why] + 1000)
+		return;
+	f->away_logged_ms[why] = now;
+	log_begin(&r, LOG_LEVEL_WARNING, "turned_away");
+	log_address(&r, "address", (struct view){address, FRONT_ADDRESS_OCTETS});
+	log_str(&r, "reason", rows[why].what);
+	log_send(&r);
 }
 
 void

@@ -11,10 +11,13 @@ session_init(struct session *s, const struct session_options *o,
 	*s = (struct session){.options = o,
 		.peer = *peer,
 		.phase = PHASE_GREETING,
+		.trial = {.mechanism = MECHANISM_KPOP, .open = peer->kpop},
 		.started_ms = now_ms,
 		.active_ms = now_ms};
-	pop3_server_init(&s->wire, &o->wire,
-		&(struct pop3_link){peer->tls, peer->tls_available, peer->plaintext});
+	struct pop3_link link = session_link(s);
+	pop3_server_init(&s->wire, &o->wire, &link);
+	if (!peer->kpop && peer->mechanisms >> MECHANISM_APOP & 1)
+		s->phase = PHASE_STAMP;
 }
 
 void
@@ -46,7 +49,7 @@ session_is_over(const struct session *s)
 static enum session_want
 answer_stls(struct session *s, const struct view *in, struct buf *out)
 {
-	pop3_put_reply(POP3_OK_STLS, out);
+	session_put_reply(s, POP3_OK_STLS, out);
 	if (in->n > 0) {
 		session_close(s, SESSION_INJECTION);
 		return SESSION_WANT_CLOSE;
@@ -63,15 +66,42 @@ answer_quit(struct session *s, struct buf *out)
 		return SESSION_WANT_COMMIT;
 	}
 	/* RFC 1939 s.4: without login there is no UPDATE state. */
-	pop3_put_reply(POP3_OK_BYE, out);
+	session_put_reply(s, POP3_OK_BYE, out);
 	session_close(s, SESSION_QUIT);
 	return SESSION_WANT_CLOSE;
+}
+
+static enum session_want
+answer_utf8(struct session *s, struct buf *out)
+{
+	if (s->drop.snap)
+		session_count_octets(s);
+	session_put_reply(s, POP3_OK_UTF8, out);
+	return SESSION_WANT_INPUT;
+}
+
+static enum session_want
+answer_lang(const struct session *s, const struct pop3_request *r, struct buf *out)
+{
+	if (pop3_answer_is_many(r))
+		pop3_put_languages(&s->wire, out);
+	else
+		session_put_language(s, out);
+	return SESSION_WANT_INPUT;
+}
+
+static enum session_want
+answer_xclient(struct session *s, const struct pop3_request *r)
+{
+	s->trial.peer = r->peer;
+	s->phase = PHASE_PEER;
+	return SESSION_WANT_PEER;
 }
 
 /* SESSION_WANT_INPUT: answered, the next line may come. */
 static enum session_want
 answer(struct session *s, const struct pop3_request *r, const struct view *in,
-	uint64_t now_ms, struct buf *out)
+	struct buf *out)
 {
 	switch (r->command) {
 	case POP3_CAPA: pop3_put_capa(&s->wire, out); return SESSION_WANT_INPUT;
@@ -79,7 +109,11 @@ answer(struct session *s, const struct pop3_request *r, const struct view *in,
 	case POP3_QUIT: return answer_quit(s, out);
 	case POP3_USER:
 	case POP3_PASS:
-	case POP3_AUTH: return session_answer_login(s, r, now_ms, out);
+	case POP3_APOP:
+	case POP3_AUTH: return session_answer_login(s, r, out);
+	case POP3_UTF8: return answer_utf8(s, out);
+	case POP3_LANG: return answer_lang(s, r, out);
+	case POP3_XCLIENT: return answer_xclient(s, r);
 	case POP3_STAT:
 	case POP3_LIST:
 	case POP3_RETR:
@@ -100,7 +134,7 @@ answer_bad(struct session *s, const struct pop3_request *r, struct buf *out)
 	struct pop3_line l;
 
 	s->counts.commands_bad++;
-	pop3_line_start(&l, r->reply);
+	pop3_line_start(&l, r->reply, session_language(s));
 	if (r->reply == POP3_ERR_SYNTAX) {
 		pop3_line_text(&l, " ");
 		pop3_line_text(&l, pop3_command_usage(r->command));
@@ -126,14 +160,14 @@ read_line(struct session *s, uint64_t now_ms, struct view *in, struct buf *out)
 	s->active_ms = now_ms;
 	s->counts.commands++;
 	switch (event) {
-	case POP3_COMMAND: return answer(s, &r, in, now_ms, out);
-	case POP3_RESPONSE: return session_answer_login(s, &r, now_ms, out);
+	case POP3_COMMAND: return answer(s, &r, in, out);
+	case POP3_RESPONSE: return session_answer_login(s, &r, out);
 	case POP3_BAD: answer_bad(s, &r, out); break;
 	case POP3_REFUSED:
 		if (r.reply == POP3_ERR_CANCELLED)
 			session_login_broken(s, r.reply, out);
 		else
-			pop3_put_reply(r.reply, out);
+			session_put_reply(s, r.reply, out);
 		break;
 	case POP3_NEED_INPUT:
 	case POP3_FLOOD: UNREACHABLE();
@@ -170,13 +204,21 @@ static enum session_want
 run_phase(struct session *s, uint64_t now_ms, struct view *in, struct buf *out)
 {
 	switch ((enum session_phase)s->phase) {
+	case PHASE_STAMP: return SESSION_WANT_STAMP;
 	case PHASE_GREETING:
-		pop3_put_greeting(&s->options->wire, out);
+		pop3_put_greeting(&s->wire, s->trial.say.left, out);
+		s->trial.say = (struct pop3_challenge){0};
+		s->phase = PHASE_READING;
+		return SESSION_WANT_INPUT;
+	case PHASE_CHALLENGE:
+		if (!pop3_put_challenge(&s->trial.say, out))
+			return SESSION_WANT_OUTPUT;
 		s->phase = PHASE_READING;
 		return SESSION_WANT_INPUT;
 	case PHASE_READING: return run_reading(s, now_ms, in, out);
 	case PHASE_LISTING: return session_go_on_listing(s, now_ms, out);
 	case PHASE_TLS: return SESSION_WANT_TLS;
+	case PHASE_PEER: return SESSION_WANT_PEER;
 	case PHASE_LOGIN: return SESSION_WANT_LOGIN;
 	case PHASE_DELAY:
 		if (now_ms < s->trial.delay_until)
@@ -201,10 +243,13 @@ writes(const struct session *s)
 	case PHASE_GREETING:
 	case PHASE_READING:
 	case PHASE_LISTING:
+	case PHASE_CHALLENGE:
 	case PHASE_ANSWER:
 	case PHASE_DELAY:
 	case PHASE_BODY_FIRST: return true;
+	case PHASE_STAMP:
 	case PHASE_TLS:
+	case PHASE_PEER:
 	case PHASE_LOGIN:
 	case PHASE_SLICE:
 	case PHASE_BODY:
@@ -272,6 +317,7 @@ answer_and_close(struct session *s, enum pop3_reply reply, enum session_reason w
 	s->reply = (uint8_t)reply;
 	s->reason = (uint8_t)why;
 	s->closes = true;
+	s->trial.id = 0; /* this is not auth's refusal */
 }
 
 /* RFC 1939 s.3: a session that is merely idle is ended without a word (wire point 31). */
@@ -308,10 +354,13 @@ session_end(struct session *s, enum session_reason why)
 			return;
 		}
 		break;
+	case PHASE_STAMP:
 	case PHASE_GREETING:
 	case PHASE_READING:
 	case PHASE_LISTING:
 	case PHASE_TLS:
+	case PHASE_PEER:
+	case PHASE_CHALLENGE:
 	case PHASE_BODY:
 	case PHASE_CLOSED: break;
 	}
@@ -340,4 +389,60 @@ session_tls_started(struct session *s, uint64_t now_ms)
 	s->active_ms = now_ms;
 	s->peer.tls = true;
 	pop3_server_secured(&s->wire);
+}
+
+void
+session_bound(struct session *s, bool binding, bool certificate)
+{
+	pop3_server_bound(&s->wire, binding, certificate);
+}
+
+/* What is no stamp would make clients compute a digest that nobody can check. */
+void
+session_stamp(struct session *s, struct view stamp)
+{
+	if (session_is_over(s))
+		return;
+	CHECK(s->phase == PHASE_STAMP);
+	s->stamped = stamp.n > 2 && stamp.n < POP3_REPLY_MAX / 2 + POP3_REPLY_MAX / 4 &&
+		stamp.p[0] == '<' && stamp.p[stamp.n - 1] == '>';
+	s->trial.say.left = s->stamped ? stamp : (struct view){0};
+	s->wire.link.apop = s->stamped;
+	s->phase = PHASE_GREETING;
+}
+
+struct pop3_peer
+session_new_peer(const struct session *s)
+{
+	CHECK(s->phase == PHASE_PEER);
+	return s->trial.peer;
+}
+
+void
+session_peer_changed(struct session *s, const struct session_peer *peer)
+{
+	bool tls = s->peer.tls;
+
+	if (session_is_over(s))
+		return;
+	CHECK(s->phase == PHASE_PEER);
+	CHECK(!peer->kpop);
+	s->peer = *peer;
+	s->peer.tls = tls;
+	struct pop3_link link = session_link(s);
+	pop3_server_peer_changed(&s->wire, &link);
+	s->reply = POP3_OK_XCLIENT;
+	s->phase = PHASE_ANSWER;
+}
+
+bool
+session_utf8(const struct session *s)
+{
+	return s->wire.utf8;
+}
+
+uint32_t
+session_marked(const struct session *s)
+{
+	return s->drop.marked;
 }

@@ -45,13 +45,56 @@ void session_end(struct session *s, enum session_reason why);
  * answer is late and changes nothing (what it brought is the caller's to close).
  */
 
+/* "<...>" for the greeting, or empty: then there is no APOP. Borrowed until session_run.
+ */
+void session_stamp(struct session *s, struct view stamp);
 void session_tls_started(struct session *s, uint64_t now_ms);
+/*
+ * What the handshake brought: octets of channel binding, a client certificate. After
+ * implicit TLS before the first session_run, after STLS before session_tls_started.
+ */
+void session_bound(struct session *s, bool binding, bool certificate);
+/*
+ * XCLIENT said this. Then either session_peer_changed (tls of `peer` is not looked at: it
+ * stays), which answers +OK, or session_end.
+ */
+struct pop3_peer session_new_peer(const struct session *s);
+void session_peer_changed(struct session *s, const struct session_peer *peer);
+
+/*
+ * A login: LOGIN, or, where `continues`, RESPONSE. Then one of _challenge (auth says
+ * CHALLENGE), _refused (LOGIN_FAILED, SESSION_REFUSED, REFUSED), or _identified and
+ * _attached.
+ */
 struct session_login session_login(const struct session *s);
 /* The question was taken: wipes the scratch. */
 void session_login_sent(struct session *s);
-/* code: enum refusal. For IN_USE, holder (16 octets or none) and since (0: unknown). */
-void session_refused(struct session *s, uint8_t code, struct view holder, uint64_t since,
-	uint64_t now_ms, uint64_t now_unix_s);
+/* The random id of this LOGIN (not of its RESPONSEs): a refusal shows it. 0: none. */
+void session_set_id(struct session *s, uint32_t id);
+/*
+ * The client is to be told this, and asked. At most POP3_SASL_MAX octets, borrowed until
+ * session_run gives something other than SESSION_WANT_OUTPUT, or session_done. False, and
+ * nothing done: auth may not say that now (too long, or no SASL).
+ */
+[[nodiscard]] bool session_challenge(
+	struct session *s, struct view octets, uint64_t now_ms);
+/*
+ * auth waits for a RESPONSE that will not come: "*", an answer that is no base64, QUIT,
+ * the end. Ask after each session_run (before its want is met) and session_end, and
+ * before session_done; where it says true, send RESPONSE with `cancelled`, and call
+ * _cancelled. A CHALLENGE for a session that has gone while auth was at it is the
+ * caller's to cancel.
+ */
+bool session_owes_cancel(const struct session *s);
+void session_cancelled(struct session *s);
+/*
+ * code: enum refusal; answered after delay_ms. For IN_USE, holder (16 octets or none) and
+ * since (0: unknown).
+ */
+void session_refused(struct session *s, uint8_t code, uint32_t delay_ms,
+	struct view holder, uint64_t since, uint64_t now_ms, uint64_t now_unix_s);
+/* SESSION_ATTACHED: this user's values, for CAPA. The snapshot is still to come. */
+void session_identified(struct session *s, uint32_t expire_days, uint32_t login_delay_s);
 /*
  * The maildrop is open. The snapshot is borrowed until session_done. marks: (count + 7) /
  * 8 zeroed octets of the caller's.
@@ -76,6 +119,11 @@ struct view session_marks(const struct session *s, uint32_t *ret_count);
 void session_committed(
 	struct session *s, uint8_t outcome, uint32_t removed, uint32_t remain);
 
+/* UTF8 was said: of messages with SNAPSHOT_UTF8 the other form is wanted (WANT, FETCH).
+ */
+bool session_utf8(const struct session *s);
+/* How many messages are marked now; 0 before login. */
+uint32_t session_marked(const struct session *s);
 uint64_t session_delay_until(const struct session *s);
 enum session_reason session_reason(const struct session *s);
 const struct session_counts *session_counts(const struct session *s);

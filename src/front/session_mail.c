@@ -18,18 +18,44 @@ left(const struct session_drop *d)
 static uint64_t
 left_octets(const struct session_drop *d)
 {
-	return d->snap->octets - d->marked_octets;
+	return d->octets - d->marked_octets;
 }
 
-/* " (2 messages)" behind what no message has: the client learns its range. */
+/* The size as this client gets the message (RFC 6856 s.2.1). */
+static uint64_t
+size_of(const struct session *s, uint32_t msgno)
+{
+	const struct snapshot *snap = s->drop.snap;
+
+	return s->wire.utf8 ? snapshot_wire_utf8(snap, msgno - 1)
+			    : snapshot_wire(snap, msgno - 1);
+}
+
+void
+session_count_octets(struct session *s)
+{
+	struct session_drop *d = &s->drop;
+
+	CHECK(d->marked == 0);
+	d->octets = d->snap->octets;
+	if (!s->wire.utf8)
+		return;
+	d->octets = 0;
+	for (uint32_t msgno = 1; msgno <= d->snap->count; msgno++)
+		d->octets += size_of(s, msgno);
+}
+
+/* ", maildrop has 2 messages" behind what no message has: the client learns its range. */
 static void
-put_no_message(const struct session_drop *d, struct buf *out)
+put_no_message(const struct session *s, struct buf *out)
 {
 	struct pop3_line l;
 
-	pop3_line_start(&l, POP3_ERR_NO_MESSAGE);
-	pop3_line_text(&l, ", maildrop has ");
-	session_line_messages(&l, d->snap->count);
+	pop3_line_start(&l, POP3_ERR_NO_MESSAGE, session_language(s));
+	pop3_line_text(&l, ",");
+	pop3_line_word(&l, POP3_WORD_HAS);
+	pop3_line_text(&l, " ");
+	session_line_messages(&l, s->drop.snap->count);
 	pop3_line_end(&l, out);
 }
 
@@ -40,11 +66,11 @@ take_msgno(struct session *s, const struct pop3_request *r, struct buf *out)
 	struct session_drop *d = &s->drop;
 
 	if (r->msgno < 1 || r->msgno > d->snap->count) {
-		put_no_message(d, out);
+		put_no_message(s, out);
 		return false;
 	}
 	if (is_marked(d, (uint32_t)r->msgno)) {
-		pop3_put_reply(POP3_ERR_DELETED, out);
+		session_put_reply(s, POP3_ERR_DELETED, out);
 		return false;
 	}
 	d->msgno = (uint32_t)r->msgno;
@@ -52,39 +78,37 @@ take_msgno(struct session *s, const struct pop3_request *r, struct buf *out)
 }
 
 static void
-put_stat(const struct session_drop *d, struct buf *out)
+put_stat(const struct session *s, struct buf *out)
 {
 	struct pop3_line l;
 
-	pop3_line_start(&l, POP3_OK);
+	pop3_line_start(&l, POP3_OK, session_language(s));
 	pop3_line_text(&l, " ");
-	pop3_line_number(&l, left(d));
+	pop3_line_number(&l, left(&s->drop));
 	pop3_line_text(&l, " ");
-	pop3_line_number(&l, left_octets(d));
+	pop3_line_number(&l, left_octets(&s->drop));
 	pop3_line_end(&l, out);
 }
 
 static void
-put_total(const struct session_drop *d, struct buf *out)
+put_total(const struct session *s, struct buf *out)
 {
 	struct pop3_line l;
 
-	pop3_line_start(&l, POP3_OK_LIST);
+	pop3_line_start(&l, POP3_OK_LIST, session_language(s));
 	pop3_line_text(&l, " ");
-	session_line_messages(&l, left(d));
-	pop3_line_text(&l, " (");
-	pop3_line_number(&l, left_octets(d));
-	pop3_line_text(&l, " octets)");
+	session_line_messages(&l, left(&s->drop));
+	session_line_octets(&l, left_octets(&s->drop));
 	pop3_line_end(&l, out);
 }
 
 static void
-put_row(const struct session_drop *d, uint32_t msgno, bool uidl, struct buf *out)
+put_row(const struct session *s, uint32_t msgno, bool uidl, struct buf *out)
 {
 	if (uidl)
-		pop3_put_uidl_row(msgno, snapshot_uidl(d->snap, msgno - 1), out);
+		pop3_put_uidl_row(msgno, snapshot_uidl(s->drop.snap, msgno - 1), out);
 	else
-		pop3_put_size_row(msgno, snapshot_wire(d->snap, msgno - 1), out);
+		pop3_put_size_row(msgno, size_of(s, msgno), out);
 }
 
 /* LIST and UIDL (RFC 1939 s.5, s.7). */
@@ -98,13 +122,13 @@ answer_list(struct session *s, const struct pop3_request *r, struct buf *out)
 		if (!take_msgno(s, r, out))
 			return SESSION_WANT_INPUT;
 		buf_put_str(out, "+OK ");
-		put_row(d, d->msgno, uidl, out);
+		put_row(s, d->msgno, uidl, out);
 		return SESSION_WANT_INPUT;
 	}
 	if (uidl)
-		pop3_put_reply(POP3_OK_UIDL, out);
+		session_put_reply(s, POP3_OK_UIDL, out);
 	else
-		put_total(d, out);
+		put_total(s, out);
 	d->uidl = uidl;
 	d->next = 1;
 	s->phase = PHASE_LISTING;
@@ -121,7 +145,7 @@ session_go_on_listing(struct session *s, uint64_t now_ms, struct buf *out)
 		if (buf_room(out) < SESSION_ROOM)
 			return SESSION_WANT_OUTPUT;
 		if (!is_marked(d, d->next))
-			put_row(d, d->next, d->uidl, out);
+			put_row(s, d->next, d->uidl, out);
 	}
 	pop3_put_end(out);
 	s->phase = PHASE_READING;
@@ -136,13 +160,13 @@ answer_dele(struct session *s, const struct pop3_request *r, struct buf *out)
 	if (!take_msgno(s, r, out))
 		return;
 	if (!(d->rights & RIGHT_DELETE)) {
-		pop3_put_reply(POP3_ERR_READ_ONLY, out);
+		session_put_reply(s, POP3_ERR_READ_ONLY, out);
 		return;
 	}
 	d->marks[(d->msgno - 1) / 8] |= (uint8_t)(1 << ((d->msgno - 1) % 8));
 	d->marked++;
-	d->marked_octets += snapshot_wire(d->snap, d->msgno - 1);
-	pop3_put_reply(POP3_OK_DELE, out);
+	d->marked_octets += size_of(s, d->msgno);
+	session_put_reply(s, POP3_OK_DELE, out);
 }
 
 /* Marks only; with LAST, the number of the start again (RFC 1460 s.5; wire point 40). */
@@ -155,17 +179,17 @@ answer_rset(struct session *s, struct buf *out)
 	d->marked = 0;
 	d->marked_octets = 0;
 	d->last = d->last_at_start;
-	put_total(d, out);
+	put_total(s, out);
 }
 
 static void
-put_last(const struct session_drop *d, struct buf *out)
+put_last(const struct session *s, struct buf *out)
 {
 	struct pop3_line l;
 
-	pop3_line_start(&l, POP3_OK);
+	pop3_line_start(&l, POP3_OK, session_language(s));
 	pop3_line_text(&l, " ");
-	pop3_line_number(&l, d->last);
+	pop3_line_number(&l, s->drop.last);
 	pop3_line_end(&l, out);
 }
 
@@ -176,7 +200,7 @@ answer_retr(struct session *s, const struct pop3_request *r, struct buf *out)
 	if (!take_msgno(s, r, out))
 		return SESSION_WANT_INPUT;
 	if (!(s->drop.rights & RIGHT_READ)) {
-		pop3_put_reply(POP3_ERR_NO_READ, out);
+		session_put_reply(s, POP3_ERR_NO_READ, out);
 		return SESSION_WANT_INPUT;
 	}
 	s->drop.top = r->command == POP3_TOP;
@@ -192,21 +216,25 @@ session_answer_mail(struct session *s, const struct pop3_request *r, struct buf 
 
 	CHECK(d->snap);
 	switch (r->command) {
-	case POP3_STAT: put_stat(d, out); break;
+	case POP3_STAT: put_stat(s, out); break;
 	case POP3_LIST:
 	case POP3_UIDL: return answer_list(s, r, out);
 	case POP3_RETR:
 	case POP3_TOP: return answer_retr(s, r, out);
 	case POP3_DELE: answer_dele(s, r, out); break;
-	case POP3_NOOP: pop3_put_reply(POP3_OK, out); break;
+	case POP3_NOOP: session_put_reply(s, POP3_OK, out); break;
 	case POP3_RSET: answer_rset(s, out); break;
-	case POP3_LAST: put_last(d, out); break;
+	case POP3_LAST: put_last(s, out); break;
 	case POP3_CAPA:
 	case POP3_STLS:
 	case POP3_USER:
 	case POP3_PASS:
 	case POP3_AUTH:
 	case POP3_QUIT:
+	case POP3_APOP:
+	case POP3_UTF8:
+	case POP3_LANG:
+	case POP3_XCLIENT:
 	case POP3_COMMANDS: UNREACHABLE();
 	}
 	return SESSION_WANT_INPUT;
@@ -250,13 +278,13 @@ session_put_body_first(struct session *s, struct buf *out)
 
 	s->phase = PHASE_BODY;
 	if (s->drop.top) {
-		pop3_put_reply(POP3_OK_TOP, out);
+		session_put_reply(s, POP3_OK_TOP, out);
 		return;
 	}
-	pop3_line_start(&l, POP3_OK_RETR);
+	pop3_line_start(&l, POP3_OK_RETR, session_language(s));
 	pop3_line_text(&l, " ");
 	pop3_line_number(&l, s->drop.wire);
-	pop3_line_text(&l, " octets");
+	pop3_line_word(&l, POP3_WORD_OCTETS);
 	pop3_line_end(&l, out);
 }
 

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/ticket.h"
 #include "front/session_state.h"
 
 #include <string.h>
@@ -120,7 +121,28 @@ void
 session_line_messages(struct pop3_line *l, uint64_t n)
 {
 	pop3_line_number(l, n);
-	pop3_line_text(l, n == 1 ? " message" : " messages");
+	pop3_line_word(l, n == 1 ? POP3_WORD_MESSAGE : POP3_WORD_MESSAGES);
+}
+
+void
+session_line_octets(struct pop3_line *l, uint64_t n)
+{
+	pop3_line_text(l, " (");
+	pop3_line_number(l, n);
+	pop3_line_word(l, POP3_WORD_OCTETS);
+	pop3_line_text(l, ")");
+}
+
+void
+session_put_language(const struct session *s, struct buf *out)
+{
+	struct pop3_line l;
+
+	pop3_line_start(&l, POP3_OK_LANG, session_language(s));
+	pop3_line_text(&l, " ");
+	pop3_line_text(&l, pop3_language_tag(session_language(s)));
+	pop3_line_word(&l, POP3_WORD_CHANGED);
+	pop3_line_end(&l, out);
 }
 
 /* Typed fields only: no text of a file or of another process gets here (wire point 41).
@@ -128,14 +150,32 @@ session_line_messages(struct pop3_line *l, uint64_t n)
 static void
 put_holder(const struct session_trial *t, struct pop3_line *l)
 {
-	if (t->holder_n > 0) {
-		pop3_line_text(l, " from ");
-		session_line_address(l, (struct view){t->holder, t->holder_n});
+	if (t->peer.has_address) {
+		pop3_line_word(l, POP3_WORD_FROM);
+		pop3_line_text(l, " ");
+		session_line_address(
+			l, (struct view){t->peer.address, sizeof(t->peer.address)});
 	}
 	if (t->since > 0) {
-		pop3_line_text(l, " since ");
+		pop3_line_word(l, POP3_WORD_SINCE);
+		pop3_line_text(l, " ");
 		session_line_time(l, t->since);
 	}
+}
+
+/* By this `restante why` finds a refusal again; each has one, of the same form. */
+static void
+put_id(struct session_trial *t, struct pop3_line *l)
+{
+	uint8_t text[TICKET_OCTETS];
+
+	if (t->id == 0)
+		return;
+	ticket_put(t->id, text);
+	pop3_line_text(l, " (id ");
+	pop3_line_view(l, (struct view){text, sizeof(text)});
+	pop3_line_text(l, ")");
+	t->id = 0;
 }
 
 static void
@@ -143,9 +183,7 @@ put_login(const struct session_drop *d, struct pop3_line *l)
 {
 	pop3_line_text(l, " ");
 	session_line_messages(l, d->snap->count);
-	pop3_line_text(l, " (");
-	pop3_line_number(l, d->snap->octets);
-	pop3_line_text(l, " octets)");
+	session_line_octets(l, d->octets);
 }
 
 static void
@@ -153,9 +191,10 @@ put_partial(const struct session_drop *d, struct pop3_line *l)
 {
 	pop3_line_text(l, " ");
 	session_line_messages(l, d->remain);
-	pop3_line_text(l, " of ");
+	pop3_line_word(l, POP3_WORD_OF);
+	pop3_line_text(l, " ");
 	pop3_line_number(l, d->marked);
-	pop3_line_text(l, d->remain == 1 ? " remains" : " remain");
+	pop3_line_word(l, d->remain == 1 ? POP3_WORD_REMAINS : POP3_WORD_REMAIN);
 }
 
 void
@@ -163,7 +202,7 @@ session_put_answer(struct session *s, enum pop3_reply reply, struct buf *out)
 {
 	struct pop3_line l;
 
-	pop3_line_start(&l, reply);
+	pop3_line_start(&l, reply, session_language(s));
 	if (reply == POP3_ERR_IN_USE)
 		put_holder(&s->trial, &l);
 	if (reply == POP3_OK_LOGIN)
@@ -173,7 +212,9 @@ session_put_answer(struct session *s, enum pop3_reply reply, struct buf *out)
 	if (reply == POP3_OK_BYE_LEFT) {
 		pop3_line_text(&l, " (");
 		session_line_messages(&l, s->drop.snap->count - s->drop.removed);
-		pop3_line_text(&l, " left)");
+		pop3_line_word(&l, POP3_WORD_LEFT);
+		pop3_line_text(&l, ")");
 	}
+	put_id(&s->trial, &l);
 	pop3_line_end(&l, out);
 }

@@ -27,7 +27,9 @@ transfer_send_want(struct conn *c)
 	CHECK(t);
 	for (size_t i = 0; i < t->asked_n; i++)
 		buf_put_u32(&list, t->asked[i]);
-	msg_want_put(&(struct msg_want){.msgnos = buf_view(&list)}, &out);
+	msg_want_put(&(struct msg_want){.msgnos = buf_view(&list),
+			     .utf8 = session_utf8(&c->session)},
+		&out);
 	CHECK(!out.full);
 	int r = channel_send(c->keeper.fd, buf_view(&out), NULL, 0);
 	if (r == 0)

@@ -56,13 +56,16 @@ row_is_sound(const struct snapshot *s, uint32_t idx, uint64_t *octets)
 	uint64_t wire;
 	uint32_t at;
 	uint16_t n;
+	uint16_t flags;
 
 	memcpy(&wire, row, sizeof(wire));
 	memcpy(&at, row + 8, sizeof(at));
 	memcpy(&n, row + 12, sizeof(n));
+	memcpy(&flags, row + 14, sizeof(flags));
 	if (!num_add(*octets, wire, octets))
 		return false;
-	if (n < 1 || n > SNAPSHOT_UIDL_MAX || (uint64_t)at + n > strings)
+	size_t behind = flags & SNAPSHOT_UTF8 ? sizeof(wire) : 0;
+	if (n < 1 || n > SNAPSHOT_UIDL_MAX || (uint64_t)at + n + behind > strings)
 		return false;
 	return is_graph(s->p + strings_at(s) + at, n);
 }
@@ -119,6 +122,18 @@ snapshot_wire(const struct snapshot *s, uint32_t idx)
 {
 	struct cursor c = row_at(s, idx);
 	return cursor_u64(&c);
+}
+
+uint64_t
+snapshot_wire_utf8(const struct snapshot *s, uint32_t idx)
+{
+	struct view uidl = snapshot_uidl(s, idx);
+	uint64_t wire;
+
+	if (!(snapshot_flags(s, idx) & SNAPSHOT_UTF8))
+		return snapshot_wire(s, idx);
+	memcpy(&wire, uidl.p + uidl.n, sizeof(wire));
+	return wire;
 }
 
 struct view

@@ -28,6 +28,12 @@
 
 enum snapshot_flag {
 	SNAPSHOT_SEEN = 1,
+	/*
+	 * Its header holds raw octets beyond ASCII (RFC 6532). `wire` is what a client gets
+	 * that did not say UTF8: the message down-converted, where the operator wants that,
+	 * else the message as it is; snapshot_wire_utf8 what one gets that did.
+	 */
+	SNAPSHOT_UTF8 = 2,
 };
 
 struct snapshot {
@@ -63,7 +69,11 @@ enum snapshot_step {
 [[nodiscard]] enum snapshot_step snapshot_check_rows(
 	struct snapshot_checking *c, uint32_t rows);
 
-/* idx counts from 0: msgno - 1. CHECKs that it is below count. */
+/*
+ * idx counts from 0: msgno - 1. CHECKs that it is below count. The second size of a row
+ * with SNAPSHOT_UTF8 stands as u64 behind its UIDL within the strings.
+ */
+uint64_t snapshot_wire_utf8(const struct snapshot *s, uint32_t idx);
 uint64_t snapshot_wire(const struct snapshot *s, uint32_t idx);
 struct view snapshot_uidl(const struct snapshot *s, uint32_t idx);
 uint16_t snapshot_flags(const struct snapshot *s, uint32_t idx);

@@ -34,6 +34,8 @@ session_new(struct received *r, const struct msg_attach *m)
 	s->fd = received_take(r, 0);
 	s->id = m->session;
 	s->rights = m->rights;
+	s->connections_max = m->connections;
+	s->delay_s = m->login_delay_s;
 	s->who.since = clock_unix_s();
 	if (m->address.n == sizeof(s->who.address))
 		memcpy(s->who.address, m->address.p, m->address.n);
@@ -185,7 +187,7 @@ send_snapshot(struct session *s, uint64_t now_ms)
 	struct buf b = keeper_out_begin(s);
 	struct msg_snapshot m = {.rights = s->rights,
 		.count = s->table->count,
-		.octets = s->table->octets};
+		.octets = s->drop->snapshot_octets};
 
 	msg_snapshot_put(&m, &b);
 	keeper_out_end(s, &b);
@@ -212,7 +214,7 @@ waits_for_lock(struct session *s, uint64_t now_ms)
 
 /* The maildrop is free here: lock it, look at it, show it. False: look again later. */
 static bool
-admit(struct session *s, uint64_t now_ms)
+admit(const struct keeper *k, struct session *s, uint64_t now_ms)
 {
 	struct drop *d = s->drop;
 	struct lock_holder other = {.since = 0};
@@ -234,6 +236,8 @@ admit(struct session *s, uint64_t now_ms)
 	d->current = s;
 	e = d->ops->refresh(d->store, &table);
 	keeper_log_notices(s);
+	if (e == 0 && k->o.utf8_downgrade)
+		e = heads_learn(&d->heads, d->ops, d->store, table);
 	if (e == 0)
 		e = keeper_snapshot(d, table);
 	if (e < 0) {
@@ -256,9 +260,9 @@ question(struct keeper *k, const struct session *s, uint64_t now_ms)
 		.asked = s->ask_until_ms > 0,
 		.ask_until_ms = s->ask_until_ms,
 		.takeover_s = k->o.takeover_s,
-		.others_max = k->o.connections_max,
+		.others_max = s->connections_max,
 		.last_login_ms = s->drop->last_login_ms,
-		.delay_s = k->o.delay_s,
+		.delay_s = s->delay_s,
 		.now_ms = now_ms,
 	};
 	if (q.others_max > 0) {
@@ -290,7 +294,7 @@ keeper_attach_step(struct keeper *k, struct session *s, struct received *r, bool
 	case KEEPER_REFUSE:
 		refuse(s, code, code == REFUSAL_IN_USE ? &d->current->who : NULL);
 		break;
-	case KEEPER_ADMIT: admit(s, now_ms); break;
+	case KEEPER_ADMIT: admit(k, s, now_ms); break;
 	}
 	if (s->ask_until_ms > 0) {
 		s->ask_until_ms = 0;

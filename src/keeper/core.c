@@ -58,6 +58,15 @@ keeper_wants_take(struct keeper_wants *w, struct view msgnos, uint32_t count)
 }
 
 bool
+keeper_form_take(struct keeper_form *f, uint8_t utf8)
+{
+	if (utf8 > 1 || (f->said && f->utf8 != (utf8 == 1)))
+		return false;
+	*f = (struct keeper_form){.said = true, .utf8 = utf8 == 1};
+	return true;
+}
+
+bool
 keeper_fetch_is_sound(const struct msg_fetch *m, uint32_t count)
 {
 	uint64_t end;

@@ -39,6 +39,15 @@ struct keeper_wants {
 [[nodiscard]] bool keeper_wants_take(
 	struct keeper_wants *w, struct view msgnos, uint32_t count);
 
+/*
+ * Whether a session takes messages as they are stored (RFC 6856), or rewritten: said with
+ * each WANT and FETCH, and always the same.
+ */
+struct keeper_form {
+	bool said, utf8;
+};
+[[nodiscard]] bool keeper_form_take(struct keeper_form *f, uint8_t utf8);
+
 [[nodiscard]] bool keeper_fetch_is_sound(const struct msg_fetch *m, uint32_t count);
 
 /* The verdict as it comes in parts: bit idx of octets. */

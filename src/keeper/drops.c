@@ -34,6 +34,7 @@ drop_free(struct drop *d)
 		d->ops->close(&d->store);
 	}
 	fd_close(&d->snapshot);
+	heads_free(&d->heads);
 	free(d->path);
 	free(d);
 }
@@ -140,7 +141,7 @@ keeper_drops_flush(struct keeper *k, struct received *r)
 void
 keeper_drop_measure(struct keeper *k, struct drop *d)
 {
-	size_t now = d->ops->memory(d->store);
+	size_t now = d->ops->memory(d->store) + heads_memory(&d->heads);
 
 	k->memory += now;
 	k->memory -= d->memory;

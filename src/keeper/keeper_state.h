@@ -6,6 +6,7 @@
 
 #include "ipc/channel.h"
 #include "keeper/core.h"
+#include "keeper/heads.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -32,8 +33,9 @@
 #define KEEPER_NEVER	    UINT64_MAX
 
 struct keeper_options {
-	uint32_t threads, idle_s, takeover_s, connections_max, delay_s;
+	uint32_t threads, idle_s, takeover_s;
 	bool mark_seen;
+	bool utf8_downgrade;
 	struct store_options store; /* its texts live as long as the process */
 };
 
@@ -81,6 +83,7 @@ struct session {
 	uint64_t due_ms;      /* lock; 0: never */
 	uint64_t id;	      /* the front's number, for the log */
 	uint8_t rights;
+	uint32_t connections_max, delay_s; /* of this user; 0: none */
 	char *user;
 	struct lock_holder who;
 	/* runner */
@@ -90,6 +93,7 @@ struct session {
 	uint64_t busy_until_ms; /* another process held the lock; 0: not */
 	const struct store_table *table;
 	struct keeper_wants wants;
+	struct keeper_form form;
 	struct keeper_marks marks;
 	struct handed *handed; /* KEEPER_STORING */
 	struct outgoing out;
@@ -115,8 +119,9 @@ struct drop {
 	uint32_t waiters;			 /* sessions that wait until it goes */
 	struct session *group[KEEPER_GROUP_MAX]; /* whose deposits come next */
 	uint32_t group_n;
+	struct heads heads;
 	int snapshot; /* sealed; -1: none */
-	uint64_t snapshot_generation;
+	uint64_t snapshot_generation, snapshot_octets;
 	uint64_t last_login_ms;
 	uint64_t nowait_device; /* its files take RWF_NOWAIT */
 };

@@ -78,9 +78,8 @@ read_setup(struct keeper *k, struct received *r)
 	k->o = (struct keeper_options){.threads = threads,
 		.idle_s = m.idle_s,
 		.takeover_s = m.lock_takeover_s,
-		.connections_max = m.connections_per_user,
-		.delay_s = m.login_delay_s,
-		.mark_seen = m.mark_seen};
+		.mark_seen = m.mark_seen,
+		.utf8_downgrade = m.utf8_downgrade};
 	take_store_options(&k->o.store, &m);
 	k->root = received_take(r, 0);
 }

@@ -142,6 +142,29 @@ hand_over(struct session *s, uint32_t msgno, struct store_slice *from)
 	return SLICE_SEALED;
 }
 
+/* The message as this session takes it: as it is stored, or rewritten (heads.h). */
+static int
+open_message(struct session *s, uint32_t msgno, struct store_slice *ret)
+{
+	const struct drop *d = s->drop;
+	const struct store_message *m = &s->table->messages[msgno - 1];
+	struct store_slice stored = {.fd = -1};
+
+	if (s->form.utf8 || heads_wire(&d->heads, m) == 0)
+		return d->ops->slice(d->store, s->table, msgno - 1, ret);
+	int e = d->ops->slice(d->store, s->table, msgno - 1, &stored);
+	if (e < 0)
+		return e;
+	e = heads_rewrite(&stored, ret);
+	/* What others write into counts only once the store says that it is of this. */
+	if (e == 0 && stored.shared)
+		e = d->ops->slice_is_current(d->store, s->table, msgno - 1, &stored);
+	fd_close(&stored.fd);
+	if (e < 0)
+		fd_close(&ret->fd);
+	return e;
+}
+
 static void
 slice_build(struct session *s, uint32_t msgno, struct buf *rows)
 {
@@ -150,7 +173,7 @@ slice_build(struct session *s, uint32_t msgno, struct buf *rows)
 	int kind = -ESTALE;
 
 	for (int i = 0; i < STALE_TRIES && kind == -ESTALE; i++) {
-		int e = s->drop->ops->slice(s->drop->store, s->table, msgno - 1, &got);
+		int e = open_message(s, msgno, &got);
 		kind = e == 0	       ? hand_over(s, msgno, &got)
 			: e == -ENOENT ? SLICE_GONE
 				       : SLICE_UNREADABLE;
@@ -191,7 +214,7 @@ static int
 file_again(struct session *s, uint32_t msgno, struct open_file **f)
 {
 	struct store_slice got = {.fd = -1};
-	int e = s->drop->ops->slice(s->drop->store, s->table, msgno - 1, &got);
+	int e = open_message(s, msgno, &got);
 
 	if (e < 0)
 		return e;
@@ -237,18 +260,54 @@ keeper_fetch(struct session *s, const struct msg_fetch *m)
 		keeper_out_fd(s, fd);
 }
 
+/* The wire size that a client gets which did not say UTF8. */
+static uint64_t
+wire_of(const struct drop *d, const struct store_message *m)
+{
+	uint64_t rewritten = heads_wire(&d->heads, m);
+
+	return rewritten > 0 ? rewritten : m->wire;
+}
+
+static uint64_t
+snapshot_total(const struct drop *d, const struct store_table *t)
+{
+	uint64_t octets = 0;
+
+	for (uint32_t i = 0; i < t->count && d->heads.size > 0; i++)
+		octets += wire_of(d, &t->messages[i]);
+	return d->heads.size > 0 ? octets : t->octets;
+}
+
 static size_t
-snapshot_octets(const struct store_table *t)
+snapshot_octets(const struct drop *d, const struct store_table *t)
 {
 	size_t n = SNAPSHOT_HEADER + (size_t)t->count * SNAPSHOT_ROW;
 
-	for (uint32_t i = 0; i < t->count; i++)
+	for (uint32_t i = 0; i < t->count; i++) {
 		n += t->messages[i].uidl.n;
+		if (heads_wire(&d->heads, &t->messages[i]) > 0)
+			n += sizeof(uint64_t);
+	}
 	return n;
 }
 
 static void
-snapshot_write(const struct store_table *t, struct buf *b)
+row_write(
+	const struct drop *d, const struct store_message *m, struct buf *b, uint32_t *at)
+{
+	bool utf8 = heads_wire(&d->heads, m) > 0;
+	uint16_t flags = m->seen ? SNAPSHOT_SEEN : 0;
+
+	buf_put_u64(b, wire_of(d, m));
+	buf_put_u32(b, *at);
+	buf_put_u16(b, (uint16_t)m->uidl.n);
+	buf_put_u16(b, utf8 ? flags | SNAPSHOT_UTF8 : flags);
+	*at += (uint32_t)(m->uidl.n + (utf8 ? sizeof(uint64_t) : 0));
+}
+
+static void
+snapshot_write(const struct drop *d, const struct store_table *t, struct buf *b)
 {
 	uint64_t strings = b->cap - SNAPSHOT_HEADER - (uint64_t)t->count * SNAPSHOT_ROW;
 	uint32_t at = 0;
@@ -256,18 +315,15 @@ snapshot_write(const struct store_table *t, struct buf *b)
 	buf_put_u64(b, SNAPSHOT_MAGIC);
 	buf_put_u32(b, SNAPSHOT_VERSION);
 	buf_put_u32(b, t->count);
-	buf_put_u64(b, t->octets);
+	buf_put_u64(b, snapshot_total(d, t));
 	buf_put_u64(b, strings);
-	for (uint32_t i = 0; i < t->count; i++) {
-		const struct store_message *m = &t->messages[i];
-		buf_put_u64(b, m->wire);
-		buf_put_u32(b, at);
-		buf_put_u16(b, (uint16_t)m->uidl.n);
-		buf_put_u16(b, m->seen ? SNAPSHOT_SEEN : 0);
-		at += (uint32_t)m->uidl.n;
-	}
 	for (uint32_t i = 0; i < t->count; i++)
+		row_write(d, &t->messages[i], b, &at);
+	for (uint32_t i = 0; i < t->count; i++) {
 		buf_put_view(b, t->messages[i].uidl);
+		if (heads_wire(&d->heads, &t->messages[i]) > 0)
+			buf_put_u64(b, t->messages[i].wire);
+	}
 	CHECK(!b->full);
 	CHECK(b->n == b->cap);
 }
@@ -275,7 +331,7 @@ snapshot_write(const struct store_table *t, struct buf *b)
 int
 keeper_snapshot(struct drop *d, const struct store_table *t)
 {
-	size_t n = snapshot_octets(t);
+	size_t n = snapshot_octets(d, t);
 	uint8_t *map;
 
 	if (d->snapshot >= 0 && d->snapshot_generation == t->generation) {
@@ -286,13 +342,14 @@ keeper_snapshot(struct drop *d, const struct store_table *t)
 	if (fd < 0)
 		return fd;
 	struct buf b = buf_over(map, n);
-	snapshot_write(t, &b);
+	snapshot_write(d, t, &b);
 	int e = sealed_finish(fd, map, n);
 	if (e < 0)
 		return e;
 	fd_close(&d->snapshot);
 	d->snapshot = fd_take(&fd);
 	d->snapshot_generation = t->generation;
+	d->snapshot_octets = snapshot_total(d, t);
 	stat_add(STAT_SNAPSHOTS_BUILT, 1);
 	return 0;
 }

@@ -174,12 +174,16 @@ take_message(struct keeper *k, struct session *s, uint16_t number, struct view p
 			return "malformed";
 		if (!keeper_wants_take(&s->wants, want.msgnos, s->table->count))
 			return "no such messages";
+		if (!keeper_form_take(&s->form, want.utf8))
+			return "another form than before";
 		return NULL;
 	case MSG_FETCH:
 		if (!msg_fetch_get(&fetch, payload))
 			return "malformed";
 		if (!keeper_fetch_is_sound(&fetch, s->table->count))
 			return "no such piece";
+		if (!keeper_form_take(&s->form, fetch.utf8))
+			return "another form than before";
 		keeper_fetch(s, &fetch);
 		return NULL;
 	case MSG_SEEN: return take_seen(k, s, payload);

@@ -243,6 +243,61 @@ put_pair(struct buf *out, struct view key, struct view value)
 /* ---- the line
  * ---------------------------------------------------------------------------- */
 
+/* ---- the one line that another program reads ------------------------------------------
+ */
+
+/* What may stand between < and >, or behind a "=": nothing that could end it. */
+static void
+put_bare(struct buf *out, struct view v, size_t max)
+{
+	for (size_t i = 0; i < v.n && i < max; i++) {
+		uint8_t c = v.p[i];
+		bool bare = ascii_is_graph(c) && c != '<' && c != '>' && c != '"' &&
+			c != '\\' && c != ',';
+		buf_put_u8(out, bare ? c : '?');
+	}
+}
+
+/*
+ * Failed logins once more as a Dovecot says them, which is what the stock filter
+ * "dovecot" of fail2ban knows: its time, its name, and these words.
+ */
+static void
+put_fail2ban(enum log_form form, const struct log_from *from, uint64_t unix_ms,
+	const struct msg_log_record *m, struct buf *out)
+{
+	struct view user = VIEW(""), method = VIEW("?"), address = VIEW("unknown");
+	struct cursor c = cursor_over(m->pairs);
+	struct view key, value;
+
+	while (c.n > 0) {
+		next_pair(&c, &key, &value);
+		if (view_equal(key, VIEW("user")))
+			user = value;
+		else if (view_equal(key, VIEW("method")))
+			method = value;
+		else if (view_equal(key, VIEW("address")))
+			address = value;
+	}
+	if (form == LOG_FORM_SYSLOG) {
+		buf_put_u8(out, '<');
+		buf_put_dec(out, FACILITY_MAIL * 8U + levels[LOG_LEVEL_INFO].severity);
+		buf_put_u8(out, '>');
+		put_syslog_time(out, unix_ms);
+	} else {
+		put_time(out, unix_ms);
+	}
+	buf_put_str(out, " dovecot[");
+	buf_put_dec(out, from->pid);
+	buf_put_str(out,
+		"]: pop3-login: Info: Disconnected (auth failed, 1 attempts): user=<");
+	put_bare(out, user, 255);
+	buf_put_str(out, ">, method=");
+	put_bare(out, method, 32);
+	buf_put_str(out, ", rip=");
+	put_bare(out, address, 46);
+}
+
 static void
 put_head(enum log_form form, const struct log_from *from, uint64_t unix_ms, uint8_t level,
 	struct buf *out)
@@ -272,25 +327,48 @@ put_head(enum log_form form, const struct log_from *from, uint64_t unix_ms, uint
 	buf_put_dec(out, from->pid);
 }
 
-enum log_outcome
-log_format(enum log_form form, const struct log_from *from, uint64_t unix_ms,
+/* From auth only: no other process can have somebody banned. */
+static bool
+is_for_fail2ban(const struct log_from *from, const struct msg_log_record *m)
+{
+	struct view program = {from->program, from->program_n};
+
+	return view_equal(m->event, VIEW("fail2ban")) &&
+		view_equal(program, VIEW("restante-auth"));
+}
+
+/* False: something of it did not fit. */
+static bool
+put_record(enum log_form form, const struct log_from *from, uint64_t unix_ms,
 	const struct msg_log_record *m, struct buf *out)
 {
 	struct cursor c = cursor_over(m->pairs);
 	struct view key, value;
 	bool whole = true;
 
+	put_head(form, from, unix_ms, m->level, out);
+	buf_put_str(out, " event=");
+	buf_put_view(out, m->event);
+	while (c.n > 0 && whole) {
+		next_pair(&c, &key, &value);
+		whole = put_pair(out, key, value);
+	}
+	return whole;
+}
+
+enum log_outcome
+log_format(enum log_form form, const struct log_from *from, uint64_t unix_ms,
+	const struct msg_log_record *m, struct buf *out)
+{
 	CHECK(buf_room(out) >= LOG_LINE_MAX);
 	if (!is_sound(m))
 		return LOG_MALFORMED;
 	struct buf line = buf_over(out->p + out->n, LOG_LINE_MAX - TAIL_MAX);
-	put_head(form, from, unix_ms, m->level, &line);
-	buf_put_str(&line, " event=");
-	buf_put_view(&line, m->event);
-	while (c.n > 0 && whole) {
-		next_pair(&c, &key, &value);
-		whole = put_pair(&line, key, value);
-	}
+	bool whole = true;
+	if (is_for_fail2ban(from, m))
+		put_fail2ban(form, from, unix_ms, m, &line);
+	else
+		whole = put_record(form, from, unix_ms, m, &line);
 	CHECK(!line.full);
 	line.cap = LOG_LINE_MAX;
 	if (!whole)

@@ -6,7 +6,7 @@
 #include <signal.h>
 
 static void
-tell_fronts_full(struct monitor *m, bool full)
+tell_fronts_full(struct monitor *m, uint32_t class, bool full)
 {
 	uint8_t storage[16];
 	struct buf out = buf_over(storage, sizeof(storage));
@@ -14,7 +14,7 @@ tell_fronts_full(struct monitor *m, bool full)
 
 	msg_fronts_full_put(&all, &out);
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
-		if (core_lives(m->core, s))
+		if (core_lives(m->core, s) && core_class(m->core, s) == class)
 			(void)child_send(m, s, buf_view(&out), NULL, 0);
 }
 
@@ -55,7 +55,7 @@ report_serving(struct monitor *m)
 	}
 	log_begin(&r, LOG_LEVEL_INFO, "serving");
 	log_text(&r, "listeners", buf_view(&b));
-	log_number(&r, "fronts", m->core->limits.fronts);
+	log_number(&r, "fronts", m->core->limits.fronts[0] + m->core->limits.fronts[1]);
 	report(m, &r);
 }
 
@@ -84,7 +84,7 @@ perform(struct monitor *m, const struct core_action *a)
 			(void)kill(
 				m->core->at[a->slot].pid, SIGKILL); /* dead is as good */
 		break;
-	case CORE_ACT_FRONTS_FULL: tell_fronts_full(m, a->value != 0); break;
+	case CORE_ACT_FRONTS_FULL: tell_fronts_full(m, a->slot, a->value != 0); break;
 	case CORE_ACT_SERVING:
 		m->serving = true;
 		report_serving(m);
@@ -104,8 +104,8 @@ monitor_act(struct monitor *m)
 	if (m->finished)
 		return;
 	uint64_t next = core_deadline(m->core);
-	if (m->settings.certificate >= 0 && m->ticket_keys_until_ms < next)
-		next = m->ticket_keys_until_ms;
+	if (certificates_deadline(m) < next)
+		next = certificates_deadline(m);
 	if (next == UINT64_MAX)
 		loop_timer_clear(m->loop, &m->tick);
 	else if (loop_timer_set(m->loop, &m->tick, next) < 0)

@@ -24,6 +24,8 @@ index_of(uint32_t slot)
 		return 0;
 	if (slot >= CORE_KEEPER)
 		return slot - CORE_KEEPER;
+	if (core_is_helper(slot))
+		return core_instance(slot);
 	return core_is_front(slot) ? slot - CORE_FRONT : 0;
 }
 
@@ -65,6 +67,36 @@ send_stat_source(struct monitor *m, uint32_t slot, bool gone)
 		m->children[CORE_CONTROL].source.fd, buf_view(&out), &page, !gone);
 }
 
+/* The table of sessions that a front writes; control reads it. */
+static int
+send_who_source(struct monitor *m, uint32_t slot, bool gone)
+{
+	uint8_t storage[64];
+	struct buf out = buf_over(storage, sizeof(storage));
+	struct msg_who_source source = {.index = index_of(slot),
+		.front = m->core->at[slot].incarnation,
+		.gone = gone};
+	AUTO_FD table = gone ? -1 : memfd_read_only(m->children[slot].who_fd);
+
+	msg_who_source_put(&source, &out);
+	CHECK(!out.full);
+	if (!gone && table < 0)
+		return table;
+	return channel_send(
+		m->children[CORE_CONTROL].source.fd, buf_view(&out), &table, !gone);
+}
+
+static bool
+announce_who(struct monitor *m, uint32_t slot)
+{
+	struct child *c = child_of(m, slot);
+
+	if (slot >= CORE_SLOTS || c->who_told || c->who_fd < 0)
+		return true;
+	c->who_told = send_who_source(m, slot, false) == 0;
+	return c->who_told;
+}
+
 /* slot CORE_NONE is the monitor itself. False: no room, stop. */
 static bool
 announce_one(struct monitor *m, uint32_t target, uint32_t slot)
@@ -72,7 +104,11 @@ announce_one(struct monitor *m, uint32_t target, uint32_t slot)
 	struct child *c = child_of(m, slot);
 	bool *told = target == CORE_LOG ? &c->log_told : &c->control_told;
 
-	if (*told || c->pid == 0)
+	if (c->pid == 0)
+		return true;
+	if (target == CORE_CONTROL && !announce_who(m, slot))
+		return false;
+	if (*told)
 		return true;
 	int rc = target == CORE_LOG
 		? send_log_source(m, c->log_end, c->pid, name_of(slot))
@@ -140,7 +176,7 @@ forget_all(struct monitor *m, uint32_t target)
 		if (target == CORE_LOG)
 			c->log_told = false;
 		else
-			c->control_told = false;
+			c->control_told = c->who_told = false;
 	}
 }
 
@@ -148,6 +184,7 @@ void
 announce_child(struct monitor *m, uint32_t slot)
 {
 	m->children[slot].log_told = m->children[slot].control_told = false;
+	m->children[slot].who_told = false;
 	for (uint32_t target = CORE_LOG; target <= CORE_CONTROL; target++) {
 		if (slot == target) {
 			forget_all(m, target);
@@ -166,6 +203,9 @@ announce_gone(struct monitor *m, uint32_t slot)
 	if (c->control_told && listens(m, CORE_CONTROL) &&
 		send_stat_source(m, slot, true) < 0)
 		child_fault(m, CORE_CONTROL, "does not read its channel");
+	if (c->who_told && listens(m, CORE_CONTROL) && send_who_source(m, slot, true) < 0)
+		child_fault(m, CORE_CONTROL, "does not read its channel");
+	fd_close(&c->who_fd);
 	fd_close(&c->stat_fd);
 	if (!c->log_told && c->log_end >= 0 && m->orphans_n < ORPHANS_MAX) {
 		m->orphans[m->orphans_n++] =
@@ -174,5 +214,5 @@ announce_gone(struct monitor *m, uint32_t slot)
 			set_backlog(m, CORE_LOG, true);
 	}
 	fd_close(&c->log_end);
-	c->log_told = c->control_told = false;
+	c->log_told = c->control_told = c->who_told = false;
 }

@@ -1,5 +1,6 @@
 #include "base/check.h"
 #include "front/peers.h"
+#include "ipc/who.h"
 #include "monitor/monitor.h"
 #include "os/fd.h"
 #include "stat/stat.h"
@@ -19,7 +20,9 @@
 #include <unistd.h>
 
 const char *const program_names[PROGRAMS] = {"restante-log", "restante-control",
-	"restante-auth", "restante-lmtpd", "restante-front", "restante-keeper"};
+	"restante-auth", "restante-keys", "restante-auth-pam", "restante-auth-sql",
+	"restante-auth-ldap", "restante-auth-command", "restante-auth-oauth",
+	"restante-auth-krb5", "restante-lmtpd", "restante-front", "restante-keeper"};
 
 static bool
 failed(struct monitor *m, const char *what, int rc)
@@ -50,7 +53,10 @@ open_programs(struct monitor *m)
 		if (m->programs[i] < 0)
 			m->programs[i] =
 				openat(libexec, program_names[i], O_PATH | O_CLOEXEC);
-		if (m->programs[i] < 0) {
+		/* A helper comes with a package of its own, and is looked for when it is
+		 * wanted. */
+		bool helper = i >= PROGRAM_HELPER && i <= PROGRAM_HELPER_LAST;
+		if (m->programs[i] < 0 && !helper) {
 			report_text(m, LOG_LEVEL_ERROR,
 				"%s is neither beside restanted nor in %s",
 				program_names[i], RESTANTE_LIBEXECDIR);
@@ -58,6 +64,25 @@ open_programs(struct monitor *m)
 		}
 	}
 	return true;
+}
+
+bool
+assets_helpers(struct monitor *m, const struct conf *c)
+{
+	uint32_t wanted[CORE_BACKENDS];
+	bool good = true;
+
+	setup_helper_limits(c, wanted);
+	for (uint32_t i = 0; i < CORE_BACKENDS; i++) {
+		if (wanted[i] == 0 || m->programs[PROGRAM_HELPER + i] >= 0)
+			continue;
+		report_text(m, LOG_LEVEL_ERROR,
+			"%s is neither beside restanted nor in %s, install it and start "
+			"restanted anew",
+			program_names[PROGRAM_HELPER + i], RESTANTE_LIBEXECDIR);
+		good = false;
+	}
+	return good;
 }
 
 /*
@@ -133,6 +158,12 @@ int
 stat_page_new(void)
 {
 	return page_new("counters", sizeof(uint64_t) * STAT_COUNT);
+}
+
+int
+who_table_new(uint32_t sessions)
+{
+	return page_new("who", (size_t)sessions * WHO_ROW);
 }
 
 static bool
@@ -218,6 +249,7 @@ assets_close(struct monitor *m)
 		fd_close(&m->peers[i]);
 		fd_close(&m->peers_read[i]);
 	}
+	fd_close(&m->deny);
 	fd_close(&m->dev_null);
 	fd_close(&m->empty_dir);
 	fd_close(&m->log_out);

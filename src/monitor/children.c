@@ -27,8 +27,10 @@ program_of(uint32_t slot)
 	switch (slot) {
 	case CORE_LOG: return PROGRAM_LOG;
 	case CORE_CONTROL: return PROGRAM_CONTROL;
+	case CORE_AUTH: return PROGRAM_AUTH;
+	case CORE_KEYS: return PROGRAM_KEYS;
 	case CORE_LMTPD: return PROGRAM_LMTPD;
-	default: return PROGRAM_AUTH;
+	default: return PROGRAM_HELPER + core_backend(slot);
 	}
 }
 
@@ -124,6 +126,7 @@ plan_of(struct monitor *m, uint32_t slot)
 		return plan;
 	if (program != PROGRAM_KEEPER) {
 		plan.bound = true;
+		plan.pam = program == PROGRAM_HELPER;
 		return plan;
 	}
 	plan.become = true;
@@ -159,11 +162,13 @@ make_process(struct monitor *m, uint32_t slot, int32_t *ret_pid, int *ret_fd)
 	plan.fds[0] = theirs;
 	plan.fds[1] = log_theirs;
 	plan.fds[2] = page;
+	AUTO_FD who = core_is_front(slot) ? who_table_new(m->front_sessions) : -1;
 	rc = spawn(&plan, ret_pid);
 	if (rc < 0)
 		return rc;
 	c->log_end = fd_take(&log_end);
 	c->stat_fd = fd_take(&page);
+	c->who_fd = fd_take(&who);
 	*ret_fd = fd_take(&ours);
 	return 0;
 }
@@ -243,8 +248,7 @@ child_died(struct monitor *m, uint32_t slot, int code, int status)
 {
 	report_death(m, slot, code, status);
 	child_close(m, slot);
-	if (core_has_sessions(slot))
-		setup_front_gone(m, slot);
+	link_gone(m, slot);
 	if (core_is_front(slot)) {
 		/* Its connections count no longer; the pages are zero again. */
 		(void)fallocate(m->peers[slot - CORE_FRONT],

@@ -80,6 +80,7 @@ core_begin(struct core *c, const struct core_limits *limits, uint64_t now)
 	core_start(c, CORE_LOG, now);
 	core_start(c, CORE_CONTROL, now);
 	core_start(c, CORE_AUTH, now);
+	core_fit_helpers(c, now);
 	core_fit_lmtpd(c, now);
 	core_fill_fronts(c, now);
 }
@@ -126,6 +127,14 @@ core_wait_for_restart(struct core *c, uint32_t slot, enum core_end how, uint64_t
 	core_set_state(c, slot, CORE_WAITING, now + p->backoff_ms);
 }
 
+/* Not one of those that only the configuration before asked for. lmtpd knows that itself.
+ */
+static bool
+may_stay(const struct core *c, uint32_t slot)
+{
+	return slot >= CORE_LMTPD || core_wanted(c, slot);
+}
+
 static void
 gone(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 {
@@ -143,7 +152,7 @@ gone(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 		finish(c, 1, slot);
 		return;
 	}
-	if (c->mode == CORE_MODE_END)
+	if (c->mode == CORE_MODE_END || !may_stay(c, slot))
 		core_set_state(c, slot, CORE_FREE, UINT64_MAX);
 	else if (core_is_front(slot))
 		core_front_died(c, slot, how, now);
@@ -173,17 +182,18 @@ core_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 static void
 check_serving(struct core *c)
 {
-	uint32_t ready = 0;
+	uint32_t ready[CORE_CLASSES] = {0};
 
 	if (c->mode != CORE_MODE_START)
 		return;
 	for (uint32_t s = CORE_LOG; s < CORE_FRONT; s++)
-		if (c->at[s].state != CORE_READY && (s != CORE_LMTPD || c->limits.lmtp))
+		if (c->at[s].state != CORE_READY && core_wanted(c, s))
 			return;
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
-		ready += c->at[s].state == CORE_READY;
-	if (ready < c->limits.fronts)
-		return;
+		ready[core_class(c, s)] += c->at[s].state == CORE_READY;
+	for (uint32_t i = 0; i < CORE_CLASSES; i++)
+		if (ready[i] < c->limits.fronts[i])
+			return;
 	c->mode = CORE_MODE_SERVE;
 	core_queue(c, CORE_ACT_SERVING, CORE_NONE, 0);
 }
@@ -203,6 +213,8 @@ core_ready(struct core *c, uint32_t slot, uint64_t now)
 	if (core_is_front(slot) && old != CORE_NONE)
 		core_drain_one(c, old, UINT64_MAX);
 	check_serving(c);
+	if (core_is_helper(slot))
+		core_fit_helpers(c, now);
 	if (core_is_front(slot)) {
 		core_fill_fronts(c, now);
 		core_tell_fullness(c);
@@ -258,6 +270,7 @@ core_reload(struct core *c, const struct core_limits *limits, uint64_t now)
 {
 	c->limits = *limits;
 	c->generation++;
+	core_fit_helpers(c, now);
 	core_fit_lmtpd(c, now);
 	core_fill_fronts(c, now);
 	core_tell_fullness(c);

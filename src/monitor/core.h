@@ -1,9 +1,9 @@
 /*
  * core.h: the monitor's decisions. Pure: events and the time go in, actions come out.
  *
- * A process lives in a slot; log, control, auth and lmtpd have one each, fronts and
- * keepers a range. An event function may queue actions; the caller takes and performs
- * them with core_take until none is left. Times are monotonic milliseconds.
+ * A process lives in a slot; log, control, auth, keys and lmtpd have one each, helpers,
+ * fronts and keepers a range. An event function may queue actions; the caller takes and
+ * performs them with core_take until none is left. Times are monotonic milliseconds.
  */
 #ifndef MONITOR_CORE_H
 #define MONITOR_CORE_H
@@ -39,6 +39,11 @@ void core_renew_lmtpd(struct core *c, uint64_t now);
 [[nodiscard]] bool core_may_spool(struct core *c, uint64_t now);
 /* False: not a front that may say so. */
 [[nodiscard]] bool core_full(struct core *c, uint32_t slot, bool full, uint64_t now);
+/*
+ * Others take the place of a backend's helpers: they are started, and once all of them
+ * are ready, those that served until then are ended.
+ */
+void core_renew_helpers(struct core *c, uint32_t backend, uint64_t now);
 /* All its sessions are gone, after `attached` of them. */
 void core_keeper_idle(struct core *c, uint32_t slot, uint64_t attached, uint64_t now);
 void core_reload(struct core *c, const struct core_limits *limits, uint64_t now);
@@ -59,6 +64,31 @@ static inline bool
 core_is_front(uint32_t slot)
 {
 	return slot >= CORE_FRONT && slot < CORE_KEEPER;
+}
+static inline bool
+core_is_helper(uint32_t slot)
+{
+	return slot >= CORE_HELPER && slot < CORE_LMTPD;
+}
+/* Of a helper: its place among the backends, and among the processes of that one. */
+static inline uint32_t
+core_backend(uint32_t slot)
+{
+	return (slot - CORE_HELPER) / CORE_OF_BACKEND;
+}
+static inline uint32_t
+core_instance(uint32_t slot)
+{
+	return (slot - CORE_HELPER) % CORE_INSTANCES;
+}
+/*
+ * 1: the listeners of this front let connections claim what only its word proves, so it
+ * serves no others; 0: it serves all those that do not.
+ */
+static inline uint32_t
+core_class(const struct core *c, uint32_t slot)
+{
+	return c->at[slot].asserts != 0;
 }
 /* A front or lmtpd: its sessions are granted by auth and served by keepers. */
 static inline bool

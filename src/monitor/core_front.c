@@ -2,12 +2,19 @@
 #include "base/check.h"
 #include "monitor/core_parts.h"
 
+static uint8_t
+asserts_of(const struct core *c, uint32_t class)
+{
+	return class == 0 ? 0 : c->limits.asserts;
+}
+
 static bool
-is_in_service(const struct core *c, uint32_t slot)
+is_in_service(const struct core *c, uint32_t slot, uint32_t class)
 {
 	const struct core_process *p = &c->at[slot];
 
-	if (p->state == CORE_FREE || p->state == CORE_DRAINING)
+	if (p->state == CORE_FREE || p->state == CORE_DRAINING ||
+		p->asserts != asserts_of(c, class))
 		return false;
 	/* A renewal that is not ready counts as the front that it is to replace. */
 	if (p->state != CORE_READY && p->replaces != CORE_NONE)
@@ -37,29 +44,44 @@ core_drain_one(struct core *c, uint32_t slot, uint64_t due_ms)
 	}
 }
 
-/* As many fronts as are wanted: starts what lacks, drains what is too much. */
-void
-core_fill_fronts(struct core *c, uint64_t now)
+static void
+fill_class(struct core *c, uint32_t class, uint64_t now)
 {
-	uint32_t have = 0;
+	uint32_t have = 0, wanted = c->limits.fronts[class];
 
-	if (c->mode >= CORE_MODE_DRAIN)
-		return;
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
-		have += is_in_service(c, s);
-	for (uint32_t s = CORE_KEEPER; s-- > CORE_FRONT && have > c->limits.fronts;) {
-		if (!is_in_service(c, s))
+		have += is_in_service(c, s, class);
+	for (uint32_t s = CORE_KEEPER; s-- > CORE_FRONT && have > wanted;) {
+		if (!is_in_service(c, s, class))
 			continue;
 		core_drain_one(c, s, UINT64_MAX);
 		have--;
 	}
-	for (; have < c->limits.fronts; have++) {
+	for (; have < wanted; have++) {
 		uint32_t slot = free_front(c);
 		if (slot == CORE_NONE)
 			return;
-		c->at[slot] = (struct core_process){.replaces = CORE_NONE};
+		c->at[slot] = (struct core_process){
+			.replaces = CORE_NONE, .asserts = asserts_of(c, class)};
 		core_start(c, slot, now);
 	}
+}
+
+/*
+ * As many fronts as are wanted: starts what lacks, drains what is too much. What a front
+ * may assert is said to auth when it starts: where that changed, others take its place.
+ */
+void
+core_fill_fronts(struct core *c, uint64_t now)
+{
+	if (c->mode >= CORE_MODE_DRAIN)
+		return;
+	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
+		if (c->at[s].asserts != 0 && c->at[s].asserts != c->limits.asserts)
+			core_drain_one(c, s, UINT64_MAX);
+	fill_class(c, 0, now);
+	if (c->limits.asserts != 0)
+		fill_class(c, 1, now);
 }
 
 /* One at a time, so that there is always room for one more and load moves slowly. */
@@ -84,26 +106,36 @@ core_renew_fronts(struct core *c, uint64_t now)
 	c->renew_not_before_ms = now + 1000;
 	if (oldest == CORE_NONE || slot == CORE_NONE)
 		return;
-	c->at[slot] = (struct core_process){.replaces = oldest};
+	c->at[slot] = (struct core_process){
+		.replaces = oldest, .asserts = c->at[oldest].asserts};
 	core_start(c, slot, now);
+}
+
+static void
+tell_class(struct core *c, uint32_t class)
+{
+	uint32_t ready = 0, full = 0;
+
+	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++) {
+		if (c->at[s].state != CORE_READY || core_class(c, s) != class)
+			continue;
+		ready++;
+		full += c->at[s].full;
+	}
+	bool all = ready > 0 && ready == full;
+	if (all == c->fronts_full[class])
+		return;
+	c->fronts_full[class] = all;
+	core_queue(c, CORE_ACT_FRONTS_FULL, class, all);
 }
 
 void
 core_tell_fullness(struct core *c)
 {
-	uint32_t ready = 0, full = 0;
-
 	if (c->limits.one_shot || c->mode != CORE_MODE_SERVE)
 		return;
-	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++) {
-		ready += c->at[s].state == CORE_READY;
-		full += c->at[s].state == CORE_READY && c->at[s].full;
-	}
-	bool all = ready > 0 && ready == full;
-	if (all == c->fronts_full)
-		return;
-	c->fronts_full = all;
-	core_queue(c, CORE_ACT_FRONTS_FULL, CORE_NONE, all);
+	for (uint32_t i = 0; i < CORE_CLASSES; i++)
+		tell_class(c, i);
 }
 
 bool

@@ -81,6 +81,14 @@ root_of(const struct core_limits *l, struct view path, struct view *ret_below)
 	return best;
 }
 
+/* Numbers of the user's own; auth takes them from a line that it has read. */
+static bool
+numbers_fit(const struct msg_grant *g)
+{
+	return g->connections <= 65535 && g->login_delay_s <= 86400 &&
+		(g->expire_days <= 36500 || g->expire_days == UINT32_MAX);
+}
+
 /* Whoever asked: who delivers may do nothing else, and others may not deliver. */
 static bool
 rights_fit(uint32_t front, uint8_t rights)
@@ -102,7 +110,7 @@ grant_fault(const struct core *c, const struct msg_grant *g, uint32_t front,
 		return "there is no such store";
 	if (!rights_fit(front, g->rights))
 		return "the permit has rights that this process never gets";
-	if (g->tls > 1 || g->address.n != 16 || g->user.n == 0)
+	if (g->tls > 1 || g->address.n != 16 || g->user.n == 0 || !numbers_fit(g))
 		return "the permit is malformed";
 	if (!conf_path_is_normal(g->maildrop) || memchr(g->maildrop.p, 0, g->maildrop.n))
 		return "the maildrop is not an absolute path in normal form";

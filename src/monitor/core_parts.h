@@ -1,6 +1,6 @@
 /*
- * core_parts.h: what core.c, core_front.c, core_lmtpd.c and core_grant.c use of each
- * other.
+ * core_parts.h: what core.c, core_front.c, core_helper.c, core_lmtpd.c and core_grant.c
+ * use of each other.
  */
 #ifndef MONITOR_CORE_PARTS_H
 #define MONITOR_CORE_PARTS_H
@@ -25,6 +25,9 @@ void core_tell_fullness(struct core *c);
 void core_front_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now);
 /* A front or lmtpd lives. */
 bool core_anyone_serves(const struct core *c);
+/* core_helper.c: what is there only where the configuration asks for it. */
+bool core_wanted(const struct core *c, uint32_t slot);
+void core_fit_helpers(struct core *c, uint64_t now);
 /* core_lmtpd.c: starts it where it is wanted and lacks, drains it where it is not. */
 void core_fit_lmtpd(struct core *c, uint64_t now);
 void core_lmtpd_died(struct core *c, enum core_end how, uint64_t now);

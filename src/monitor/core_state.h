@@ -4,15 +4,20 @@
 #ifndef MONITOR_CORE_STATE_H
 #define MONITOR_CORE_STATE_H
 
+#include "monitor/core_limits.h"
 #include "pop3/view.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define CORE_FRONTS	    56 /* living at a time: each has one of the 64 service uids */
+#define CORE_FRONTS	    48 /* living at a time: each has one of the 64 service uids */
+#define CORE_INSTANCES	    4  /* of one helper */
+/* Of each: those that serve, and those that take their place while they still do. */
+#define CORE_SIDES	    2
+#define CORE_OF_BACKEND	    (CORE_SIDES * CORE_INSTANCES)
+#define CORE_HELPERS	    (CORE_BACKENDS * CORE_OF_BACKEND)
 #define CORE_KEEPERS	    20000
-#define CORE_ROOTS	    16
 #define CORE_SEEN	    (1U << 16) /* sessions of a front whose grant is remembered */
 #define CORE_ACTIONS	    256
 #define CORE_BUCKETS	    4096
@@ -38,8 +43,10 @@ enum core_slot {
 	CORE_LOG = 0,
 	CORE_CONTROL = 1,
 	CORE_AUTH = 2,
-	CORE_LMTPD = 3,
-	CORE_FRONT = 4,
+	CORE_KEYS = 3,
+	CORE_HELPER = 4, /* CORE_OF_BACKEND of each backend, one backend after the other */
+	CORE_LMTPD = CORE_HELPER + CORE_HELPERS,
+	CORE_FRONT,
 	CORE_KEEPER = CORE_FRONT + CORE_FRONTS,
 	CORE_SLOTS = CORE_KEEPER + CORE_KEEPERS,
 	CORE_NONE = CORE_SLOTS,
@@ -64,33 +71,13 @@ struct core_process {
 	uint32_t next;	   /* keeper: of its bucket, or of the free ones */
 	uint32_t uid, gid, root, shard, generation; /* keeper: what it is for */
 	uint8_t state;
+	uint8_t asserts;  /* front: what its listeners' connections may claim, for all its
+			     life */
 	bool full;	  /* front: takes no more connections */
 	bool one_session; /* keeper: not shared */
 	bool closing;	  /* its channel is closed, or about to be */
 	bool expected;	  /* its end was asked for: replace it at once */
 	bool blamed;	  /* we kill it, for a fault of its own */
-};
-
-struct core_root {
-	const char *path;
-	bool there;
-};
-
-/* What the configuration and the caller allow. Borrowed texts live until the next reload.
- */
-struct core_limits {
-	bool privileged; /* may change users; else every process stays the caller */
-	uint32_t caller_uid;
-	uint32_t uid_min, uid_max;
-	uint32_t service_uids; /* first of CORE_SERVICE_UIDS; 0: none */
-	uint32_t fronts;
-	bool one_shot; /* a front serves one connection and ends */
-	bool lmtp;     /* somebody listens for deliveries: lmtpd is wanted */
-	uint64_t front_renew_ms, drain_timeout_ms;
-	uint32_t keepers_max, keepers_per_owner;
-	bool keeper_per_session;
-	size_t roots_n;
-	struct core_root roots[CORE_ROOTS];
 };
 
 enum core_end {
@@ -106,7 +93,7 @@ enum core_act {
 	CORE_ACT_DRAIN, /* tell the front, or lmtpd */
 	CORE_ACT_CLOSE, /* close the channel of slot */
 	CORE_ACT_KILL,	/* SIGKILL */
-	CORE_ACT_FRONTS_FULL, /* tell all fronts: value */
+	CORE_ACT_FRONTS_FULL, /* tell all fronts of class slot: value */
 	CORE_ACT_SERVING,     /* everything is ready for the first time */
 	CORE_ACT_FINISH,      /* end everything, exit with value; slot: whose fault, or
 				 CORE_NONE */
@@ -136,7 +123,8 @@ struct core {
 	uint64_t deadline_ms; /* of the start or of the drain */
 	uint64_t renew_not_before_ms;
 	uint32_t generation; /* of the configuration */
-	bool fronts_full;
+	bool fronts_full[CORE_CLASSES];
+	uint8_t helper_side[CORE_BACKENDS]; /* whose instances are wanted */
 	uint32_t keepers, keepers_due, keeper_top, keeper_free;
 	struct core_bucket starts, spools;
 	size_t actions_first, actions_n;

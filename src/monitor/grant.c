@@ -92,6 +92,14 @@ refuse(struct monitor *m, uint32_t front, uint64_t session, uint8_t code)
 	(void)tell_front(m, front, buf_view(&out), NULL, 0);
 }
 
+/* None of his own: as many as everybody. */
+static uint32_t
+connections_of(const struct monitor *m, const struct msg_grant *g)
+{
+	return g->connections > 0 ? g->connections
+				  : (uint32_t)m->settings.conf->connections_per_user;
+}
+
 static int
 send_attach(struct monitor *m, const struct msg_grant *g, const struct core_decision *d,
 	int fd)
@@ -105,7 +113,9 @@ send_attach(struct monitor *m, const struct msg_grant *g, const struct core_deci
 		.address = g->address,
 		.port = g->port,
 		.user = g->user,
-		.maildrop = d->below};
+		.maildrop = d->below,
+		.connections = connections_of(m, g),
+		.login_delay_s = g->login_delay_s};
 
 	msg_attach_put(&a, &out);
 	CHECK(!out.full);
@@ -118,9 +128,12 @@ send_attach(struct monitor *m, const struct msg_grant *g, const struct core_deci
 static int
 attach(struct monitor *m, const struct msg_grant *g, const struct core_decision *d)
 {
-	uint8_t storage[64];
+	uint8_t storage[1280];
 	struct buf out = buf_over(storage, sizeof(storage));
-	struct msg_session_attached attached = {.session = g->session};
+	struct msg_session_attached attached = {.session = g->session,
+		.expire_days = g->expire_days,
+		.login_delay_s = g->login_delay_s,
+		.user = g->user};
 	int pair[2];
 
 	if (d->start)

@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "ipc/permit.h"
 #include "monitor/monitor.h"
 #include "os/address.h"
 #include "os/fd.h"
@@ -104,12 +105,40 @@ struct plan {
 	size_t n;
 	bool reused[LISTEN_SOCKETS_MAX]; /* of m->sockets */
 	bool given_used[LISTEN_SOCKETS_MAX];
+	struct conf_networks old_tls;
 };
 
 static bool
 same(const struct conf_address *a, const struct conf_address *b)
 {
 	return a->v4 == b->v4 && a->port == b->port && memcmp(a->ip, b->ip, 16) == 0;
+}
+
+uint8_t
+listen_asserts(const struct conf_listener *l)
+{
+	bool address = l->proxies.n > 0 || l->xclients.n > 0;
+	bool certificate = l->client_certificates != CONF_CERTIFICATES_NO;
+
+	return (uint8_t)((address ? ASSERT_ADDRESS : 0) |
+		(certificate ? ASSERT_CERTIFICATE : 0));
+}
+
+static bool
+same_networks(const struct conf_networks *a, const struct conf_networks *b)
+{
+	return a->n == b->n && memcmp(a->octets, b->octets, a->n) == 0;
+}
+
+bool
+listen_rules_equal(const struct listen_rules *a, const struct listen_rules *b)
+{
+	return a->asserts == b->asserts && a->apop == b->apop &&
+		a->client_certificates == b->client_certificates &&
+		a->tls_profile == b->tls_profile && a->mechanisms == b->mechanisms &&
+		same_networks(&a->proxies, &b->proxies) &&
+		same_networks(&a->xclients, &b->xclients) &&
+		same_networks(&a->old_tls, &b->old_tls);
 }
 
 static struct listen_socket *
@@ -123,7 +152,15 @@ plan_add(struct plan *p, const struct conf_listener *l, const struct conf_addres
 		.at = *at,
 		.protocol = l->protocol,
 		.tls = l->tls,
-		.plaintext = l->plaintext};
+		.plaintext = l->plaintext,
+		.rules = {.asserts = listen_asserts(l),
+			.client_certificates = l->client_certificates,
+			.tls_profile = l->tls_profile,
+			.apop = l->apop,
+			.mechanisms = l->mechanism_bits,
+			.proxies = l->proxies,
+			.xclients = l->xclients,
+			.old_tls = p->old_tls}};
 	(void)snprintf(s->name, sizeof(s->name), "%s", l->name);
 	return s;
 }
@@ -327,7 +364,7 @@ adopt(struct monitor *m, struct plan *p)
 bool
 listen_apply(struct monitor *m, const struct conf *conf)
 {
-	struct plan p = {0};
+	struct plan p = {.old_tls = conf->old_tls};
 	bool good = true;
 
 	for (size_t i = 0; i < conf->listeners_n; i++) {

@@ -30,12 +30,8 @@ ticked(struct timer *t, uint64_t now_ms)
 	struct monitor *m =
 		(struct monitor *)((char *)t - offsetof(struct monitor, tick));
 
-	if (m->settings.certificate >= 0 && now_ms >= m->ticket_keys_until_ms) {
-		m->tls_generation++;
-		for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
-			if (core_lives(m->core, s))
-				setup_front_tls(m, s);
-	}
+	if (now_ms >= certificates_deadline(m))
+		certificates_renew(m);
 	core_tick(m->core, now_ms);
 	monitor_act(m);
 }
@@ -139,7 +135,7 @@ make_loop(struct monitor *m)
 		return false;
 	for (size_t i = 0; i < CORE_SLOTS; i++)
 		m->children[i].source.fd = m->children[i].log_end =
-			m->children[i].stat_fd = -1;
+			m->children[i].stat_fd = m->children[i].who_fd = -1;
 	m->tick.fire = ticked;
 	m->users.fire = users_due;
 	m->watchdog.fire = watchdog_due;
@@ -197,6 +193,7 @@ start(struct monitor *m)
 		return false;
 	}
 	if (!settings_load(m, m->conf_path, &m->settings) || !assets_open(m) ||
+		!assets_helpers(m, m->settings.conf) ||
 		!listen_apply(m, m->settings.conf))
 		return false;
 	int rc = privileges_drop(m);
@@ -214,6 +211,9 @@ start(struct monitor *m)
 	struct core_limits limits = settings_limits(m, &m->settings);
 	m->front_sessions = (uint32_t)m->settings.conf->front_sessions;
 	check_places(m);
+	watched_begin(m);
+	for (uint32_t b = 0; b < CORE_BACKENDS; b++)
+		(void)!setup_helper_files_are_as_seen(m, b); /* for the next time */
 	core_begin(m->core, &limits, clock_ms());
 	return true;
 }
@@ -229,7 +229,7 @@ serve(const char *conf_path)
 	m->status = 1;
 	m->dev_null = m->empty_dir = m->run_lock = m->control_fd = m->metrics_fd = -1;
 	m->log_out = m->signals.fd = m->self.log_end = m->self.stat_fd = -1;
-	m->settings.certificate = m->settings.key = m->settings.spool = -1;
+	m->settings.spool = m->deny = m->self.who_fd = -1;
 	for (size_t i = 0; i < CONF_LIST_MAX; i++)
 		m->settings.roots[i] = -1;
 	for (size_t i = 0; i < PROGRAMS; i++)

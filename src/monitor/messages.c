@@ -1,5 +1,5 @@
 #include "ipc/permit.h"
-#include "monitor/monitor.h"
+#include "monitor/monitor_send.h"
 #include "os/clock.h"
 #include "stat/stat.h"
 
@@ -11,11 +11,14 @@ got_ready(struct monitor *m, uint32_t slot, struct view payload)
 {
 	struct msg_ready ready;
 	struct log_record r;
+	bool serves = m->core->mode != CORE_MODE_START;
 
 	if (!msg_ready_get(&ready, payload) || !core_ready(m->core, slot, clock_ms()))
 		return false;
 	if (slot == CORE_LOG)
 		m->log_up = true;
+	if (core_is_helper(slot) && serves)
+		link_helper_auth(m, slot);
 	log_begin(&r, slot >= CORE_KEEPER ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
 		"process_ready");
 	log_str(&r, "child", program_names[program_of(slot)]);
@@ -113,6 +116,30 @@ got_control(struct monitor *m, uint32_t slot, struct view payload)
 	return c.command == CONTROL_RELOAD || c.command == CONTROL_DRAIN;
 }
 
+/*
+ * The operator ends a session; its front may have ended it meanwhile. A front that has not
+ * read so many yet is not ended for it: who is still there can be kicked again.
+ */
+static bool
+got_kick(struct monitor *m, uint32_t slot, struct view payload)
+{
+	uint8_t octets[32];
+	struct buf b = buf_over(octets, sizeof(octets));
+	struct msg_kick k;
+
+	(void)slot;
+	if (!msg_kick_get(&k, payload))
+		return false;
+	msg_session_kick_put(&(struct msg_session_kick){.session = k.session}, &b);
+	CHECK(!b.full);
+	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
+		if (core_lives(m->core, s) && m->core->at[s].incarnation == k.front &&
+			m->children[s].source.fd >= 0)
+			(void)!channel_send(
+				m->children[s].source.fd, buf_view(&b), NULL, 0);
+	return true;
+}
+
 /* Who may say what to the monitor; all else is a fault. */
 static const struct {
 	uint16_t number;
@@ -127,6 +154,7 @@ static const struct {
 	{MSG_LOG_ASK, PROGRAM_LOG, got_log_ask},
 	{MSG_KEEPER_IDLE, PROGRAM_KEEPER, got_idle},
 	{MSG_CONTROL, PROGRAM_CONTROL, got_control},
+	{MSG_KICK, PROGRAM_CONTROL, got_kick},
 };
 
 void

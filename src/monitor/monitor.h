@@ -4,6 +4,7 @@
 #ifndef MONITOR_MONITOR_H
 #define MONITOR_MONITOR_H
 
+#include "monitor/monitor_setup.h"
 #include "monitor/monitor_state.h"
 
 /* monitor_report.c: log lines; to stderr while restante-log is not there. */
@@ -20,8 +21,9 @@ void notify_send(struct monitor *m, const char *state);
 void privileges_learn(struct monitor *m);
 /* Everything is open: keep only what starting children needs. 0 or -errno. */
 [[nodiscard]] int privileges_drop(struct monitor *m);
-/* In a child that starts as root, between fork and exec: even less. */
-[[nodiscard]] int privileges_bound_child(void);
+/* In a child that starts as root, between fork and exec: even less. pam: what PAM needs.
+ */
+[[nodiscard]] int privileges_bound_child(bool pam);
 
 /* settings.c: errors are reported; false where there was one. */
 [[nodiscard]] bool settings_load(
@@ -35,12 +37,19 @@ void assets_close(struct monitor *m);
 /* Where log lines go in the end, for restante-log; the descriptor is kept. */
 int assets_log_out(struct monitor *m);
 [[nodiscard]] int stat_page_new(void);
+/* Rows of ipc/who.h for so many sessions. */
+[[nodiscard]] int who_table_new(uint32_t sessions);
+/* The programs of helpers that the configuration wants are installed; else a report. */
+[[nodiscard]] bool assets_helpers(struct monitor *m, const struct conf *c);
 /* Read-only, from a memfd; or -errno. */
 [[nodiscard]] int memfd_read_only(int fd);
 
 /* listen.c: makes the sockets fit the configuration. False: nothing was changed. */
 [[nodiscard]] bool listen_apply(struct monitor *m, const struct conf *conf);
 void listen_close(struct monitor *m);
+/* What its connections may claim; bits of enum assertion of permit.h. */
+uint8_t listen_asserts(const struct conf_listener *l);
+bool listen_rules_equal(const struct listen_rules *a, const struct listen_rules *b);
 /* listen_unix.c: the socket of a listener in the file system; false after a report. */
 [[nodiscard]] bool listen_unix(
 	struct monitor *m, const struct conf_listener *l, struct listen_socket *ret);
@@ -66,6 +75,7 @@ struct spawn_plan {
 	int dev_null;
 	bool become; /* uid, gid, groups before exec; else the caller's, or root */
 	bool bound;  /* starts as root: few capabilities */
+	bool pam;    /* and stays root: others */
 	uint32_t uid, gid;
 	const uint32_t *groups;
 	size_t groups_n;
@@ -83,20 +93,6 @@ void child_fault(struct monitor *m, uint32_t slot, const char *what);
 /* 0 or -errno; a child that does not read its channel is ended. */
 int child_send(
 	struct monitor *m, uint32_t slot, struct view message, const int *fds, size_t n);
-
-/* setup.c: what each kind of process is told at its start and after a reload. */
-[[nodiscard]] int setup_child(struct monitor *m, uint32_t slot);
-void setup_front_options(struct monitor *m, uint32_t slot);
-/* The listener for a front, or for lmtpd. */
-void setup_listener(struct monitor *m, uint32_t slot, const struct listen_socket *s);
-/* Whether that process serves it. */
-bool setup_serves(uint32_t slot, const struct listen_socket *s);
-void setup_front_tls(struct monitor *m, uint32_t slot);
-void setup_users(struct monitor *m);
-/* Level and output, at its start or again: a syslog socket is opened anew. */
-[[nodiscard]] int setup_log(struct monitor *m);
-void setup_front_auth(struct monitor *m, uint32_t slot);
-void setup_front_gone(struct monitor *m, uint32_t slot);
 
 /* announce.c: log and control hear of every process, again when they are replaced. */
 void announce_child(struct monitor *m, uint32_t slot);

@@ -15,13 +15,18 @@
 
 #define LISTEN_SOCKETS_MAX (2 * CONF_LISTENERS_MAX)
 #define ORPHANS_MAX	   32
+#define CERTIFICATES_MAX   (CONF_CERTIFICATES_MAX + 1)
 #define TICKET_KEY_OCTETS  80
-#define TICKET_KEY_MS	   UINT64_C(86400000)
+#define TICKET_KEYS	   3 /* for new tickets, the one before, the next one */
+#define TICKET_KEY_MS	   UINT64_C(43200000)
 
 enum program {
 	PROGRAM_LOG,
 	PROGRAM_CONTROL,
 	PROGRAM_AUTH,
+	PROGRAM_KEYS,
+	PROGRAM_HELPER, /* the first of CORE_BACKENDS, as enum backend from SYSTEM on */
+	PROGRAM_HELPER_LAST = PROGRAM_HELPER + CORE_BACKENDS - 1,
 	PROGRAM_LMTPD,
 	PROGRAM_FRONT,
 	PROGRAM_KEEPER,
@@ -36,9 +41,10 @@ struct child {
 	struct monitor *m;
 	int log_end; /* log's end of its log channel, kept for the next restante-log */
 	int stat_fd; /* its page of counters */
+	int who_fd;  /* front: its table of sessions; -1: none */
 	int32_t pid; /* as log and control know it */
 	uint64_t users_sent_ms;
-	bool log_told, control_told;
+	bool log_told, control_told, who_told;
 	bool backlog; /* log and control: there is something that did not fit its channel
 		       */
 	bool was_there; /* the slot had a process before */
@@ -51,6 +57,15 @@ struct orphan {
 	enum program program;
 };
 
+/* What else a listener for those who log in says to fronts. */
+struct listen_rules {
+	uint8_t asserts; /* enum assertion of permit.h */
+	uint8_t client_certificates, tls_profile;
+	bool apop;
+	uint32_t mechanisms;
+	struct conf_networks proxies, xclients, old_tls;
+};
+
 /* One listening socket; a listener on `*` has two. */
 struct listen_socket {
 	int fd;
@@ -59,18 +74,35 @@ struct listen_socket {
 	struct conf_address at; /* as configured, but for `any`: one of both families */
 	bool given;		/* by socket activation */
 	uint8_t protocol, tls, plaintext;
+	struct listen_rules rules;
 	/* A unix socket of ours: its path, and which file it is, for others may put
 	 * theirs there. */
 	char path[CONF_SOCKET_PATH_MAX + 1];
 	uint64_t device, inode;
 };
 
+/* Passwords, keys and certificates that helpers read at their start. */
+#define HELPER_FILES 7
+
+/* A file as it was when it was read last; zero: it was not there. */
+struct file_seen {
+	int64_t mtime_ns, ctime_ns;
+	uint64_t inode, octets;
+};
+
+/* Sealed; -1: none. */
+struct certificate {
+	int chain, key, ocsp;
+	struct file_seen ocsp_seen;
+};
+
 /* One configuration with what it names, opened. */
 struct settings {
 	struct conf *conf;
 	int roots[CONF_LIST_MAX]; /* O_PATH; -1: not there */
-	int certificate, key;	  /* sealed; -1: none */
-	int spool;		  /* spool_dir, O_PATH; -1: nobody delivers */
+	size_t certificates_n;
+	struct certificate certificates[CERTIFICATES_MAX];
+	int spool; /* spool_dir, O_PATH; -1: nobody delivers */
 };
 
 struct monitor {
@@ -90,15 +122,19 @@ struct monitor {
 	size_t sockets_n;
 	uint32_t sockets_made;
 	uint32_t tls_generation;
-	uint8_t ticket_keys[TICKET_KEY_OCTETS];
-	uint64_t ticket_keys_until_ms;
+	uint8_t ticket_keys[TICKET_KEYS * TICKET_KEY_OCTETS];
+	uint64_t ticket_keys_until_ms; /* 0: there are none yet */
+	int deny; /* sealed, deny_rows networks; -1: none was ever there */
+	uint32_t deny_rows;
+	struct file_seen deny_seen;
+	struct file_seen helper_files[HELPER_FILES];
 	bool privileged;
 	uint32_t uid, gid;
 	uint32_t operator_uid;	 /* who started us: the real user, if it is set-uid */
 	uint32_t front_sessions; /* of the start: fronts of one and of many do not mix */
 	struct child self;	 /* its own log channel and counters */
 	struct source signals;
-	struct timer tick, users, watchdog, syslog;
+	struct timer tick, users, watchdog, syslog, files;
 	uint64_t watchdog_ms;
 	char notify[108];	       /* NOTIFY_SOCKET; empty: none */
 	int given[LISTEN_SOCKETS_MAX]; /* by socket activation, not yet used */

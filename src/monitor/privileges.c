@@ -8,13 +8,9 @@
 
 /* What the monitor goes on with: start children, open files again, listen again. */
 static const cap_value_t kept[] = {
-	CAP_SETUID,
-	CAP_SETGID,
-	CAP_SETPCAP,
-	CAP_SYS_CHROOT,
-	CAP_KILL,
-	CAP_DAC_READ_SEARCH,
-	CAP_NET_BIND_SERVICE,
+	CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SYS_CHROOT, CAP_KILL,
+	CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE,
+	CAP_AUDIT_WRITE, /* nothing of ours; the helper of PAM could not have it else */
 };
 /* What a child that starts as root needs to shut itself in. */
 static const cap_value_t for_children[] = {
@@ -22,6 +18,16 @@ static const cap_value_t for_children[] = {
 	CAP_SETGID,
 	CAP_SETPCAP,
 	CAP_SYS_CHROOT,
+};
+
+/*
+ * PAM stays root: pam_unix reads /etc/shadow, wherever a link leads, and what a login was
+ * goes to the kernel's audit, without which libpam says no to all.
+ */
+static const cap_value_t for_pam[] = {
+	CAP_SETPCAP,
+	CAP_DAC_READ_SEARCH,
+	CAP_AUDIT_WRITE,
 };
 
 static bool
@@ -68,9 +74,12 @@ bound(const cap_value_t *list, size_t n)
 }
 
 int
-privileges_bound_child(void)
+privileges_bound_child(bool pam)
 {
-	return has(CAP_SETPCAP) ? bound(for_children, ARRAY_SIZE(for_children)) : 0;
+	if (!has(CAP_SETPCAP))
+		return 0;
+	return pam ? bound(for_pam, ARRAY_SIZE(for_pam))
+		   : bound(for_children, ARRAY_SIZE(for_children));
 }
 
 static int

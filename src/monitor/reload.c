@@ -28,10 +28,11 @@ report_fixed(struct monitor *m, const struct conf *old, const struct conf *new)
 
 /* The one of that number that the process serves, or NULL. */
 static const struct listen_socket *
-socket_of(uint32_t slot, const struct listen_socket *sockets, size_t n, uint32_t number)
+socket_of(const struct monitor *m, uint32_t slot, const struct listen_socket *sockets,
+	size_t n, uint32_t number)
 {
 	for (size_t i = 0; i < n; i++)
-		if (sockets[i].number == number && setup_serves(slot, &sockets[i]))
+		if (sockets[i].number == number && setup_serves(m, slot, &sockets[i]))
 			return &sockets[i];
 	return NULL;
 }
@@ -59,17 +60,19 @@ tell_listeners(struct monitor *m, uint32_t slot, const struct before *b)
 {
 	for (size_t i = 0; i < b->sockets_n; i++) {
 		const struct listen_socket *old = &b->sockets[i];
-		if (setup_serves(slot, old) &&
-			!socket_of(slot, m->sockets, m->sockets_n, old->number))
+		if (setup_serves(m, slot, old) &&
+			!socket_of(m, slot, m->sockets, m->sockets_n, old->number))
 			tell_listener_gone(m, slot, old->number);
 	}
 	for (size_t i = 0; i < m->sockets_n; i++) {
 		const struct listen_socket *now = &m->sockets[i];
 		const struct listen_socket *old =
-			socket_of(slot, b->sockets, b->sockets_n, now->number);
-		if (!setup_serves(slot, now))
+			socket_of(m, slot, b->sockets, b->sockets_n, now->number);
+		if (!setup_serves(m, slot, now))
 			continue;
 		if (old && old->tls == now->tls && old->plaintext == now->plaintext &&
+			old->protocol == now->protocol &&
+			listen_rules_equal(&old->rules, &now->rules) &&
 			strcmp(old->name, now->name) == 0)
 			continue;
 		/* Changed: it is another listener from now on, on the same socket. */
@@ -88,7 +91,7 @@ tell_front(struct monitor *m, uint32_t slot, const struct before *b)
 		return;
 	setup_front_options(m, slot);
 	/* The certificate first: a new listener may be the first that needs it. */
-	setup_front_tls(m, slot);
+	certificates_to_front(m, slot);
 	tell_listeners(m, slot, b);
 }
 
@@ -110,6 +113,17 @@ differs(const struct conf *a, const struct conf *b, const char *const *names, si
 	return false;
 }
 
+/* Those whose own options or files changed; others go on, and keep their connections. */
+static void
+replace_helpers(struct monitor *m, const struct conf *old)
+{
+	for (uint32_t b = 0; b < CORE_BACKENDS; b++) {
+		bool same = setup_helper_files_are_as_seen(m, b);
+		if (!same || setup_helper_differs(b, old, m->settings.conf))
+			core_renew_helpers(m->core, b, clock_ms());
+	}
+}
+
 /*
  * auth, log and lmtpd take their options at their start. What waits in their channels is
  * not lost for log; for auth it is asked again by the fronts; lmtpd finishes first.
@@ -120,7 +134,12 @@ replace_changed(struct monitor *m, const struct conf *old)
 	static const char *const of_log[] = {"log", "log_level"};
 	static const char *const of_auth[] = {"maildrop", "mail_uid", "mail_gid",
 		"users_file", "auth_threads", "auth_queue", "auth_cache",
-		"log_unknown_names", "recipient_delimiter"};
+		"log_unknown_names", "recipient_delimiter", "databases", "hostname",
+		"realm", "auth_helper_timeout", "auth_cache_unseen",
+		"login_failure_delay", "growing_penalty", "logins_per_minute",
+		"logins_burst", "login_delay", "expire", "connections_per_user",
+		"trusted_networks", "log_fail2ban", "login_timeout", "sql_stores",
+		"ldap_stores"};
 	static const char *const of_lmtpd[] = {"lmtp_networks", "lmtp_connections",
 		"lmtp_recipients", "lmtp_timeout", "message_size_max", "spool_memory",
 		"spool_total", "hostname"};
@@ -156,7 +175,7 @@ reload(struct monitor *m)
 	memcpy(b.sockets, m->sockets, sizeof(b.sockets));
 	if (!settings_load(m, m->conf_path, &fresh))
 		return false;
-	if (!listen_apply(m, fresh.conf)) {
+	if (!assets_helpers(m, fresh.conf) || !listen_apply(m, fresh.conf)) {
 		settings_done(&fresh);
 		return false;
 	}
@@ -164,6 +183,8 @@ reload(struct monitor *m)
 	m->settings = fresh;
 	m->tls_generation++;
 	struct core_limits limits = limits_after(m, &fresh);
+	if (core_lives(m->core, CORE_KEYS))
+		certificates_to_keys(m);
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
 		if (core_lives(m->core, s))
 			tell_front(m, s, &b);
@@ -171,7 +192,9 @@ reload(struct monitor *m)
 		tell_lmtpd(m, &b);
 	/* Those that this starts get everything as it is now. */
 	core_reload(m->core, &limits, clock_ms());
+	replace_helpers(m, old.conf);
 	replace_changed(m, old.conf);
+	watched_begin(m);
 	settings_done(&old);
 	return true;
 }

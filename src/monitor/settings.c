@@ -1,7 +1,7 @@
 #include "base/check.h"
+#include "ipc/permit.h"
 #include "monitor/monitor.h"
 #include "os/fd.h"
-#include "os/sealed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PEM_OCTETS_MAX (256 * 1024)
+/* Of listeners that let connections assert something: few, for few proxies. */
+#define ASSERTING_FRONTS_MAX 4
 
 struct reporting {
 	struct conf_sink sink;
@@ -29,49 +30,10 @@ settings_done(struct settings *s)
 {
 	for (size_t i = 0; i < CONF_LIST_MAX; i++)
 		fd_close(&s->roots[i]);
-	fd_close(&s->certificate);
-	fd_close(&s->key);
+	certificates_close(s);
 	fd_close(&s->spool);
 	if (s->conf)
 		conf_free(&s->conf);
-}
-
-/* The file in a sealed memfd; a complaint names the option and the file. */
-static bool
-load_pem(struct monitor *m, const char *option, const char *path, int *ret)
-{
-	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	uint8_t *octets = NULL;
-	size_t n = 0;
-	int rc = fd < 0 ? -errno : fd_read_file(fd, PEM_OCTETS_MAX, &octets, &n);
-
-	if (rc < 0) {
-		report_text(m, LOG_LEVEL_ERROR, "%s: %s: %s", option, path,
-			strerrordesc_np(-rc));
-		return false;
-	}
-	if (!memmem(octets, n, "-----BEGIN ", 11)) {
-		report_text(m, LOG_LEVEL_ERROR, "%s: %s: holds nothing in PEM form",
-			option, path);
-		rc = -EINVAL;
-	} else if ((rc = sealed_new(option, (struct view){octets, n})) < 0) {
-		report_text(m, LOG_LEVEL_ERROR, "%s: %s", option, strerrordesc_np(-rc));
-	}
-	explicit_bzero(octets, n);
-	free(octets);
-	*ret = rc < 0 ? -1 : rc;
-	return rc >= 0;
-}
-
-static bool
-load_tls(struct monitor *m, struct settings *s)
-{
-	if (s->conf->tls_certificate[0] == '\0')
-		return true;
-	bool certificate =
-		load_pem(m, "tls_certificate", s->conf->tls_certificate, &s->certificate);
-	bool key = load_pem(m, "tls_key", s->conf->tls_key, &s->key);
-	return certificate && key;
 }
 
 static bool
@@ -95,14 +57,29 @@ open_roots(struct monitor *m, struct settings *s)
 }
 
 static bool
-check_users(struct monitor *m, const char *path)
+check_readable(struct monitor *m, const char *option, const char *path)
 {
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
-		report_text(m, LOG_LEVEL_ERROR, "users_file: %s: %s", path,
+		report_text(m, LOG_LEVEL_ERROR, "%s: %s: %s", option, path,
 			strerrordesc_np(errno));
 	return fd >= 0;
+}
+
+/* Of those that are used. */
+static bool
+check_files(struct monitor *m, const struct conf *c)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < c->backends_n; i++)
+		if (c->backends[i] == BACKEND_FILE)
+			good &= check_readable(m, "users_file", c->users_file);
+	good &= setup_helper_files_are_there(m, c);
+	if (c->deny_file[0] != '\0')
+		good &= check_readable(m, "deny_file", c->deny_file);
+	return good;
 }
 
 static bool
@@ -123,8 +100,7 @@ bool
 settings_load(struct monitor *m, const char *path, struct settings *ret)
 {
 	struct reporting r = {{report_error}, m};
-	struct settings s = {
-		.conf = conf_new(), .certificate = -1, .key = -1, .spool = -1};
+	struct settings s = {.conf = conf_new(), .spool = -1};
 
 	for (size_t i = 0; i < CONF_LIST_MAX; i++)
 		s.roots[i] = -1;
@@ -135,9 +111,9 @@ settings_load(struct monitor *m, const char *path, struct settings *ret)
 	bool good = conf_load_file(path, &r.sink, s.conf) == 0;
 	if (good) {
 		good = check_caller(m, s.conf);
-		good &= load_tls(m, &s);
+		good &= certificates_load(m, s.conf, &s);
 		good &= open_roots(m, &s);
-		good &= check_users(m, s.conf->users_file);
+		good &= check_files(m, s.conf);
 		good &= !s.conf->delivers || spool_open(m, s.conf->spool_dir, &s.spool);
 	}
 	if (!good) {
@@ -146,6 +122,29 @@ settings_load(struct monitor *m, const char *path, struct settings *ret)
 	}
 	*ret = s;
 	return true;
+}
+
+/* A class of fronts that no listener needs has none. */
+static void
+fronts_of(const struct conf *c, struct core_limits *l)
+{
+	bool needed[CORE_CLASSES] = {false};
+
+	for (size_t i = 0; i < c->listeners_n; i++) {
+		uint8_t asserts = listen_asserts(&c->listeners[i]);
+		if (c->listeners[i].protocol == CONF_PROTOCOL_LMTP)
+			continue;
+		l->asserts |= asserts;
+		needed[asserts != 0] = true;
+	}
+	l->fronts[0] = needed[0] ? (uint32_t)c->fronts : 0;
+	l->fronts[1] = c->fronts < ASSERTING_FRONTS_MAX ? (uint32_t)c->fronts
+							: ASSERTING_FRONTS_MAX;
+	if (!needed[1])
+		l->fronts[1] = 0;
+	/* An office where nobody can log in (LMTP alone) has one for what may come. */
+	if (l->fronts[0] + l->fronts[1] == 0)
+		l->fronts[0] = 1;
 }
 
 struct core_limits
@@ -158,7 +157,7 @@ settings_limits(const struct monitor *m, const struct settings *s)
 		.uid_min = (uint32_t)c->mail_uid_min,
 		.uid_max = (uint32_t)c->mail_uid_max,
 		.service_uids = (uint32_t)c->service_uids,
-		.fronts = (uint32_t)c->fronts,
+		.keys = c->key_process && s->certificates_n > 0,
 		.one_shot = c->front_sessions == 1,
 		.lmtp = c->delivers,
 		.front_renew_ms = c->front_renew_ms,
@@ -169,6 +168,8 @@ settings_limits(const struct monitor *m, const struct settings *s)
 		.roots_n = c->mail_roots.n,
 	};
 
+	fronts_of(c, &l);
+	setup_helper_limits(c, l.helpers);
 	_Static_assert(CONF_LIST_MAX == CORE_ROOTS, "each root has its place");
 	for (size_t i = 0; i < l.roots_n; i++)
 		l.roots[i] = (struct core_root){c->mail_roots.at[i], s->roots[i] >= 0};

@@ -116,7 +116,7 @@ run_child(const struct spawn_plan *plan, pid_t parent)
 	int exe = place_descriptors(plan);
 	if (plan->become)
 		become_owner(plan);
-	if (plan->bound && privileges_bound_child() < 0)
+	if (plan->bound && privileges_bound_child(plan->pam) < 0)
 		fail(STEP_BOUND);
 	/* After the change of user, which clears it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)

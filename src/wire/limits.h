@@ -18,7 +18,9 @@ static_assert(POP3_LINE_MAX >= 255);
 /* What of IMPLEMENTATION and of the host's name is announced. */
 #define IMPLEMENTATION_MAX 128
 #define HOSTNAME_MAX	   255
-/* A challenge before base64. */
-#define CHALLENGE_MAX 512
+/* What XCLIENT says of an address, decoded: "IPV6:" and 39 octets, and some more. */
+#define XCLIENT_VALUE_MAX 64
+/* The digest of APOP is MD5 in hexadecimal (RFC 1939 s.7). */
+#define APOP_DIGEST_OCTETS 32
 
 #endif

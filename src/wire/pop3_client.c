@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "pop3/client.h"
+#include "wire/limits.h"
 #include "wire/pop3_flight.h"
 #include "wire/pop3_parse.h"
 #include "wire/sasl_line.h"
@@ -10,7 +11,6 @@
 
 /* RFC 4422 s.3.1 */
 #define MECHANISM_NAME_MAX 20
-#define APOP_DIGEST_OCTETS 32
 
 static void
 expect(struct pop3_client *c, struct pop3_expected e)
@@ -98,7 +98,10 @@ numbers_fit(enum pop3_command command, uint32_t msgno, int *ret_numbers)
 	case ARG_NUMBER_MAYBE: *ret_numbers = msgno > 0; return true;
 	case ARG_NUMBER: *ret_numbers = 1; return msgno > 0;
 	case ARG_NUMBER_LINES: *ret_numbers = 2; return msgno > 0;
-	case ARG_SASL: *ret_numbers = 0; return true; /* AUTH alone lists mechanisms */
+	case ARG_SASL: /* AUTH alone lists mechanisms, */
+	case ARG_LANG: /* LANG languages */ *ret_numbers = 0; return true;
+	case ARG_APOP:
+	case ARG_XCLIENT:
 	case ARG_TEXT: return false;
 	}
 	UNREACHABLE();

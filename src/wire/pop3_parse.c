@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/num.h"
 #include "wire/limits.h"
+#include "wire/pop3_xclient.h"
 
 #include <string.h>
 
@@ -15,7 +16,8 @@ static const struct command_row commands[] = {
 static_assert(ARRAY_SIZE(commands) == POP3_COMMANDS);
 
 static const struct mechanism_row mechanisms[] = {
-#define MECHANISM(NAME, name, plaintext) [POP3_MECHANISM_##NAME] = {name, plaintext},
+#define MECHANISM(NAME, name, shows, first, needs)                                       \
+	[POP3_MECHANISM_##NAME] = {name, shows, first, needs},
 #include "wire/pop3_mechanisms.def"
 #undef MECHANISM
 };
@@ -44,7 +46,8 @@ pop3_command_usage(enum pop3_command c)
 bool
 pop3_answer_is_many(const struct pop3_request *r)
 {
-	bool alone = r->command == POP3_AUTH ? !r->has_mechanism : !r->has_msgno;
+	bool alone = !r->has_mechanism && !r->has_msgno &&
+		!(r->command == POP3_LANG && r->has_text);
 
 	switch ((enum command_answer)command_row(r->command)->answer) {
 	case ONE: return false;
@@ -128,6 +131,30 @@ parse_auth(struct view v, struct pop3_request *ret)
 	return PARSE_MECHANISM;
 }
 
+static bool
+is_hex(struct view v)
+{
+	for (size_t i = 0; i < v.n; i++) {
+		uint8_t c = ascii_lower(v.p[i]);
+		if (!ascii_is_digit(c) && (c < 'a' || c > 'f'))
+			return false;
+	}
+	return true;
+}
+
+/* The digest is the last word; a name may hold blanks. */
+static bool
+parse_apop(struct view v, struct pop3_request *ret)
+{
+	if (v.n < APOP_DIGEST_OCTETS + 2)
+		return false;
+	size_t n = v.n - APOP_DIGEST_OCTETS;
+	ret->text = (struct view){v.p + n, APOP_DIGEST_OCTETS};
+	ret->has_text = true;
+	ret->name = (struct view){v.p, n - 1};
+	return v.p[n - 1] == ' ' && is_hex(ret->text);
+}
+
 static enum parse_result
 parse_arguments(struct view arg, bool any, struct pop3_request *ret)
 {
@@ -156,6 +183,13 @@ parse_arguments(struct view arg, bool any, struct pop3_request *ret)
 		ok = any && (arg.n > 0 || ret->command == POP3_PASS);
 		break;
 	case ARG_SASL: return parse_auth(trimmed, ret);
+	case ARG_APOP: ok = parse_apop(trimmed, ret); break;
+	case ARG_LANG:
+		ret->has_text = trimmed.n > 0;
+		ret->text = trimmed;
+		ok = trimmed.n == 0 || !memchr(trimmed.p, ' ', trimmed.n);
+		break;
+	case ARG_XCLIENT: ok = xclient_parse(trimmed, &ret->peer); break;
 	}
 	return ok ? PARSE_OK : PARSE_SYNTAX;
 }

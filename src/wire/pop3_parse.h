@@ -16,19 +16,27 @@ enum command_arguments {
 	ARG_NUMBER_LINES,
 	ARG_TEXT,
 	ARG_SASL,
+	ARG_APOP,
+	ARG_LANG,
+	ARG_XCLIENT,
 };
 enum command_answer { ONE, MANY, MANY_ALONE };
 enum command_user { FORGETS_USER, KEEPS_USER };
-enum command_when { ALWAYS, WITH_LAST };
+enum command_when { ALWAYS, WITH_LAST, WITH_APOP, WITH_UTF8, WITH_XCLIENT };
 
 struct command_row {
 	const char *name, *usage;
 	uint8_t states, arguments, answer, user, when;
 };
 
+/* Columns of pop3_mechanisms.def. */
+enum mechanism_shows { SAFE, SHOWS };
+enum mechanism_first { CLIENT, SERVER, EITHER };
+enum mechanism_needs { NEEDS_NOTHING, NEEDS_BINDING, NEEDS_CERTIFICATE };
+
 struct mechanism_row {
 	const char *name;
-	bool plaintext;
+	uint8_t shows, first, needs;
 };
 
 enum parse_result {

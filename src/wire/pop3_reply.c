@@ -2,19 +2,9 @@
 #include "base/check.h"
 #include "pop3/server.h"
 #include "wire/limits.h"
-#include "wire/pop3_parse.h"
 #include "wire/sasl_line.h"
 
 #include <string.h>
-
-static const struct {
-	const char *status, *words;
-} replies[] = {
-#define REPLY(NAME, status, words) [POP3_##NAME] = {status, words},
-#include "wire/pop3_codes.def"
-#undef REPLY
-};
-static_assert(ARRAY_SIZE(replies) == POP3_REPLIES);
 
 /* Cut where the line would grow beyond RFC 1939 s.3; two octets are left for its end. */
 void
@@ -47,17 +37,6 @@ pop3_line_number(struct pop3_line *l, uint64_t n)
 }
 
 void
-pop3_line_start(struct pop3_line *l, enum pop3_reply r)
-{
-	CHECK(r < POP3_REPLIES);
-	l->n = 0;
-	pop3_line_text(l, replies[r].status);
-	if (replies[r].words[0] != '\0')
-		pop3_line_text(l, " ");
-	pop3_line_text(l, replies[r].words);
-}
-
-void
 pop3_line_end(const struct pop3_line *l, struct buf *out)
 {
 	CHECK(l->n <= POP3_REPLY_MAX - 2);
@@ -67,15 +46,6 @@ pop3_line_end(const struct pop3_line *l, struct buf *out)
 	}
 	buf_put(out, l->octets, l->n);
 	buf_put_str(out, "\r\n");
-}
-
-void
-pop3_put_reply(enum pop3_reply r, struct buf *out)
-{
-	struct pop3_line l;
-
-	pop3_line_start(&l, r);
-	pop3_line_end(&l, out);
 }
 
 /* No "<", which clients take for the start of an APOP stamp (wire point 43), no "["
@@ -92,26 +62,47 @@ put_hostname(struct pop3_line *l, struct view name)
 	}
 }
 
+/* The stamp is auth's: "<digits.digits@host>", and stands only where APOP works. */
 void
-pop3_put_greeting(const struct pop3_server_options *o, struct buf *out)
+pop3_put_greeting(const struct pop3_server *s, struct view stamp, struct buf *out)
 {
 	struct pop3_line l;
 
-	pop3_line_start(&l, POP3_OK);
-	pop3_line_text(&l, " POP3 server ");
-	put_hostname(&l, o->hostname);
-	pop3_line_text(&l, o->hostname.n > 0 ? " ready" : "ready");
+	pop3_line_start(&l, POP3_OK_GREETING, (enum pop3_language)s->language);
+	/* With a stamp, which names the host, the line could be too long for both. */
+	if (s->options->hostname.n > 0 && stamp.n == 0) {
+		pop3_line_text(&l, " ");
+		put_hostname(&l, s->options->hostname);
+	}
+	pop3_line_word(&l, POP3_WORD_READY);
+	if (stamp.n > 0)
+		pop3_line_text(&l, " ");
+	pop3_line_view(&l, stamp);
 	pop3_line_end(&l, out);
 }
 
-void
-pop3_put_challenge(struct view octets, struct buf *out)
+/* Groups of three octets are four on the wire; the last group may be a part. */
+bool
+pop3_put_challenge(struct pop3_challenge *c, struct buf *out)
 {
-	CHECK(octets.n <= CHALLENGE_MAX);
+	size_t room = buf_room(out), begin = c->begun ? 0 : 2;
+
+	if (room < begin + 4 + 2)
+		return false;
 	/* RFC 5034 s.4: "+" and SP, also where nothing follows. */
-	buf_put_str(out, "+ ");
-	base64_encode(octets, out);
+	if (!c->begun)
+		buf_put_str(out, "+ ");
+	c->begun = true;
+	size_t n = (room - begin - 2) / 4 * 3;
+	if (n > c->left.n)
+		n = c->left.n;
+	base64_encode((struct view){c->left.p, n}, out);
+	c->left.p += n;
+	c->left.n -= n;
+	if (c->left.n > 0)
+		return false;
 	buf_put_str(out, "\r\n");
+	return true;
 }
 
 /* Rows start with a digit and hold no line end, so there is nothing to stuff. */

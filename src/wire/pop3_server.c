@@ -7,17 +7,27 @@
 
 #include <string.h>
 
+/* Beyond the line and its counts: what a client has said (threats: STLS forgets). */
+static void
+begin(struct pop3_server *s)
+{
+	s->mechanism = 0;
+	s->utf8 = false;
+	s->language = (uint8_t)s->options->language;
+}
+
 void
 pop3_server_init(struct pop3_server *s, const struct pop3_server_options *o,
 	const struct pop3_link *l)
 {
-	*s = (struct pop3_server){.options = o, .link = *l, .state = POP3_AUTHORIZATION};
-}
-
-bool
-pop3_server_may_login(const struct pop3_server *s)
-{
-	return s->link.tls || s->link.plaintext;
+	CHECK(o->language < POP3_LANGUAGES);
+	CHECK(l->mechanisms >> POP3_MECHANISMS == 0);
+	*s = (struct pop3_server){.options = o,
+		.link = *l,
+		.state = POP3_AUTHORIZATION,
+		.expire_days = o->expire_days,
+		.login_delay_s = o->login_delay_s};
+	begin(s);
 }
 
 bool
@@ -67,7 +77,14 @@ refused(enum pop3_reply why, struct pop3_request *ret)
 static bool
 is_command_here(const struct pop3_server *s, enum pop3_command c)
 {
-	return command_row(c)->when == ALWAYS || s->options->last;
+	switch ((enum command_when)command_row(c)->when) {
+	case ALWAYS: return true;
+	case WITH_LAST: return s->options->last;
+	case WITH_APOP: return s->link.apop;
+	case WITH_UTF8: return s->options->utf8;
+	case WITH_XCLIENT: return s->link.xclient;
+	}
+	UNREACHABLE();
 }
 
 static bool
@@ -85,6 +102,8 @@ user_or_pass(struct pop3_server *s, bool named, struct pop3_request *ret)
 	/* Before a password is sent (threats: TLS is required and absent). */
 	if (!pop3_server_may_login(s))
 		return refused(POP3_ERR_TLS_NEEDED, ret);
+	if (!pop3_server_offers_user(s))
+		return refused(POP3_ERR_USER_NONE, ret);
 	if (ret->command == POP3_USER) {
 		keep_user(s, ret->text);
 		return POP3_COMMAND;
@@ -96,13 +115,65 @@ user_or_pass(struct pop3_server *s, bool named, struct pop3_request *ret)
 	return POP3_COMMAND;
 }
 
-static enum pop3_event
-auth(struct pop3_server *s, struct pop3_request *ret)
+static bool
+offers_any(const struct pop3_server *s)
 {
-	bool plaintext = !ret->has_mechanism || mechanism_row(ret->mechanism)->plaintext;
+	for (int m = 0; m < POP3_MECHANISMS; m++)
+		if (pop3_server_offers(s, (enum pop3_mechanism)m))
+			return true;
+	return false;
+}
 
-	if (plaintext && !pop3_server_may_login(s))
+static enum pop3_event
+auth(const struct pop3_server *s, struct pop3_request *ret)
+{
+	bool lists = !ret->has_mechanism;
+
+	if (lists ? offers_any(s) : pop3_server_offers(s, ret->mechanism)) {
+		const struct mechanism_row *row = mechanism_row(ret->mechanism);
+		/* RFC 5034 s.4: an initial response where the server speaks first. */
+		if (!lists && ret->has_text && row->first == SERVER)
+			return refused(POP3_ERR_INITIAL, ret);
+		return POP3_COMMAND;
+	}
+	bool with_tls = lists || mechanism_row(ret->mechanism)->shows == SHOWS;
+	if (with_tls && !pop3_server_may_login(s))
 		return refused(POP3_ERR_TLS_NEEDED, ret);
+	return refused(POP3_ERR_MECHANISM, ret);
+}
+
+/* The name is kept as that of USER is, for as long as the question is open. */
+static enum pop3_event
+apop(struct pop3_server *s, struct pop3_request *ret)
+{
+	keep_user(s, ret->name);
+	s->named = false;
+	ret->name = (struct view){s->name, s->name_n};
+	return POP3_COMMAND;
+}
+
+/* threats: before the first look at mail, so that sizes never change their meaning. */
+static enum pop3_event
+utf8(struct pop3_server *s, struct pop3_request *ret)
+{
+	if (s->touched)
+		return refused(POP3_ERR_UTF8_LATE, ret);
+	s->utf8 = true;
+	return POP3_COMMAND;
+}
+
+static enum pop3_event
+lang(struct pop3_server *s, struct pop3_request *ret)
+{
+	enum pop3_language l = s->options->language;
+
+	if (!ret->has_text)
+		return POP3_COMMAND;
+	/* RFC 6856 s.3.2: "*" is what the operator prefers. */
+	if (!view_equal(ret->text, VIEW("*")) && !pop3_language_find(ret->text, &l))
+		return refused(POP3_ERR_LANG, ret);
+	s->language = (uint8_t)l;
+	ret->language = l;
 	return POP3_COMMAND;
 }
 
@@ -130,17 +201,21 @@ step(struct pop3_server *s, bool named, struct pop3_request *ret)
 	case POP3_PASS: return user_or_pass(s, named, ret);
 	case POP3_AUTH: return auth(s, ret);
 	case POP3_STLS: return stls(s, ret);
+	case POP3_APOP: return apop(s, ret);
+	case POP3_UTF8: return utf8(s, ret);
+	case POP3_LANG: return lang(s, ret);
 	case POP3_QUIT: s->state = POP3_UPDATE; return POP3_COMMAND;
-	case POP3_CAPA:
 	case POP3_STAT:
 	case POP3_LIST:
 	case POP3_RETR:
 	case POP3_DELE:
+	case POP3_TOP:
+	case POP3_UIDL: s->touched = true; return POP3_COMMAND;
+	case POP3_CAPA:
 	case POP3_NOOP:
 	case POP3_RSET:
-	case POP3_TOP:
-	case POP3_UIDL:
-	case POP3_LAST: return POP3_COMMAND;
+	case POP3_LAST:
+	case POP3_XCLIENT: return POP3_COMMAND;
 	case POP3_COMMANDS: break;
 	}
 	UNREACHABLE();
@@ -178,8 +253,8 @@ command(struct pop3_server *s, struct view line, struct pop3_request *ret)
 		event = refused(POP3_ERR_MECHANISM, ret);
 	else
 		event = step(s, named, ret);
-	/* The name is still needed for the answer to PASS; everybody else wipes it. */
-	if (!s->named && ret->name.n == 0)
+	/* The name is still needed for the answer to PASS and APOP; all else wipes it. */
+	if (!s->named && (event != POP3_COMMAND || ret->name.n == 0))
 		forget_user(s);
 	if (s->bad_in_row == bad_before)
 		s->bad_in_row = 0;
@@ -271,10 +346,36 @@ pop3_server_login_failed(struct pop3_server *s)
 }
 
 void
+pop3_server_identified(
+	struct pop3_server *s, uint32_t expire_days, uint32_t login_delay_s)
+{
+	CHECK(s->state == POP3_AUTHORIZATION);
+	s->expire_days = expire_days;
+	s->login_delay_s = login_delay_s;
+}
+
+void
 pop3_server_secured(struct pop3_server *s)
 {
 	CHECK(s->state == POP3_AUTHORIZATION);
 	forget_user(s);
-	s->mechanism = 0;
+	begin(s);
 	s->link.tls = true;
+}
+
+void
+pop3_server_bound(struct pop3_server *s, bool binding, bool certificate)
+{
+	s->link.binding = binding;
+	s->link.certificate = certificate;
+}
+
+void
+pop3_server_peer_changed(struct pop3_server *s, const struct pop3_link *l)
+{
+	CHECK(s->state == POP3_AUTHORIZATION);
+	CHECK(l->mechanisms >> POP3_MECHANISMS == 0);
+	forget_user(s);
+	begin(s);
+	s->link = *l;
 }

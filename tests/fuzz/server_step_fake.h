@@ -21,6 +21,8 @@ struct fake {
 	uint64_t now;
 	uint32_t in_row; /* answers of session_run without progress */
 	bool quit_asked, attached;
+	bool talking;		 /* auth waits for a RESPONSE */
+	uint8_t challenge[3000]; /* what auth says, borrowed by the session */
 };
 
 static inline void
@@ -33,11 +35,13 @@ fake_snapshot(struct fake *f)
 	buf_put_u32(&b, FAKE_MESSAGES);
 	buf_put_u64(&b, 1000 * FAKE_MESSAGES);
 	buf_put_u64(&b, 26);
+	/* Rows 4, 8 ... have a second size behind their UIDL: the letters it is made of.
+	 */
 	for (uint32_t i = 0; i < FAKE_MESSAGES; i++) {
 		buf_put_u64(&b, 1000);
 		buf_put_u32(&b, i);
 		buf_put_u16(&b, 1 + i % 3);
-		buf_put_u16(&b, i & 1);
+		buf_put_u16(&b, (i & 1) | (i % 4 == 3 && i < 16 ? SNAPSHOT_UTF8 : 0));
 	}
 	buf_put_str(&b, "abcdefghijklmnopqrstuvwxyz");
 	CHECK(snapshot_check(buf_view(&b), &f->snap));
@@ -48,20 +52,28 @@ fake_init(struct fake *f, struct view input)
 {
 	*f = (struct fake){.input = cursor_over(input), .now = 1};
 	uint8_t how = cursor_u8(&f->input);
-	struct session_peer peer = {how & 1, how & 2, how & 4, how & 8};
+	struct session_peer peer = {.tls = how & 2,
+		.tls_available = how & 4,
+		.plaintext = how & 8,
+		.xclient = how & 16,
+		.kpop = (how & 0x31) == 0x31,
+		.mechanisms = how & 1 ? UINT32_MAX
+				      : 1 << MECHANISM_PASS | 1 << MECHANISM_PLAIN};
 
 	f->options = (struct session_options){.scratch = f->scratch,
 		.idle_timeout_s = 600,
 		.login_timeout_s = 120,
 		.max_login_failures = 1 + (how >> 6),
-		.login_failure_delay_ms = how & 16 ? 500 : 0,
-		.growing_penalty = how & 32,
 		.wire = {.hostname = VIEW("h"),
 			.implementation = VIEW("i"),
 			.last = how & 64,
+			.utf8 = how & 32,
+			.language = how & 64 ? POP3_GERMAN : POP3_ENGLISH,
 			.max_bad_commands = how & 128 ? 4 : 0}};
 	fake_snapshot(f);
 	session_init(&f->s, &f->options, &peer, f->now);
+	session_bound(&f->s, how & 32, how & 64);
+	f->talking = peer.kpop;
 }
 
 /* Every line is one of ours: it starts as a reply or a row does, and is printable. */
@@ -102,16 +114,29 @@ fake_answer_login(struct fake *f, uint8_t pick)
 	struct session_login l = session_login(&f->s);
 
 	CHECK(l.response.n <= SESSION_SCRATCH);
-	CHECK(l.mechanism == MECHANISM_PASS || l.name.n == 0);
+	bool named = l.mechanism == MECHANISM_PASS || l.mechanism == MECHANISM_APOP;
+	CHECK(named || l.name.n == 0);
+	CHECK(l.continues == f->talking);
+	if (!l.continues)
+		session_set_id(&f->s, pick);
+	f->talking = false;
 	session_login_sent(&f->s);
+	if ((pick & 7) == 2) {
+		struct view say = {f->challenge, pick * 11U};
+		f->talking = session_challenge(&f->s, say, f->now);
+		CHECK(f->talking != (named || l.mechanism == MECHANISM_KPOP));
+		if (f->talking)
+			return;
+	}
 	if (pick & 1) {
 		memset(f->marks, 0, sizeof(f->marks));
+		session_identified(&f->s, pick, pick);
 		session_attached(&f->s, &f->snap, pick >> 1, f->marks, f->now);
 		f->attached = true;
 		return;
 	}
 	struct view holder = {f->map, pick & 2 ? 16 : pick & 4};
-	session_refused(&f->s, pick >> 3, holder, pick, f->now, 200);
+	session_refused(&f->s, pick >> 3, pick & 8 ? 500 : 0, holder, pick, f->now, 200);
 }
 
 static inline void
@@ -141,6 +166,18 @@ fake_meet(struct fake *f, enum session_want want, uint8_t pick)
 		session_tls_started(&f->s, f->now);
 		break;
 	case SESSION_WANT_LOGIN: fake_answer_login(f, pick); break;
+	case SESSION_WANT_STAMP:
+		session_stamp(&f->s, pick & 1 ? VIEW("<1.2@h>") : (struct view){0});
+		break;
+	case SESSION_WANT_PEER: {
+		struct pop3_peer asked = session_new_peer(&f->s);
+		CHECK(asked.has_port || asked.port == 0);
+		session_peer_changed(&f->s,
+			&(struct session_peer){.plaintext = pick & 1,
+				.xclient = pick & 2,
+				.mechanisms = pick & 4 ? UINT32_MAX : 0});
+		break;
+	}
 	case SESSION_WANT_SLICE:
 		CHECK(session_msgno(&f->s) >= 1);
 		CHECK(session_msgno(&f->s) <= FAKE_MESSAGES);
@@ -168,7 +205,14 @@ fake_run(struct fake *f)
 	size_t before = f->in.n;
 	enum session_want want = session_run(&f->s, f->now, &f->in, &out);
 
-	fake_check_output(buf_view(&out));
+	/* A line of a challenge comes in pieces; all else whole. */
+	if (want != SESSION_WANT_OUTPUT)
+		fake_check_output(buf_view(&out));
+	if (session_owes_cancel(&f->s)) {
+		CHECK(f->talking);
+		f->talking = false;
+		session_cancelled(&f->s);
+	}
 	CHECK(f->in.n <= before);
 	f->in_row = out.n > 0 || f->in.n < before || want == SESSION_WANT_INPUT
 		? 0

@@ -12,7 +12,7 @@ C: PASS secret
 C: STAT
 C: QUIT
 S~ +OK*
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 S: -ERR log in first
 S: -ERR log in first
 S~ +OK*

@@ -3,11 +3,11 @@ user kermit secret
 
 greeting
 C: AUTH PLAIN \*3000{QUFB}
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: AUTH PLAIN
 S: +\s
 C: \*3000{QUFB}
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: CAPA
 S~ +OK*
 S: TOP
@@ -18,6 +18,8 @@ S: PIPELINING
 S: USER
 S: SASL PLAIN
 S: STLS
+S: UTF8 USER
+S: LANG
 S: EXPIRE NEVER
 S~ IMPLEMENTATION *
 S: .

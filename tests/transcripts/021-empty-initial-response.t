@@ -3,7 +3,7 @@ user kermit secret
 
 greeting
 C: AUTH PLAIN =
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: AUTH PLAIN
 S: +\s
 C: =

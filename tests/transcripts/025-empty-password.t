@@ -11,7 +11,7 @@ S: -ERR send USER first
 C: USER kermit
 S~ +OK*
 C: PASS\s
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER
 S~ -ERR usage: USER*
 C: USER\s

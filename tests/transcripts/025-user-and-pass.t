@@ -10,7 +10,7 @@ S~ +OK*
 C: USER kermit
 S~ +OK*
 C: PASS wrong
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: PASS secret
 S: -ERR send USER first
 C: USER piggy

@@ -10,7 +10,7 @@ C: PASS wrong
 C: USER kermit
 C: PASS secret
 S: +OK send PASS
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 S: +OK send PASS
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 close

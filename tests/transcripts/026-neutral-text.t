@@ -5,11 +5,11 @@ greeting
 C: USER kermit
 S: +OK send PASS
 C: PASS wrong
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER nobody
 S: +OK send PASS
 C: PASS wrong
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: QUIT
 S~ +OK*
 close

@@ -1,4 +1,5 @@
-# Wire point 28: UTF8 and LANG are not announced, so they are unknown, in both states.
+# Wire point 28: where UTF8 and LANG are switched off they are unknown, in both states.
+set utf8=no
 user kermit secret
 
 greeting

@@ -11,7 +11,7 @@ S: -ERR unknown command
 C: AUTH PLAIN
 S: +\s
 C:
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C:
 S: -ERR unknown command
 C: QUIT

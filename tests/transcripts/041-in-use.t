@@ -7,11 +7,11 @@ greeting
 C: USER kermit
 S~ +OK*
 C: PASS wrong
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER kermit
 S~ +OK*
 C: PASS secret
-S~ -ERR [IN-USE] maildrop is in use by a session from * since 20*T*Z
+S~ -ERR [IN-USE] maildrop is in use by a session from * since 20*T*Z (id *)
 @release
 C: USER kermit
 S~ +OK*

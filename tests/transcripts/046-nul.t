@@ -8,11 +8,11 @@ S: -ERR a command may not hold NUL
 C: USER kermit
 S~ +OK*
 C: PASS secret\0x
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER kermit
 S~ +OK*
 C: PASS secret\0
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER kermit
 S~ +OK*
 C: PASS secret

@@ -8,7 +8,7 @@ S: -ERR unknown command
 C: USER \x1b[2J\r+OK\xff
 S: +OK send PASS
 C: PASS \x1b[2J
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: AUTH \x1b[2J
 S: -ERR mechanism is not offered, see CAPA
 C: USER kermit

@@ -5,11 +5,11 @@ greeting
 C: USER \*257{k}
 S~ +OK*
 C: PASS secret
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER \*1000{k}
 S~ +OK*
 C: PASS secret
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER \*255{k}
 S~ +OK*
 C: PASS secret

@@ -6,11 +6,11 @@ greeting
 C: USER kermit\s
 S~ +OK*
 C: PASS secret
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER Kermit
 S~ +OK*
 C: PASS secret
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER kermit
 S~ +OK*
 C: PASS secret

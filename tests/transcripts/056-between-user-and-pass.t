@@ -14,13 +14,15 @@ S: PIPELINING
 S: USER
 S: SASL PLAIN
 S: STLS
+S: UTF8 USER
+S: LANG
 S: EXPIRE NEVER
 S~ IMPLEMENTATION *
 S: .
 C: QUIT x
 S~ -ERR*
 C: PASS wrong
-S: -ERR [AUTH] name or password is wrong
+S~ -ERR [AUTH] name or password is wrong (id *)
 C: USER kermit
 S~ +OK*
 C: NOOP
@@ -53,6 +55,8 @@ S: PIPELINING
 S: USER
 S: SASL PLAIN
 S: STLS
+S: UTF8 USER
+S: LANG
 S: EXPIRE NEVER
 S~ IMPLEMENTATION *
 S: .

@@ -16,6 +16,7 @@
 #define MESSAGES_MAX 64
 #define STEPS_MAX    512
 #define USERS_MAX    8
+#define TALK_MAX     16
 
 /* Octets on the heap that grow. */
 struct text {
@@ -48,6 +49,7 @@ struct message {
 	char *name; /* of the file */
 	struct text octets;
 	bool seen;
+	uint64_t utf8;	 /* size that is listed behind UTF8; 0: the same */
 	uint64_t claims; /* size that is listed, for messages that are never sent; 0: the
 			    true one */
 };
@@ -56,14 +58,27 @@ struct user {
 	char *name, *password;
 };
 
+/* What auth hears and says in a login by SASL or APOP, in order. */
+enum talk_kind { TALK_HEAR, TALK_HEAR_NOTHING, TALK_SAY, TALK_YES, TALK_NO };
+struct talk {
+	enum talk_kind kind;
+	struct text octets;
+};
+
 struct transcript {
 	const char *path;
 	struct session_options options;
 	struct session_peer peer;
+	uint32_t failure_delay_ms;
+	uint32_t expire_of_user,
+		login_delay_of_user; /* where their options say they differ */
+	bool binding, certificate;   /* what TLS brings along */
 	uint32_t wire_max;
 	bool socket_only;
 	struct user users[USERS_MAX];
 	size_t users_n;
+	struct talk talk[TALK_MAX];
+	size_t talk_n;
 	struct message messages[MESSAGES_MAX];
 	size_t messages_n;
 	struct step steps[STEPS_MAX];
@@ -117,6 +132,9 @@ struct world {
 	uint8_t marks[(MESSAGES_MAX + 7) / 8];
 	unsigned rows[MESSAGES_MAX]; /* number - 1 to message */
 	bool idle_expired;
+	uint32_t id;	    /* of the last LOGIN */
+	size_t talk_at;	    /* the next row of the transcript's talk */
+	uint32_t cancelled; /* conversations that auth was told are over */
 };
 
 void world_init(struct world *w, const struct transcript *t);
@@ -129,5 +147,12 @@ void world_tls(struct world *w, bool garbage);
 void world_event(struct world *w, const struct step *s);
 /* The message of the transcript as RETR or TOP sends it, without the terminator. */
 void world_travel(const struct message *m, long long lines, struct text *ret);
+
+/* The maildrop as it is now; marks are forgotten. */
+void world_build_snapshot(struct world *w);
+
+/* ---- runner_login.c ---- */
+void world_answer_login(struct world *w);
+void world_answer_xclient(struct world *w);
 
 #endif

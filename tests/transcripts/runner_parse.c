@@ -29,6 +29,43 @@ after(const char *line, const char *word)
 
 /* ---- the head: options, users, messages --------------------------------------- */
 
+/* Their names in the configuration, in the order of enum mechanism. */
+static const char *const mechanism_names[MECHANISMS_END] = {
+	[MECHANISM_PASS] = "USER",
+	[MECHANISM_PLAIN] = "PLAIN",
+	[MECHANISM_LOGIN] = "LOGIN",
+	[MECHANISM_CRAM_MD5] = "CRAM-MD5",
+	[MECHANISM_SCRAM_SHA_1] = "SCRAM-SHA-1",
+	[MECHANISM_SCRAM_SHA_1_PLUS] = "SCRAM-SHA-1-PLUS",
+	[MECHANISM_SCRAM_SHA_256] = "SCRAM-SHA-256",
+	[MECHANISM_SCRAM_SHA_256_PLUS] = "SCRAM-SHA-256-PLUS",
+	[MECHANISM_EXTERNAL] = "EXTERNAL",
+	[MECHANISM_GSSAPI] = "GSSAPI",
+	[MECHANISM_OAUTHBEARER] = "OAUTHBEARER",
+	[MECHANISM_XOAUTH2] = "XOAUTH2",
+	[MECHANISM_APOP] = "APOP",
+};
+
+static void
+read_mechanisms(struct reader *r, const char *s)
+{
+	uint32_t bits = 0;
+
+	while (*(s += strspn(s, " "))) {
+		size_t n = strcspn(s, " ");
+		int m = 0;
+		for (int i = 1; i < MECHANISMS_END; i++)
+			if (mechanism_names[i] && strlen(mechanism_names[i]) == n &&
+				strncmp(mechanism_names[i], s, n) == 0)
+				m = i;
+		if (m == 0)
+			fail(r->t->path, r->at, "no such mechanism: %s", s);
+		bits |= UINT32_C(1) << m;
+		s += n;
+	}
+	r->t->peer.mechanisms = bits;
+}
+
 static void
 read_option(struct reader *r, const char *s)
 {
@@ -42,8 +79,20 @@ read_option(struct reader *r, const char *s)
 	else if ((v = after(s, "max_login_failures=")))
 		o->max_login_failures = (uint32_t)reader_number(r, v);
 	else if ((v = after(s, "login_failure_delay=")))
-		o->login_failure_delay_ms =
+		r->t->failure_delay_ms =
 			(uint32_t)reader_number(r, v) * (strstr(v, "ms") ? 1 : 1000);
+	else if ((v = after(s, "expire_of_user="))) {
+		o->wire.expire_differs = true;
+		r->t->expire_of_user = (uint32_t)reader_number(r, v);
+	} else if ((v = after(s, "login_delay_of_user="))) {
+		o->wire.login_delay_differs = true;
+		r->t->login_delay_of_user = (uint32_t)reader_number(r, v);
+	} else if ((v = after(s, "utf8=")))
+		o->wire.utf8 = strcmp(v, "yes") == 0;
+	else if ((v = after(s, "language=")))
+		o->wire.language = strcmp(v, "de") == 0 ? POP3_GERMAN : POP3_ENGLISH;
+	else if ((v = after(s, "mechanisms=")))
+		read_mechanisms(r, v);
 	else if ((v = after(s, "expire=")))
 		o->wire.expire_days = strcmp(v, "never") == 0
 			? POP3_EXPIRE_NEVER
@@ -62,9 +111,45 @@ read_link(struct reader *r, const char *s)
 	p->tls = strcmp(s, "tls") == 0;
 	p->tls_available = strcmp(s, "no-tls") != 0;
 	p->plaintext = strcmp(s, "tls-needed") != 0;
-	if (!p->tls && p->tls_available && p->plaintext && strcmp(s, "plain") != 0)
-		fail(r->t->path, r->at,
-			"link is plain, tls, tls-needed or no-tls, not %s", s);
+	p->kpop = strcmp(s, "kpop") == 0;
+	p->xclient = strcmp(s, "xclient") == 0;
+	if (!p->tls && p->tls_available && p->plaintext && !p->kpop && !p->xclient &&
+		strcmp(s, "plain") != 0)
+		fail(r->t->path, r->at, "no such link: %s", s);
+}
+
+/* What TLS brings along: words of binding and certificate. */
+static void
+read_brings(struct transcript *t, const char *s)
+{
+	t->binding = strstr(s, "binding");
+	t->certificate = strstr(s, "certificate");
+}
+
+/* auth hear OCTETS, hear nothing, say OCTETS, yes, no */
+static void
+read_talk(struct reader *r, const char *s)
+{
+	struct transcript *t = r->t;
+	const char *v;
+
+	if (t->talk_n == TALK_MAX)
+		fail(t->path, r->at, "too long a talk");
+	struct talk *talk = &t->talk[t->talk_n++];
+	text_add(&talk->octets, "", 0);
+	if (strcmp(s, "hear nothing") == 0) {
+		talk->kind = TALK_HEAR_NOTHING;
+	} else if ((v = after(s, "hear ")) || (v = strcmp(s, "hear") == 0 ? "" : NULL)) {
+		talk->kind = TALK_HEAR;
+		reader_unescape(r, v, &talk->octets);
+	} else if ((v = after(s, "say ")) || (v = strcmp(s, "say") == 0 ? "" : NULL)) {
+		talk->kind = TALK_SAY;
+		reader_unescape(r, v, &talk->octets);
+	} else if (strcmp(s, "yes") == 0 || strcmp(s, "no") == 0) {
+		talk->kind = s[0] == 'y' ? TALK_YES : TALK_NO;
+	} else {
+		fail(t->path, r->at, "what does auth do? %s", s);
+	}
 }
 
 static void
@@ -135,7 +220,7 @@ read_message(struct reader *r, const char *s)
 	struct transcript *t = r->t;
 	struct message *m = &t->messages[t->messages_n++];
 	const char *size = strstr(s, "size="), *name = strstr(s, "name=");
-	const char *claims = strstr(s, "claims=");
+	const char *claims = strstr(s, "claims="), *utf8 = strstr(s, "utf8=");
 	struct text file = {0};
 	char buffer[64];
 
@@ -146,6 +231,7 @@ read_message(struct reader *r, const char *s)
 	reader_unescape(r, name ? name + 5 : buffer, &file);
 	m->name = (char *)file.p;
 	m->seen = strstr(s, "flags=S");
+	m->utf8 = utf8 ? reader_number(r, utf8 + 5) : 0;
 	if (claims)
 		m->claims = reader_number(r, claims + 7);
 	else if (size)
@@ -255,7 +341,7 @@ read_step(struct reader *r)
 		add_step(r, STEP_CLOSE);
 	else if (strcmp(s, "again") == 0)
 		add_step(r, STEP_AGAIN);
-	else if ((v = after(s, "tls")))
+	else if (!after(s, "tls brings ") && (v = after(s, "tls")))
 		add_step(r, STEP_TLS)->arg = strcmp(v, " garbage") == 0;
 	else if ((v = after(s, "left:")))
 		add_left(r, v);
@@ -292,6 +378,10 @@ read_head(struct reader *r)
 		read_link(r, v);
 	else if ((v = after(s, "user ")))
 		read_user(r, v);
+	else if ((v = after(s, "auth ")))
+		read_talk(r, v);
+	else if ((v = after(s, "tls brings ")))
+		read_brings(r->t, v);
 	else if ((v = after(s, "message")))
 		read_message(r, v);
 	else if (after(s, "socket-only: "))
@@ -308,18 +398,19 @@ transcript_read(struct transcript *t, const char *path)
 	if (!r.file)
 		fail(path, 0, "cannot be opened");
 	*t = (struct transcript){.path = path};
-	t->peer = (struct session_peer){
-		.loopback = true, .tls_available = true, .plaintext = true};
+	t->failure_delay_ms = 500;
+	t->peer = (struct session_peer){.tls_available = true,
+		.plaintext = true,
+		.mechanisms = 1 << MECHANISM_PASS | 1 << MECHANISM_PLAIN};
 	t->options =
 		(struct session_options){.wire = {.hostname = VIEW("post.example"),
 						 .implementation = VIEW("Restante-test"),
 						 .expire_days = POP3_EXPIRE_NEVER,
+						 .utf8 = true,
 						 .max_bad_commands = 20},
 			.idle_timeout_s = 600,
 			.login_timeout_s = 120,
-			.max_login_failures = 3,
-			.login_failure_delay_ms = 500,
-			.growing_penalty = true};
+			.max_login_failures = 3};
 	while (next_line(&r)) {
 		if (r.line[0] == '\0' || r.line[0] == '#')
 			continue;
@@ -345,4 +436,6 @@ transcript_free(struct transcript *t)
 	}
 	for (size_t i = 0; i < t->steps_n; i++)
 		text_clear(&t->steps[i].octets);
+	for (size_t i = 0; i < t->talk_n; i++)
+		text_clear(&t->talk[i].octets);
 }

@@ -97,8 +97,8 @@ add_le(struct text *t, uint64_t v, size_t octets)
 		text_add(t, &(uint8_t){(uint8_t)(v >> (8 * i))}, 1);
 }
 
-static void
-build_snapshot(struct world *w)
+void
+world_build_snapshot(struct world *w)
 {
 	struct text rows = {0}, strings = {0};
 	uint64_t octets = 0;
@@ -113,8 +113,13 @@ build_snapshot(struct world *w)
 		add_le(&rows, listed_size(m), 8);
 		add_le(&rows, strings.n, 4);
 		add_le(&rows, uidl_octets(m->m->name), 2);
-		add_le(&rows, m->m->seen ? SNAPSHOT_SEEN : 0, 2);
+		add_le(&rows,
+			(m->m->seen ? SNAPSHOT_SEEN : 0) |
+				(m->m->utf8 > 0 ? SNAPSHOT_UTF8 : 0),
+			2);
 		text_add(&strings, m->m->name, uidl_octets(m->m->name));
+		if (m->m->utf8 > 0)
+			add_le(&strings, m->m->utf8, 8);
 	}
 	text_clear(&w->map);
 	add_le(&w->map, SNAPSHOT_MAGIC, 8);
@@ -131,58 +136,6 @@ build_snapshot(struct world *w)
 }
 
 /* ---- the outside's answers ------------------------------------------------------ */
-
-static bool
-is_user(const struct world *w, struct view name, struct view password)
-{
-	for (size_t i = 0; i < w->t->users_n; i++) {
-		const struct user *u = &w->t->users[i];
-		if (strlen(u->name) == name.n && memcmp(u->name, name.p, name.n) == 0 &&
-			strlen(u->password) == password.n &&
-			memcmp(u->password, password.p, password.n) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* RFC 4616: [authzid] NUL authcid NUL passwd. */
-static bool
-is_plain(const struct world *w, struct view r)
-{
-	const uint8_t *first = r.n > 0 ? memchr(r.p, 0, r.n) : NULL;
-	const uint8_t *end = r.p + r.n;
-	const uint8_t *second =
-		first ? memchr(first + 1, 0, (size_t)(end - first - 1)) : NULL;
-
-	if (!second)
-		return false;
-	return is_user(w, (struct view){first + 1, (size_t)(second - first - 1)},
-		(struct view){second + 1, (size_t)(end - second - 1)});
-}
-
-static void
-answer_login(struct world *w)
-{
-	static const uint8_t holder[16] = {[10] = 0xFF, [11] = 0xFF, 192, 0, 2, 7};
-	struct session_login l = session_login(&w->session);
-	bool ok = l.mechanism == MECHANISM_PASS ? is_user(w, l.name, l.response)
-						: is_plain(w, l.response);
-
-	session_login_sent(&w->session);
-	for (size_t i = 0; i < sizeof(w->scratch); i++)
-		CHECK(w->scratch[i] == 0);
-	if (!ok)
-		session_refused(&w->session, REFUSAL_CREDENTIALS, (struct view){0}, 0,
-			w->now_ms, 1795318900);
-	else if (w->in_use)
-		session_refused(&w->session, REFUSAL_IN_USE, (struct view){holder, 16},
-			1795318811, w->now_ms, 1795318900);
-	else {
-		build_snapshot(w);
-		session_attached(&w->session, &w->snap, RIGHT_READ | RIGHT_DELETE,
-			w->marks, w->now_ms);
-	}
-}
 
 static struct world_message *
 wanted(struct world *w)
@@ -272,7 +225,11 @@ perform(struct world *w, enum session_want want)
 		CHECK(session_delay_until(&w->session) > w->now_ms);
 		w->now_ms = session_delay_until(&w->session);
 		return true;
-	case SESSION_WANT_LOGIN: answer_login(w); return true;
+	case SESSION_WANT_LOGIN: world_answer_login(w); return true;
+	case SESSION_WANT_STAMP:
+		session_stamp(&w->session, VIEW("<1896.697170952@dbc.mtview.ca.us>"));
+		return true;
+	case SESSION_WANT_PEER: world_answer_xclient(w); return true;
 	case SESSION_WANT_SLICE: answer_slice(w); return true;
 	case SESSION_WANT_BODY: send_body(w); return true;
 	case SESSION_WANT_COMMIT: answer_verdict(w); return true;
@@ -304,6 +261,10 @@ run(struct world *w)
 		}
 		CHECK(w->in.n < SESSION_INPUT_MAX || want != SESSION_WANT_INPUT);
 		text_add(&w->got, out.p, out.n);
+		if (session_owes_cancel(&w->session)) {
+			session_cancelled(&w->session);
+			w->cancelled++;
+		}
 		more = perform(w, want);
 	}
 }
@@ -331,6 +292,10 @@ void
 world_connect(struct world *w)
 {
 	session_init(&w->session, &w->options, &w->t->peer, w->now_ms);
+	if (w->t->peer.tls)
+		session_bound(&w->session, w->t->binding, w->t->certificate);
+	if (w->t->peer.kpop)
+		session_set_id(&w->session, ++w->id);
 	w->open = true;
 	w->in.n = 0;
 	run(w);
@@ -344,6 +309,7 @@ world_hang_up(struct world *w)
 		run(w);
 		CHECK(!w->open);
 	}
+	CHECK(!session_owes_cancel(&w->session));
 	session_done(&w->session);
 }
 
@@ -369,8 +335,10 @@ world_tls(struct world *w, bool garbage)
 		return;
 	if (garbage)
 		session_end(&w->session, SESSION_PEER);
-	else
+	else {
+		session_bound(&w->session, w->t->binding, w->t->certificate);
 		session_tls_started(&w->session, w->now_ms);
+	}
 	w->in.n = 0;
 	run(w);
 }

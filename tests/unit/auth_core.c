@@ -18,6 +18,7 @@ struct world {
 	struct users *users;
 	struct cache *cache;
 	struct scheme_work *work;
+	struct sasl *sasl;
 	size_t hashes;
 };
 
@@ -37,11 +38,26 @@ users_of(const char *text)
 static struct world
 world_of(const char *text)
 {
+	static const struct defence_options defence = {.failure_delay_ms = 1};
+	static const uint8_t databases[] = {BACKEND_FILE};
 	struct world w = {.users = users_of(text)};
+
 	w.cache = calloc(1, sizeof(*w.cache));
 	w.cache->life_ms = 600000;
 	w.work = scheme_work_new();
-	w.core = (struct core){.users = w.users, .cache_key = key, .cache = w.cache};
+	w.sasl = sasl_new(VIEW("pop.example.org"), VIEW(""), key);
+	assert_non_null(w.sasl);
+	w.core = (struct core){.users = w.users,
+		.cache_key = key,
+		.cache = w.cache,
+		.expire_days = 30,
+		.connections = 7};
+	assert_true(chain_set(&w.core.chain, (struct view){databases, 1}));
+	w.core.defence = defence_new(&defence, key);
+	for (size_t i = 0; i < BACKENDS_END; i++)
+		census_init(&w.core.census[i],
+			calloc(CENSUS_CLASSES_MAX, sizeof(struct census_class)));
+	census_default(&w.core.census[BACKEND_FILE]);
 	return w;
 }
 
@@ -50,6 +66,10 @@ world_done(struct world *w)
 {
 	users_free(&w->users);
 	scheme_work_free(&w->work);
+	defence_free(&w->core.defence);
+	for (size_t i = 0; i < BACKENDS_END; i++)
+		free(w->core.census[i].classes);
+	sasl_free(&w->sasl);
 	free(w->cache);
 }
 
@@ -61,35 +81,87 @@ world_change(struct world *w, const char *text)
 	w->core.users = w->users;
 }
 
+static void
+done(struct attempt *a)
+{
+	sasl_end(&a->talk);
+	free(a);
+}
+
+/* What the process does with a step, without a process. */
+static enum core_step
+one_step(struct world *w, struct attempt *a, enum core_step step, uint64_t now_ms)
+{
+	struct sasl_result r = {0};
+
+	switch (step) {
+	case CORE_WALK:
+		if (!w->core.users)
+			return core_refuse(a, REFUSAL_TEMPORARY, "no_users_file");
+		(void)!core_ask_file(&w->core, a);
+		return core_found(&w->core, a, 17, now_ms);
+	case CORE_QUEUE:
+	case CORE_CHECK:
+		w->hashes += step == CORE_QUEUE;
+		a->answer = scheme_verify(&a->user.stored, a->secret, w->work);
+		core_settle(&w->core, a, now_ms);
+		return CORE_ANSWER;
+	case CORE_ANSWER: sasl_checked(a->talk, a->answer, &r); break;
+	case CORE_USER: sasl_user(a->talk, a->shown, &a->user, &r); break;
+	case CORE_DERIVE:
+		sasl_derive(a->talk);
+		sasl_derived(a->talk, &r);
+		break;
+	case CORE_SAY:
+	case CORE_TOKEN:
+	case CORE_TICKET:
+	case CORE_GRANT:
+	case CORE_REFUSE:
+	case CORE_WAIT: fail();
+	}
+	return core_act(a, &r);
+}
+
 /* One login from the start to the answer; the hash that a thread would compute is
  * counted. */
 static enum core_step
-login(struct world *w, uint8_t mechanism, struct view name, struct view response,
-	uint64_t now_ms, struct attempt **ret)
+login_over(struct world *w, uint8_t mechanism, bool tls, struct view name,
+	struct view response, uint64_t now_ms, struct attempt **ret)
 {
 	struct msg_login m = {.session = 9,
 		.mechanism = mechanism,
-		.tls = 1,
+		.tls = tls,
 		.address = {address, 16},
 		.port = 99,
 		.name = name,
 		.response = response};
-	size_t n = core_attempt_octets(&m);
-	struct attempt *a = calloc(1, sizeof(*a) + n);
+	const struct sasl_facts facts = {
+		.mechanism = (enum mechanism)mechanism, .name = name};
+	struct attempt *a = calloc(1, sizeof(*a));
+	struct sasl_result r = {0};
+
 	assert_true(core_login_is_valid(&m));
-	a->octets_n = n;
 	core_attempt_init(a, NULL, &m);
-	enum core_step step = core_start(&w->core, a, now_ms);
-	if (step == CORE_QUEUE || step == CORE_CHECK) {
-		w->hashes += step == CORE_QUEUE;
-		a->answer = scheme_verify(&a->user.stored, a->password, w->work);
-		step = core_settle(&w->core, a, now_ms);
-	}
+	a->talk = sasl_begin(w->sasl, &facts);
+	assert_non_null(a->talk);
+	sasl_start(a->talk, true, response, &r);
+	enum core_step step = core_act(a, &r);
+	while (step != CORE_GRANT && step != CORE_REFUSE)
+		step = one_step(w, a, step, now_ms);
+	if (step == CORE_GRANT)
+		step = core_permit(&w->core, a, now_ms);
 	if (ret)
 		*ret = a;
 	else
-		free(a);
+		done(a);
 	return step;
+}
+
+static enum core_step
+login(struct world *w, uint8_t mechanism, struct view name, struct view response,
+	uint64_t now_ms, struct attempt **ret)
+{
+	return login_over(w, mechanism, true, name, response, now_ms, ret);
 }
 
 #define PASS(w, name, password, now)                                                     \
@@ -103,7 +175,7 @@ the_right_password_is_granted(void **state)
 	struct attempt *a;
 	assert_int_equal(login(&w, MECHANISM_PASS, VIEW("bob"), VIEW("secret"), 1, &a),
 		CORE_GRANT);
-	struct msg_grant g = core_grant(a, 77);
+	struct msg_grant g = core_grant(&w.core, a, 77);
 	assert_int_equal(g.front, 77);
 	assert_int_equal(g.session, 9);
 	assert_int_equal(g.uid, 1);
@@ -115,7 +187,7 @@ the_right_password_is_granted(void **state)
 	assert_int_equal(g.maildrop.n, 8);
 	assert_memory_equal(g.maildrop.p, "/srv/bob", 8);
 	assert_memory_equal(g.user.p, "bob", 3);
-	free(a);
+	done(a);
 	world_done(&w);
 }
 
@@ -127,8 +199,8 @@ a_read_only_user_gets_no_right_to_delete(void **state)
 	struct attempt *a;
 	assert_int_equal(login(&w, MECHANISM_PASS, VIEW("bob"), VIEW("secret"), 1, &a),
 		CORE_GRANT);
-	assert_int_equal(core_grant(a, 77).rights, RIGHT_READ);
-	free(a);
+	assert_int_equal(core_grant(&w.core, a, 77).rights, RIGHT_READ);
+	done(a);
 	world_done(&w);
 }
 
@@ -142,7 +214,7 @@ without_users_it_is_temporary(void **state)
 	assert_int_equal(
 		login(&w, MECHANISM_PASS, VIEW("bob"), VIEW("x"), 1, &a), CORE_REFUSE);
 	assert_int_equal(a->code, REFUSAL_TEMPORARY);
-	free(a);
+	done(a);
 	world_done(&w);
 }
 
@@ -165,7 +237,7 @@ unknown_wrong_and_unable_are_alike(void **state)
 			login(&w, MECHANISM_PASS, name, password, 1, &a), CORE_REFUSE);
 		assert_int_equal(a->code, REFUSAL_CREDENTIALS);
 		assert_int_equal(w.hashes, 1);
-		free(a);
+		done(a);
 		assert_int_equal(
 			login(&w, MECHANISM_PASS, name, password, 2, NULL), CORE_REFUSE);
 		assert_int_equal(w.hashes, 2);
@@ -187,7 +259,7 @@ lookup(struct world *w, const char *name, enum core_step *ret)
 	assert_non_null(a);
 	a->octets_n = m.name.n + 1;
 	core_attempt_lookup(a, NULL, &m);
-	*ret = core_lookup(&w->core, a);
+	*ret = one_step(w, a, CORE_WALK, 1);
 	return a;
 }
 
@@ -236,7 +308,7 @@ a_recipient_is_looked_up_with_its_detail_and_without_its_domain(void **state)
 		if ((step == CORE_GRANT) != (rows[i].user != NULL))
 			fail_msg("%s", rows[i].name);
 		if (step == CORE_GRANT) {
-			struct msg_grant g = core_grant(a, 77);
+			struct msg_grant g = core_grant(&w.core, a, 77);
 			assert_int_equal(g.rights, RIGHT_DELIVER);
 			assert_int_equal(g.user.n, strlen(rows[i].user));
 			assert_memory_equal(g.user.p, rows[i].user, g.user.n);
@@ -259,7 +331,7 @@ a_recipient_is_looked_up_with_its_detail_and_without_its_domain(void **state)
 	struct attempt *a = lookup(&w, "ann", &step);
 	assert_int_equal(step, CORE_REFUSE);
 	assert_int_equal(a->code, REFUSAL_TEMPORARY);
-	free(a);
+	done(a);
 	world_done(&w);
 }
 
@@ -316,10 +388,23 @@ no_memory_is_not_a_wrong_password(void **state)
 	struct attempt *a;
 	assert_int_equal(
 		login(&w, MECHANISM_PASS, VIEW("bob"), VIEW("test"), 1, &a), CORE_GRANT);
+	done(a);
+	/* It fails where the hash is computed, not where it is compared. */
+	struct msg_login m = {.mechanism = MECHANISM_PASS, .address = {address, 16}};
+	const struct sasl_facts facts = {
+		.mechanism = MECHANISM_PASS, .name = VIEW("bob")};
+	struct sasl_result r = {0};
+	a = calloc(1, sizeof(*a));
+	core_attempt_init(a, NULL, &m);
+	a->talk = sasl_begin(w.sasl, &facts);
+	sasl_start(a->talk, true, VIEW("other"), &r);
+	assert_int_equal(core_act(a, &r), CORE_WALK);
+	assert_int_equal(one_step(&w, a, CORE_WALK, 1), CORE_QUEUE);
 	a->answer = SCHEME_FAILED;
-	assert_int_equal(core_settle(&w.core, a, 1), CORE_REFUSE);
+	core_settle(&w.core, a, 1);
+	assert_int_equal(one_step(&w, a, CORE_ANSWER, 1), CORE_REFUSE);
 	assert_int_equal(a->code, REFUSAL_TEMPORARY);
-	free(a);
+	done(a);
 	world_done(&w);
 }
 
@@ -389,8 +474,17 @@ a_login_must_be_whole(void **state)
 	assert_true(core_login_is_valid(&m));
 	m.mechanism = MECHANISM_PLAIN;
 	assert_true(core_login_is_valid(&m));
-	m.mechanism = 3;
+	m.mechanism = MECHANISMS_END - 1;
+	assert_true(core_login_is_valid(&m));
+	m.mechanism = MECHANISMS_END;
 	assert_false(core_login_is_valid(&m));
+	m.mechanism = MECHANISM_PASS;
+	m.certificate = (struct view){address, 16};
+	assert_false(core_login_is_valid(&m));
+	m.certificate.n = 0;
+	m.binding_kind = BINDING_TLS_UNIQUE + 1;
+	assert_false(core_login_is_valid(&m));
+	m.binding_kind = 0;
 	m.mechanism = 0;
 	assert_false(core_login_is_valid(&m));
 	m.mechanism = MECHANISM_PASS;
@@ -481,6 +575,187 @@ a_session_asks_once_at_a_time_and_is_granted_once(void **state)
 	free(s);
 }
 
+static bool
+is_even(const struct queue_item *item, void *context)
+{
+	return (item - (const struct queue_item *)context) % 2 == 0;
+}
+
+static void
+what_is_wanted_is_taken_out_of_the_middle(void **state)
+{
+	(void)state;
+	struct queue q;
+	struct queue_lane a = {0}, b = {0};
+	struct queue_item items[6];
+	queue_init(&q, 16);
+	/* a: 1 0 3, b: 5 2 */
+	static const int of_a[] = {1, 0, 3}, of_b[] = {5, 2};
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(queue_put(&q, &a, &items[of_a[i]]), QUEUE_TAKEN);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(queue_put(&q, &b, &items[of_b[i]]), QUEUE_TAKEN);
+	assert_null(queue_take_if(&q, is_even, items, 1));
+	assert_ptr_equal(queue_take_if(&q, is_even, items, 9), &items[0]);
+	assert_ptr_equal(queue_take_if(&q, is_even, items, 9), &items[2]);
+	assert_null(queue_take_if(&q, is_even, items, 9));
+	assert_int_equal(q.n, 3);
+	queue_remove(&q, &b, &items[5]);
+	queue_remove(&q, &a, &items[3]);
+	assert_int_equal(q.n, 1);
+	assert_ptr_equal(queue_take(&q), &items[1]);
+	assert_null(queue_take(&q));
+	assert_null(queue_take_if(&q, is_even, items, 9));
+	assert_null(q.served);
+}
+
+static void
+policy_is_looked_at_after_the_right_password_only(void **state)
+{
+	(void)state;
+	struct world w = world_of("bob:{PLAIN}x::::::tls=yes connections=2 expire=3\n"
+				  "net:{PLAIN}x::::::allow_nets=10.0.0.0/8\n"
+				  "off:{PLAIN}x::::::nologin\n");
+	struct attempt *a;
+	static const struct {
+		struct view name;
+		const char *reason;
+	} rows[] = {
+		{VIEW("bob"), "tls=yes: the user needs TLS"},
+		{VIEW("net"), "allow_nets: not from this network"},
+		{VIEW("off"), "nologin: the user may not log in"},
+	};
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(login_over(&w, MECHANISM_PASS, false, rows[i].name,
+					 VIEW("x"), 1, &a),
+			CORE_REFUSE);
+		assert_int_equal(a->code, REFUSAL_POLICY);
+		assert_string_equal(a->reason, rows[i].reason);
+		done(a);
+		assert_int_equal(login_over(&w, MECHANISM_PASS, false, rows[i].name,
+					 VIEW("y"), 1, &a),
+			CORE_REFUSE);
+		assert_int_equal(a->code, REFUSAL_CREDENTIALS);
+		done(a);
+	}
+	assert_int_equal(
+		login(&w, MECHANISM_PASS, VIEW("bob"), VIEW("x"), 1, &a), CORE_GRANT);
+	struct msg_grant g = core_grant(&w.core, a, 77);
+	assert_int_equal(g.connections, 2);
+	assert_int_equal(g.expire_days, 3);
+	done(a);
+	world_done(&w);
+}
+
+static void
+a_line_of_a_helper_counts_for_the_name_asked_for(void **state)
+{
+	(void)state;
+	static const uint8_t sql[] = {BACKEND_SQL};
+	static const struct users_options options = {
+		.maildrop = {(const uint8_t *)"maildir:/srv/%u", 15}, .uid = 5, .gid = 6};
+	struct world w = world_of("");
+	struct attempt *a = calloc(1, sizeof(*a));
+	assert_true(chain_set(&w.core.chain, (struct view){sql, 1}));
+	a->want = WANT_CHECK;
+	a->name = VIEW("bob");
+	a->secret = VIEW("x");
+	assert_false(core_take_line(&w.core, a, VIEW("ann:{PLAIN}x"), &options));
+	assert_false(core_take_line(&w.core, a, VIEW("Bob:{PLAIN}x"), &options));
+	assert_false(core_take_line(&w.core, a, VIEW(""), &options));
+	assert_true(core_take_line(&w.core, a, VIEW("bob:{PLAIN}x"), &options));
+	assert_int_equal(a->found, FOUND_USER);
+	assert_false(a->checked_elsewhere);
+	assert_true(core_take_line(&w.core, a, VIEW("bob:"), &options));
+	assert_true(a->checked_elsewhere);
+	/* What is wrong with it makes him one who cannot log in, password or not. */
+	assert_true(core_take_line(&w.core, a, VIEW("bob::::::::tls=maybe"), &options));
+	assert_int_equal(a->found, FOUND_CANNOT);
+	assert_false(a->checked_elsewhere);
+	assert_true(core_take_line(&w.core, a, VIEW("bob:!x"), &options));
+	assert_int_equal(a->found, FOUND_CANNOT);
+	free(a);
+	world_done(&w);
+}
+
+static void
+the_dummy_of_a_name_costs_what_its_database_costs(void **state)
+{
+	(void)state;
+	static const uint8_t databases[] = {BACKEND_SYSTEM};
+	struct world w = world_of("");
+	struct attempt *a = calloc(1, sizeof(*a));
+	a->want = WANT_CHECK;
+	a->name = a->secret = VIEW("bob");
+	/* Nothing is known yet: a file may hold hashes, PAM's are never seen. */
+	assert_int_equal(core_found(&w.core, a, 3, 1), CORE_QUEUE);
+	assert_true(chain_set(&w.core.chain, (struct view){databases, 1}));
+	assert_int_equal(core_found(&w.core, a, 3, 1), CORE_ANSWER);
+	assert_int_equal(a->answer, SCHEME_NO);
+	w.core.chain.backends[0] = BACKEND_SQL;
+	assert_int_equal(core_found(&w.core, a, 3, 1), CORE_QUEUE);
+	struct stored plain;
+	struct view name;
+	assert_int_equal(scheme_read(VIEW("{PLAIN}x"), &plain, &name), SCHEME_OK);
+	census_add_recent(&w.core.census[BACKEND_SQL], &plain);
+	assert_int_equal(core_found(&w.core, a, 3, 1), CORE_CHECK);
+	free(a);
+	world_done(&w);
+}
+
+static void
+an_offer_holds_what_can_work(void **state)
+{
+	(void)state;
+	struct world w = world_of("bob:" SLOW "\n");
+	struct msg_auth_offer o = core_offer(&w.core, 0, 0);
+	/* Without the function that tells there is nothing of the passwords in it. */
+	assert_int_equal(o.mechanisms, 0);
+	assert_int_equal(o.expire_days, 30);
+	assert_int_equal(o.expire_differs, 0);
+	o = core_offer(&w.core, 1U << BACKEND_KRB5 | 1U << BACKEND_OAUTH, 0);
+	assert_int_equal(o.mechanisms,
+		1U << MECHANISM_GSSAPI | 1U << MECHANISM_KPOP |
+			1U << MECHANISM_OAUTHBEARER | 1U << MECHANISM_XOAUTH2);
+	/* What a database was said to store, beside what it serves anyway. */
+	static const uint8_t sql[] = {BACKEND_SQL};
+	const uint32_t passwords =
+		1U << MECHANISM_PASS | 1U << MECHANISM_PLAIN | 1U << MECHANISM_LOGIN;
+	const uint32_t scram_1 =
+		1U << MECHANISM_SCRAM_SHA_1 | 1U << MECHANISM_SCRAM_SHA_1_PLUS;
+	const uint32_t scram_256 =
+		1U << MECHANISM_SCRAM_SHA_256 | 1U << MECHANISM_SCRAM_SHA_256_PLUS;
+	const struct chain file = w.core.chain;
+	assert_true(chain_set(&w.core.chain, (struct view){sql, 1}));
+	assert_int_equal(core_offer(&w.core, 0, 0).mechanisms, passwords);
+	w.core.stores[BACKEND_SQL] = STORED_HASH;
+	assert_int_equal(core_offer(&w.core, 0, 0).mechanisms, passwords);
+	w.core.stores[BACKEND_SQL] = STORED_HASH | STORED_SCRAM_SHA_256;
+	assert_int_equal(core_offer(&w.core, 0, 0).mechanisms, passwords | scram_256);
+	w.core.stores[BACKEND_SQL] = STORED_SCRAM_SHA_1;
+	assert_int_equal(core_offer(&w.core, 0, 0).mechanisms, passwords | scram_1);
+	w.core.stores[BACKEND_SQL] = STORED_PLAIN;
+	assert_int_equal(core_offer(&w.core, 0, 0).mechanisms,
+		passwords | scram_1 | scram_256 | 1U << MECHANISM_CRAM_MD5 |
+			1U << MECHANISM_APOP);
+	w.core.chain = file;
+	world_change(&w,
+		"bob:" SLOW "::::::expire=9 login_delay=60\n"
+		"ann:{PLAIN}x::::::expire=never certificate="
+		"00112233445566778899aabbccddeeff"
+		"00112233445566778899aabbccddeeff\n"
+		"off:{PLAIN}x::::::nologin expire=1\n");
+	o = core_offer(&w.core, 0, 0);
+	assert_int_equal(o.mechanisms, 1U << MECHANISM_EXTERNAL);
+	assert_int_equal(core_offer_for(o.mechanisms, 0), 0);
+	assert_int_equal(core_offer_for(o.mechanisms, ASSERT_CERTIFICATE), o.mechanisms);
+	assert_int_equal(o.expire_days, 9);
+	assert_int_equal(o.expire_differs, 1);
+	assert_int_equal(o.login_delay_s, 60);
+	assert_int_equal(o.login_delay_differs, 1);
+	world_done(&w);
+}
+
 static void
 a_changed_file_is_seen(void **state)
 {
@@ -556,6 +831,11 @@ main(void)
 		cmocka_unit_test(no_lane_gets_more_than_half_and_turns_are_taken),
 		cmocka_unit_test(a_session_asks_once_at_a_time_and_is_granted_once),
 		cmocka_unit_test(a_changed_file_is_seen),
+		cmocka_unit_test(what_is_wanted_is_taken_out_of_the_middle),
+		cmocka_unit_test(policy_is_looked_at_after_the_right_password_only),
+		cmocka_unit_test(a_line_of_a_helper_counts_for_the_name_asked_for),
+		cmocka_unit_test(the_dummy_of_a_name_costs_what_its_database_costs),
+		cmocka_unit_test(an_offer_holds_what_can_work),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

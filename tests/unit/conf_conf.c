@@ -75,7 +75,7 @@ static const struct {
 	{"[listener a b]\n" OPEN, "f:1: a listener's name has 1 to 64 letters"},
 	{"[\n" OPEN, "f:1: [: a section ends with `]`"},
 	{"address = 127.0.0.1:110\n" OPEN,
-		"f:1: address is an option of a listener, put it below [listener "
+		"f:1: address is no option of the whole server, put it below [listener "
 		"NAME]"},
 	{OPEN "fronts = 2\n",
 		"f:4: fronts is no option of a listener, put it before the first "

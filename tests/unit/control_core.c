@@ -182,10 +182,21 @@ commands(void **state)
 		{"STAT", CORE_COMMAND_UNKNOWN},
 		{"drain now", CORE_COMMAND_UNKNOWN},
 		{"stat  json", CORE_COMMAND_UNKNOWN},
+		{"who", CORE_COMMAND_WHO},
+		{"who json", CORE_COMMAND_WHO_JSON},
+		{"who jso", CORE_COMMAND_UNKNOWN},
+		{"kick user a b", CORE_COMMAND_KICK},
+		{"kick", CORE_COMMAND_UNKNOWN},
+		{"why id 7", CORE_COMMAND_WHY},
 	};
+	struct view words;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_int_equal(core_command(text(rows[i].line)), rows[i].command);
+		assert_int_equal(
+			core_command(text(rows[i].line), &words), rows[i].command);
+	assert_int_equal(
+		core_command(text("kick user a b\r"), &words), CORE_COMMAND_KICK);
+	assert_int_equal(words.n, 8);
 }
 
 static void

@@ -96,7 +96,8 @@ late_answers_change_nothing(void **state)
 	drive_init(&d);
 	assert_int_equal(drive_say(&d, "USER a\r\nPASS b\r\n"), SESSION_WANT_LOGIN);
 	session_end(&d.s, SESSION_PEER);
-	session_refused(&d.s, REFUSAL_CREDENTIALS, (struct view){0}, 0, d.now, 0);
+	session_refused(&d.s, REFUSAL_CREDENTIALS, 0, (struct view){0}, 0, d.now, 0);
+	session_identified(&d.s, 1, 1);
 	session_attached(&d.s, &d.snap, ALL_RIGHTS, d.marks, d.now);
 	session_slice(&d.s, 1);
 	session_no_slice(&d.s, true);

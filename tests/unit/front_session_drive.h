@@ -82,10 +82,12 @@ drive_init(struct drive *d)
 		.scratch = d->scratch,
 		.idle_timeout_s = 600,
 		.login_timeout_s = 120,
-		.max_login_failures = 3,
-		.login_failure_delay_ms = 500};
-	static const struct session_peer peer = {
-		.tls_available = true, .plaintext = true};
+		.max_login_failures = 3};
+	d->options.wire.utf8 = true;
+	static const struct session_peer peer = {.tls_available = true,
+		.plaintext = true,
+		.mechanisms = 1 << MECHANISM_PASS | 1 << MECHANISM_PLAIN |
+			1 << MECHANISM_LOGIN | 1 << MECHANISM_SCRAM_SHA_256};
 	session_init(&d->s, &d->options, &peer, d->now);
 	drive_drop(d, 3, 0);
 	assert_int_equal(drive_say(d, ""), SESSION_WANT_INPUT);

@@ -88,12 +88,11 @@ a_message_comes_in(void **state)
 static void
 a_session_does_not_hinder_it(void **state)
 {
-	struct msg_keeper_setup setup = usual;
 	(void)state;
 
-	setup.connections_per_user = 1;
-	setup.login_delay_s = 3600;
-	struct desk *d = desk_open(&setup);
+	attach_connections = 1;
+	attach_delay_s = 3600;
+	struct desk *d = desk_open(&usual);
 	/* Deliveries that are begun count for no limit of the user. */
 	int waiting = attach(d, RIGHT_DELIVER), second = attach(d, RIGHT_DELIVER);
 	int reader = attach(d, ALL_RIGHTS);
@@ -110,6 +109,7 @@ a_session_does_not_hinder_it(void **state)
 	(void)close(reader);
 	assert_int_equal(files_in(d, "Maildir/new"), 2);
 	desk_close(d);
+	attach_connections = attach_delay_s = 0;
 }
 
 static void

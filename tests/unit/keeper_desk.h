@@ -33,6 +33,8 @@ struct desk {
 
 static struct received in;
 
+/* What each ATTACH says of its user. */
+static uint32_t attach_connections, attach_delay_s;
 static const struct msg_keeper_setup usual = {.threads = 2, .idle_s = 3600};
 
 /* Opened before root is given up: the build tree may be root's alone. */
@@ -158,6 +160,8 @@ attach_kind(
 		.store = kind,
 		.address = VIEW("0123456789abcdef"),
 		.port = 1,
+		.connections = attach_connections,
+		.login_delay_s = attach_delay_s,
 		.user = {(const uint8_t *)user, strlen(user)},
 		.maildrop = {(const uint8_t *)path, strlen(path)}};
 

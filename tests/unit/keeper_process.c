@@ -325,12 +325,11 @@ an_idle_holder_yields(void **state)
 static void
 limits_of_a_user(void **state)
 {
-	struct msg_keeper_setup setup = usual;
 	(void)state;
 
-	setup.connections_per_user = 2;
-	setup.login_delay_s = 3600;
-	struct desk *d = desk_open(&setup);
+	attach_connections = 2;
+	attach_delay_s = 3600;
+	struct desk *d = desk_open(&usual);
 	int a = attach_as(d, "A", "u", ALL_RIGHTS);
 	assert_int_equal(snapshot_count(a), 0);
 	int b = attach_as(d, "B", "u", ALL_RIGHTS);
@@ -347,6 +346,7 @@ limits_of_a_user(void **state)
 	(void)close(b);
 	(void)close(a);
 	desk_close(d);
+	attach_connections = attach_delay_s = 0;
 }
 
 static void

@@ -4,6 +4,7 @@
 #include "ipc/log.h"
 #include "log/core.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* 2026-08-01T12:34:56.789Z */
@@ -279,6 +280,49 @@ set_up(void **state)
 	return 0;
 }
 
+static const char *
+ban_line(enum log_form form, struct view program, struct view user)
+{
+	struct buf out = buf_over(text, LOG_LINE_MAX);
+	struct log_from who;
+	struct log_record r;
+
+	log_from_set(&who, program, 7);
+	log_begin(&r, LOG_LEVEL_WARNING, "fail2ban");
+	log_text(&r, "user", user);
+	log_str(&r, "method", "PLAIN");
+	log_str(&r, "address", "192.0.2.7");
+	struct msg_log_record m = {
+		.level = r.level, .event = VIEW("fail2ban"), .pairs = buf_view(&r.buf)};
+	assert_int_equal(log_format(form, &who, WHEN_MS, &m, &out), LOG_WRITTEN);
+	text[out.n] = 0;
+	return text;
+}
+
+static void
+lines_for_fail2ban_come_from_auth_alone(void **state)
+{
+	(void)state;
+	static const char tail[] =
+		" dovecot[7]: pop3-login: Info: Disconnected (auth failed, "
+		"1 attempts): user=<bob>, method=PLAIN, rip=192.0.2.7";
+	char wanted[256];
+	(void)snprintf(wanted, sizeof(wanted), "2026-08-01T12:34:56.789Z%s\n", tail);
+	assert_string_equal(
+		ban_line(LOG_FORM_LINE, VIEW("restante-auth"), VIEW("bob")), wanted);
+	(void)snprintf(wanted, sizeof(wanted), "<22>Aug  1 12:34:56%s", tail);
+	assert_string_equal(
+		ban_line(LOG_FORM_SYSLOG, VIEW("restante-auth"), VIEW("bob")), wanted);
+	/* A name cannot end its field, nor a line. */
+	assert_non_null(strstr(ban_line(LOG_FORM_LINE, VIEW("restante-auth"),
+				       VIEW("a>, rip=192.0.2.9\n")),
+		"user=<a???rip=192.0.2.9?>, method=PLAIN, rip=192.0.2.7\n"));
+	/* Another program's record of that name is a record as any. */
+	const char *other = ban_line(LOG_FORM_LINE, VIEW("restante-front"), VIEW("bob"));
+	assert_memory_equal(other, "time=", 5);
+	assert_null(strstr(other, "rip="));
+}
+
 int
 main(void)
 {
@@ -293,6 +337,7 @@ main(void)
 		cmocka_unit_test(lines_have_a_limit),
 		cmocka_unit_test(names_of_programs),
 		cmocka_unit_test(floods_are_counted),
+		cmocka_unit_test(lines_for_fail2ban_come_from_auth_alone),
 	};
 	return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -281,13 +281,13 @@ a_reload_changes_the_number_of_fronts(void **state)
 	struct core_limits l = world_limits();
 
 	world_serve(&w, &l);
-	l.fronts = 4;
+	l.fronts[0] = 4;
 	core_reload(w.c, &l, w.now);
 	world_act(&w);
 	assert_int_equal(w.started_n, 2);
 	world_ready(&w, w.started[0]);
 	world_ready(&w, w.started[1]);
-	l.fronts = 1;
+	l.fronts[0] = 1;
 	core_reload(w.c, &l, w.now);
 	world_act(&w);
 	assert_int_equal(w.drained, 3);

@@ -46,7 +46,7 @@ world_limits(void)
 		.uid_min = 500,
 		.uid_max = 60000,
 		.service_uids = 50000,
-		.fronts = 2,
+		.fronts = {2},
 		.front_renew_ms = 0,
 		.drain_timeout_ms = 30000,
 		.keepers_max = 100,

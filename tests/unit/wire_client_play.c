@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const char *const commands[] = {"CAPA", "STLS", "USER", "PASS", "AUTH", "QUIT",
-	"STAT", "LIST", "RETR", "DELE", "NOOP", "RSET", "TOP", "UIDL", "LAST", "-"};
+	"STAT", "LIST", "RETR", "DELE", "NOOP", "RSET", "TOP", "UIDL", "LAST", "APOP",
+	"UTF8", "LANG", "XCLIENT", "-"};
 static const char *const codes[] = {
 	"", " [OTHER]", " [AUTH]", " [IN-USE]", " [LOGIN-DELAY]", " [TEMP]", " [PERM]"};
 

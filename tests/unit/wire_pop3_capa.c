@@ -14,8 +14,10 @@ capa(const struct pop3_server_options *o, struct pop3_link link, bool logged_in)
 	struct buf out = buf_over(storage, sizeof(storage) - 1);
 
 	pop3_server_init(&s, o, &link);
-	if (logged_in)
+	if (logged_in) {
+		pop3_server_identified(&s, 9, 450);
 		pop3_server_logged_in(&s);
+	}
 	pop3_put_capa(&s, &out);
 	assert_false(out.full);
 	assert_true(out.n <= POP3_PUT_MAX);
@@ -23,7 +25,10 @@ capa(const struct pop3_server_options *o, struct pop3_link link, bool logged_in)
 	return storage;
 }
 
-static const struct pop3_link plain = {.tls_available = true, .plaintext = true};
+static const struct pop3_link plain = {.tls_available = true,
+	.plaintext = true,
+	.user = true,
+	.mechanisms = (1 << POP3_MECHANISMS) - 1};
 
 static void
 policy_differs_until_login(void **state)
@@ -36,8 +41,8 @@ policy_differs_until_login(void **state)
 
 	assert_non_null(strstr(capa(&o, plain, false), "\r\nEXPIRE 5 USER\r\n"));
 	assert_non_null(strstr(storage, "\r\nLOGIN-DELAY 900 USER\r\n"));
-	assert_non_null(strstr(capa(&o, plain, true), "\r\nEXPIRE 5\r\n"));
-	assert_non_null(strstr(storage, "\r\nLOGIN-DELAY 900\r\n"));
+	assert_non_null(strstr(capa(&o, plain, true), "\r\nEXPIRE 9\r\n"));
+	assert_non_null(strstr(storage, "\r\nLOGIN-DELAY 450\r\n"));
 	o = (struct pop3_server_options){.expire_days = POP3_EXPIRE_NEVER};
 	assert_non_null(strstr(capa(&o, plain, false), "\r\nEXPIRE NEVER\r\n"));
 	assert_null(strstr(storage, "LOGIN-DELAY"));
@@ -66,7 +71,9 @@ passwords_are_asked_for_where_they_are_safe(void **state)
 {
 	(void)state;
 	struct pop3_server_options o = {.expire_days = 0};
-	struct pop3_link link = {.tls_available = true};
+	struct pop3_link link = {.tls_available = true,
+		.user = true,
+		.mechanisms = 1 << POP3_MECHANISM_PLAIN};
 
 	assert_null(strstr(capa(&o, link, false), "USER"));
 	assert_null(strstr(storage, "SASL"));
@@ -88,6 +95,10 @@ longest_options_fit(void **state)
 		.login_delay_differs = true};
 
 	memset(text, '\n', sizeof(text));
+	o.utf8 = true;
+	struct pop3_link link = plain;
+	link.tls = link.binding = link.certificate = link.xclient = true;
+	assert_non_null(strstr(capa(&o, link, false), "SCRAM-SHA-256-PLUS"));
 	(void)capa(&o, plain, false);
 	const char *line = strstr(storage, "IMPLEMENTATION ");
 	assert_non_null(line);

@@ -1,0 +1,122 @@
+#include "front/keys_link.h"
+
+#include "base/check.h"
+#include "os/clock.h"
+#include "os/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#define DEADLINE_MS 2000
+
+void
+keys_link_init(struct keys_link *k)
+{
+	k->fd = -1;
+	k->question = 0;
+	k->late = false;
+}
+
+void
+keys_link_close(struct keys_link *k)
+{
+	fd_close(&k->fd);
+}
+
+void
+keys_link_set(struct keys_link *k, int fd)
+{
+	keys_link_close(k);
+	k->fd = fd;
+	k->late = false;
+}
+
+static int
+ask(struct keys_link *k, const struct msg_sign *m)
+{
+	uint8_t octets[576];
+	struct buf b = buf_over(octets, sizeof(octets));
+
+	msg_sign_put(m, &b);
+	CHECK(!b.full);
+	return channel_send(k->fd, buf_view(&b), NULL, 0);
+}
+
+/* 0 and the answer, which borrows from the link; -EAGAIN: nothing is there that counts.
+ */
+static int
+take_answer(struct keys_link *k, struct msg_signed *ret)
+{
+	struct view payload;
+	int e = channel_recv(k->fd, &k->answer, 0);
+
+	if (e < 0)
+		return e;
+	if (k->answer.truncated ||
+		message_number(k->answer.message, &payload) != MSG_SIGNED ||
+		!msg_signed_get(ret, payload))
+		return -EPROTO;
+	/* Another number: the answer to a question that was given up. */
+	return ret->question == k->question ? 0 : -EAGAIN;
+}
+
+/* Up to wait_ms; -ETIMEDOUT: it did not come. */
+static int
+wait_for_answer(struct keys_link *k, uint64_t wait_ms, struct msg_signed *ret)
+{
+	uint64_t end = clock_ms() + wait_ms;
+
+	for (;;) {
+		int e = take_answer(k, ret);
+		if (e != -EAGAIN)
+			return e;
+		uint64_t now = clock_ms();
+		if (now >= end)
+			return -ETIMEDOUT;
+		struct pollfd p = {.fd = k->fd, .events = POLLIN};
+		if (poll(&p, 1, (int)(end - now)) < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+static int
+give_up(struct keys_link *k, int e)
+{
+	if (!k->late)
+		keys_link_close(k);
+	return e;
+}
+
+int
+keys_link_sign(void *link, uint32_t generation, uint8_t index, uint16_t scheme,
+	struct view content, uint8_t *sig, size_t *n)
+{
+	struct keys_link *k = link;
+	struct msg_signed answer;
+
+	if (k->fd < 0)
+		return -ENOTCONN;
+	/* One that is stuck holds up one handshake, not each. */
+	int e = k->late ? wait_for_answer(k, 0, &answer) : 0;
+	k->late = e == -ETIMEDOUT;
+	if (e < 0)
+		return give_up(k, e);
+	k->question++;
+	struct msg_sign m = {.question = k->question,
+		.generation = generation,
+		.index = index,
+		.scheme = scheme,
+		.content = content};
+	e = ask(k, &m);
+	if (e == 0)
+		e = wait_for_answer(k, DEADLINE_MS, &answer);
+	k->late = e == -ETIMEDOUT;
+	if (e < 0)
+		return give_up(k, e);
+	if (answer.error || answer.signature.n == 0 || answer.signature.n > *n)
+		return -EIO;
+	memcpy(sig, answer.signature.p, answer.signature.n);
+	*n = answer.signature.n;
+	return 0;
+}

@@ -1,0 +1,237 @@
+/* certificates.c: certificates, private keys, OCSP responses and ticket keys. */
+#include "monitor/monitor_send.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/sealed.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define PEM_OCTETS_MAX	(256 * 1024)
+#define OCSP_OCTETS_MAX (64 * 1024)
+#define DER_SEQUENCE	0x30
+
+/* ---- files ---- */
+
+static bool
+is_pem(struct view v)
+{
+	return v.n > 0 && memmem(v.p, v.n, "-----BEGIN ", 11);
+}
+
+static bool
+is_der(struct view v)
+{
+	return v.n > 2 && v.p[0] == DER_SEQUENCE;
+}
+
+/* The file in a sealed memfd; a complaint names the option and the file. */
+static bool
+load(struct monitor *m, const char *option, const char *path, bool der, int *ret)
+{
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	size_t max = der ? OCSP_OCTETS_MAX : PEM_OCTETS_MAX;
+	enum log_level level = der ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR;
+	uint8_t *octets = NULL;
+	size_t n = 0;
+	int rc = fd < 0 ? -errno : fd_read_file(fd, max, &octets, &n);
+
+	if (rc < 0) {
+		report_text(m, level, "%s: %s: %s", option, path, strerrordesc_np(-rc));
+		return false;
+	}
+	struct view v = {octets, n};
+	if (!(der ? is_der(v) : is_pem(v))) {
+		report_text(m, level, "%s: %s: holds nothing in %s form", option, path,
+			der ? "DER" : "PEM");
+		rc = -EINVAL;
+	} else if ((rc = sealed_new(option, v)) < 0) {
+		report_text(m, level, "%s: %s", option, strerrordesc_np(-rc));
+	}
+	explicit_bzero(octets, n);
+	free(octets);
+	*ret = rc < 0 ? -1 : rc;
+	return rc >= 0;
+}
+
+struct paths {
+	const char *option[3]; /* as in a complaint */
+	const char *chain, *key, *ocsp;
+};
+
+/* Number i, or false: there are no more. Those of a section without a file are errors. */
+static bool
+paths_of(const struct conf *c, size_t i, struct paths *ret)
+{
+	if (c->tls_certificate[0] != '\0') {
+		*ret = (struct paths){{"tls_certificate", "tls_key", "tls_ocsp"},
+			c->tls_certificate, c->tls_key, c->tls_ocsp};
+		if (i-- == 0)
+			return true;
+	}
+	if (i >= c->certificates_n)
+		return false;
+	const struct conf_certificate *own = &c->certificates[i];
+	*ret = (struct paths){
+		{"certificate", "key", "ocsp"}, own->certificate, own->key, own->ocsp};
+	return true;
+}
+
+/* Stapling helps, and is not needed: without a response there is none. */
+static void
+load_ocsp(struct monitor *m, const struct paths *p, struct certificate *ret)
+{
+	fd_close(&ret->ocsp);
+	if (p->ocsp[0] == '\0')
+		return;
+	(void)file_is_as_seen(p->ocsp, &ret->ocsp_seen);
+	(void)load(m, p->option[2], p->ocsp, true, &ret->ocsp);
+}
+
+bool
+certificates_load(struct monitor *m, const struct conf *c, struct settings *ret)
+{
+	struct paths p;
+	bool good = true;
+
+	for (size_t i = 0; paths_of(c, i, &p); i++) {
+		CHECK(i < CERTIFICATES_MAX);
+		struct certificate *own = &ret->certificates[ret->certificates_n++];
+		*own = (struct certificate){.chain = -1, .key = -1, .ocsp = -1};
+		good &= load(m, p.option[0], p.chain, false, &own->chain);
+		good &= load(m, p.option[1], p.key, false, &own->key);
+		load_ocsp(m, &p, own);
+	}
+	return good;
+}
+
+void
+certificates_close(struct settings *s)
+{
+	for (size_t i = 0; i < s->certificates_n; i++) {
+		fd_close(&s->certificates[i].chain);
+		fd_close(&s->certificates[i].key);
+		fd_close(&s->certificates[i].ocsp);
+	}
+	s->certificates_n = 0;
+}
+
+bool
+certificates_look(struct monitor *m)
+{
+	struct paths p;
+	bool changed = false;
+
+	for (size_t i = 0; paths_of(m->settings.conf, i, &p); i++) {
+		struct certificate *own = &m->settings.certificates[i];
+		if (p.ocsp[0] == '\0' || file_is_as_seen(p.ocsp, &own->ocsp_seen))
+			continue;
+		load_ocsp(m, &p, own);
+		changed = true;
+	}
+	return changed;
+}
+
+/* ---- ticket keys ---- */
+
+static bool
+random_keys(uint8_t *at, size_t n)
+{
+	return getrandom(at, n, 0) == (ssize_t)n;
+}
+
+/*
+ * The next one is known to the fronts for the time of one key before it makes tickets, so
+ * that a front that hears of it late can read those of the others; the one before is for
+ * the tickets that are out.
+ */
+static void
+renew_ticket_keys(struct monitor *m)
+{
+	uint8_t *now = m->ticket_keys, *before = now + TICKET_KEY_OCTETS,
+		*next = before + TICKET_KEY_OCTETS;
+	uint64_t at = clock_ms();
+	bool good = true;
+
+	if (at < m->ticket_keys_until_ms)
+		return;
+	if (m->ticket_keys_until_ms == 0) {
+		good = random_keys(m->ticket_keys, sizeof(m->ticket_keys));
+	} else {
+		memcpy(before, now, TICKET_KEY_OCTETS);
+		memcpy(now, next, TICKET_KEY_OCTETS);
+		good = random_keys(next, TICKET_KEY_OCTETS);
+	}
+	m->ticket_keys_until_ms = at + TICKET_KEY_MS;
+	/* Without randomness there must be no tickets, and no service. */
+	if (!good)
+		core_drain(m->core, at);
+}
+
+uint64_t
+certificates_deadline(const struct monitor *m)
+{
+	return m->settings.certificates_n > 0 && m->ticket_keys_until_ms > 0
+		? m->ticket_keys_until_ms
+		: UINT64_MAX;
+}
+
+/* ---- those who need them; child_send has ended one that is stuck ---- */
+
+void
+certificates_to_front(struct monitor *m, uint32_t slot)
+{
+	const struct settings *s = &m->settings;
+	bool has_key = !s->conf->key_process;
+
+	if (s->certificates_n == 0)
+		return;
+	renew_ticket_keys(m);
+	struct msg_front_tls tls = {.generation = m->tls_generation,
+		.certificates = (uint8_t)s->certificates_n,
+		.ticket_keys = {m->ticket_keys, sizeof(m->ticket_keys)}};
+	if (SEND(front_tls, &tls, slot, NULL, 0) < 0)
+		return;
+	for (size_t i = 0; i < s->certificates_n; i++) {
+		const struct certificate *one = &s->certificates[i];
+		struct msg_front_certificate c = {.generation = m->tls_generation,
+			.index = (uint8_t)i,
+			.has_key = has_key,
+			.has_ocsp = one->ocsp >= 0};
+		int fds[3] = {one->chain};
+		size_t n = 1;
+		if (has_key)
+			fds[n++] = one->key;
+		if (one->ocsp >= 0)
+			fds[n++] = one->ocsp;
+		if (SEND(front_certificate, &c, slot, fds, n) < 0)
+			return;
+	}
+}
+
+void
+certificates_to_keys(struct monitor *m)
+{
+	const struct settings *s = &m->settings;
+
+	for (size_t i = 0; i < s->certificates_n; i++) {
+		struct msg_keys_key k = {
+			.generation = m->tls_generation, .index = (uint8_t)i};
+		if (SEND(keys_key, &k, CORE_KEYS, &s->certificates[i].key, 1) < 0)
+			return;
+	}
+}
+
+void
+certificates_renew(struct monitor *m)
+{
+	m->tls_generation++;
+	/* The keys first: a front that has the generation may ask at once. */
+	if (core_lives(m->core, CORE_KEYS))
+		certificates_to_keys(m);
+	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
+		if (core_lives(m->core, s))
+			certificates_to_front(m, s);
+}
