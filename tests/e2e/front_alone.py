@@ -1,6 +1,7 @@
 """restante-front alone, in its cage: the test is its monitor, its auth, its log and its keepers."""
 import array
 import fcntl
+import ipaddress
 import mmap
 import os
 import select
@@ -12,6 +13,12 @@ import time
 BUILD = os.environ.get("RESTANTE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "restante-front")
 READY, FRONT_SETUP, FRONT_OPTIONS, FRONT_LISTENER, FRONT_TLS = 0x01, 0x10, 0x11, 0x12, 0x13
+FRONT_CERTIFICATE, FRONT_KEYS, FRONT_DENY, FRONT_WHO, SESSION_KICK = 0x1D, 0x1E, 0x1F, 0x70, 0x71
+CHALLENGE, RESPONSE, LOGIN_LOST, AUTH_OFFER, STAMP_ASK, STAMP = 0x29, 0x2A, 0x2B, 0x2C, 0x2D, 0x2E
+PASS, PLAIN, MECHANISM_LOGIN, CRAM_MD5, SCRAM_SHA_256, SCRAM_SHA_256_PLUS = 1, 2, 3, 4, 7, 8
+EXTERNAL, APOP, KPOP = 9, 13, 14
+ALL = 0xFFFFFFFF
+WHO_ROW = 320
 FRONT_AUTH, FRONT_PEERS, FRONT_DRAIN, SESSION_ATTACHED = 0x14, 0x15, 0x16, 0x18
 SESSION_REFUSED, FRONT_FULL, FRONTS_FULL, LISTENER_GONE = 0x19, 0x1A, 0x1B, 0x1C
 LOGIN, LOGIN_FAILED, SNAPSHOT, REFUSED, WANT, SLICES = 0x24, 0x25, 0x40, 0x41, 0x42, 0x43
@@ -28,6 +35,48 @@ SECONDS = 20
 
 def octets(b):
     return struct.pack("<H", len(b)) + b
+
+
+class Fields:
+    """What stands in a message, in order."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, form):
+        size = struct.calcsize("<" + form)
+        values = struct.unpack_from("<" + form, self.data, self.at)
+        self.at += size
+        return values if len(values) > 1 else values[0]
+
+    def octets(self):
+        n = self.take("H")
+        self.at += n
+        assert self.at <= len(self.data)
+        return self.data[self.at - n:self.at]
+
+    def end(self):
+        assert self.at == len(self.data), "%d octets left" % (len(self.data) - self.at)
+
+
+class Asked:
+    """A LOGIN."""
+
+    def __init__(self, fields):
+        self.session, self.mechanism, self.tls = fields.take("QBB")
+        self.address, self.port = fields.octets(), fields.take("H")
+        self.name, self.response = fields.octets(), fields.octets()
+        self.has_response, self.id, self.listener, self.connection, self.utf8 = fields.take("BIIQB")
+        self.binding_kind, self.binding = fields.take("B"), fields.octets()
+        self.certificate = fields.octets()
+
+
+def network(text):
+    """17 octets: "10.0.0.0/8", "2001:db8::/32"."""
+    net = ipaddress.ip_network(text)
+    if net.version == 4:
+        return bytes(10) + b"\xff\xff" + net.network_address.packed + bytes([96 + net.prefixlen])
+    return net.network_address.packed + bytes([net.prefixlen])
 
 
 def sealed(data, seals=SEALS):
@@ -200,7 +249,7 @@ class Keeper:
         return numbers
 
     def fetch(self):
-        return struct.unpack("<IQI", self.next(FETCH))
+        return struct.unpack("<IQIB", self.next(FETCH))[:3]
 
     def fetched(self, msgno, offset, length, error=0, data=None):
         data = self.messages[msgno - 1][offset:offset + length] if data is None else data
@@ -253,7 +302,7 @@ class Front:
                   octets(b"mail.example") + octets(b"Restante"),
                   [os.open(empty, os.O_RDONLY | os.O_DIRECTORY)])
         self.options(**(options or {}))
-        self.listeners, self.ports, self.keepers = [], [], []
+        self.listeners, self.ports, self.keepers, self.lost = [], [], [], []
         if tls:
             self.tls(*tls)
         if listen:
@@ -269,22 +318,57 @@ class Front:
 
     def options(self, idle=600, login=120, bad=20, failures=3, delay_ms=0, per_address=500,
                 last=0, seen=0):
-        self.tell(struct.pack("<HIIIIIIIIBBB", FRONT_OPTIONS, idle, login, bad, failures, delay_ms,
-                              per_address, 0xFFFFFFFF, 0, last, seen, 0))
+        self.tell(struct.pack("<HIIIIIIIIBBBB", FRONT_OPTIONS, idle, login, bad, failures, delay_ms,
+                              per_address, 0xFFFFFFFF, 0, last, seen, 0, 1) + octets(b"en"))
 
-    def listen(self, implicit=0, plaintext=2):
+    def listen(self, implicit=0, plaintext=2, kpop=0, apop=0, asserts=0, certificates=0, profile=0,
+               mechanisms=ALL, proxies=(), xclients=(), old_tls=()):
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         sock.listen(4096)
         sock.setblocking(False)  # as the monitor hands them over
         self.listeners.append(sock)
         self.ports.append(sock.getsockname()[1])
-        self.tell(struct.pack("<HIBB", FRONT_LISTENER, len(self.ports), implicit, plaintext) + octets(b"l"),
+        self.tell(struct.pack("<HIBB", FRONT_LISTENER, len(self.ports), implicit, plaintext) + octets(b"l") +
+                  struct.pack("<BBBBBI", kpop, apop, asserts, certificates, profile, mechanisms) +
+                  b"".join(octets(b"".join(map(network, nets))) for nets in (proxies, xclients, old_tls)),
                   [os.dup(sock.fileno())])
         return self.ports[-1]
 
     def tls(self, certificate, key):
-        self.tell(struct.pack("<HI", FRONT_TLS, 1) + octets(b""), [sealed(certificate), sealed(key)])
+        self.tell(struct.pack("<HIB", FRONT_TLS, 1, 1) + octets(b""))
+        self.tell(struct.pack("<HIBBB", FRONT_CERTIFICATE, 1, 0, 1, 0), [sealed(certificate), sealed(key)])
+
+    def deny(self, *networks):
+        rows = sorted(map(network, networks))
+        self.tell(struct.pack("<HI", FRONT_DENY, len(rows)), [sealed(b"".join(rows))])
+
+    def show_who(self, rows=4):
+        fd = memory(rows * WHO_ROW)
+        self.who_map = mmap.mmap(fd, rows * WHO_ROW)
+        self.tell(struct.pack("<H", FRONT_WHO), [fd])
+
+    def who(self):
+        """The rows in use: (user, session, retrieved, marked, octets, messages)."""
+        rows = []
+        for at in range(0, len(self.who_map), WHO_ROW):
+            sequence, used, mechanism, tls, user_n = struct.unpack_from("<IBBBB", self.who_map, at)
+            session, _, octets_out, messages, retrieved, marked = \
+                struct.unpack_from("<QQQIII", self.who_map, at + 8)
+            assert sequence % 2 == 0
+            user = self.who_map[at + 128:at + 128 + user_n]
+            if used:
+                rows.append((user, session, retrieved, marked, octets_out, messages, mechanism, tls))
+            else:
+                assert not any(self.who_map[at + 4:at + WHO_ROW])
+        return rows
+
+    def kick(self, session):
+        self.tell(struct.pack("<HQ", SESSION_KICK, session))
+
+    def offer(self, mechanisms=ALL, expire=0xFFFFFFFF, expire_differs=0, delay=0, delay_differs=0):
+        send(self.auth, struct.pack("<HIIBIB", AUTH_OFFER, mechanisms, expire, expire_differs, delay,
+                                    delay_differs))
 
     def new_auth(self):
         if self.auth:
@@ -292,29 +376,52 @@ class Front:
         self.auth, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.tell(struct.pack("<HQ", FRONT_AUTH, 1), [os.dup(theirs.fileno())])
         theirs.close()
+        self.offer()
 
     def client(self, greet=True, port=None):
         return Client(port or self.ports[0], greet)
 
+    def heard(self):
+        """The next message to auth: its number and what follows."""
+        data, fds = receive(self.auth)
+        assert data and not fds
+        return struct.unpack_from("<H", data)[0], Fields(data[2:])
+
+    def asked(self):
+        """The next LOGIN, whole. What was lost before it is kept aside."""
+        number, fields = self.heard()
+        while number == LOGIN_LOST:
+            self.lost.append(fields.take("QIB"))
+            fields.end()
+            number, fields = self.heard()
+        assert number == LOGIN, hex(number)
+        asked = Asked(fields)
+        fields.end()
+        return asked
+
     def login(self):
         """The next LOGIN: its session number, name and response."""
-        data, _ = receive(self.auth)
-        number, session, _, _ = struct.unpack_from("<HQBB", data)
-        assert number == LOGIN
-        fields, at = [], 12
-        for skip in (2, 0, 0):
-            n = struct.unpack_from("<H", data, at)[0]
-            fields.append(data[at + 2:at + 2 + n])
-            at += 2 + n + skip
-        assert at == len(data)
-        return session, fields[1], fields[2]
+        asked = self.asked()
+        return asked.session, asked.name, asked.response
 
-    def fail(self, session, code=1):
-        send(self.auth, struct.pack("<HQB", LOGIN_FAILED, session, code))
+    def response(self):
+        """The next RESPONSE: session, cancelled, octets."""
+        number, fields = self.heard()
+        assert number == RESPONSE, hex(number)
+        answer = (*fields.take("QB"), fields.octets())
+        fields.end()
+        return answer
 
-    def attach(self, session):
+    def challenge(self, session, text):
+        send(self.auth, struct.pack("<HQ", CHALLENGE, session) + octets(text))
+
+    def fail(self, session, code=1, delay_ms=0):
+        send(self.auth, struct.pack("<HQBI", LOGIN_FAILED, session, code, delay_ms))
+
+    def attach(self, session, user=b"tester", expire=0xFFFFFFFF, delay=0):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.tell(struct.pack("<HQ", SESSION_ATTACHED, session), [os.dup(theirs.fileno())])
+        self.tell(struct.pack("<HQII", SESSION_ATTACHED, session, expire, delay) + octets(user),
+                  [os.dup(theirs.fileno())])
         theirs.close()
         return ours
 

@@ -235,7 +235,8 @@ class Lmtpd:
 
     def attach(self, session):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.tell(struct.pack("<HQ", SESSION_ATTACHED, session), [os.dup(theirs.fileno())])
+        self.tell(struct.pack("<HQII", SESSION_ATTACHED, session, 0xFFFFFFFF, 0) + octets(b"anna"),
+                  [os.dup(theirs.fileno())])
         theirs.close()
         self.keepers.append(Keeper(ours))
         return self.keepers[-1]

@@ -4,8 +4,8 @@ import ssl
 
 
 class Pop:
-    def __init__(self, host, port, tls_ca=None, timeout=30):
-        self.s = socket.create_connection((host, port), timeout)
+    def __init__(self, host, port, tls_ca=None, timeout=30, source=None):
+        self.s = socket.create_connection((host, port), timeout, source and (source, 0))
         self.tls = None
         if tls_ca:
             self._wrap(tls_ca, host)

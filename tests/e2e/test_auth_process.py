@@ -1,9 +1,13 @@
 """restante-auth alone, in its cage, with this test as monitor, fronts and log."""
 import array
+import base64
 import ctypes
+import hashlib
+import hmac
 import os
 import select
 import socket
+import statistics
 import struct
 import subprocess
 import time
@@ -14,10 +18,17 @@ BUILD = os.environ.get("RESTANTE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "restante-auth")
 READY, AUTH_SETUP, AUTH_USERS, USERS_ASK, AUTH_FRONT = 0x01, 0x20, 0x21, 0x22, 0x23
 LOGIN, LOGIN_FAILED, GRANT, LOG_RECORD = 0x24, 0x25, 0x26, 0x52
-LOOKUP, LOOKUP_FAILED = 0x27, 0x28
+LOOKUP, LOOKUP_FAILED, CHALLENGE, RESPONSE, LOGIN_LOST = 0x27, 0x28, 0x29, 0x2A, 0x2B
+AUTH_OFFER, STAMP_ASK, STAMP, AUTH_HELPER = 0x2C, 0x2D, 0x2E, 0x2F
+AUTH_CONTROL, WHY_ASK, WHY_ANSWER, ASK, ANSWER = 0x59, 0x5A, 0x5B, 0x81, 0x82
 DELIVER, NO_USER = 4, 8
-PASS, PLAIN = 1, 2
-CREDENTIALS, TEMPORARY, BUSY = 1, 2, 6
+(PASS, PLAIN, LOGIN_MECHANISM, CRAM_MD5, SCRAM_SHA_1, SCRAM_SHA_1_PLUS, SCRAM_SHA_256,
+ SCRAM_SHA_256_PLUS, EXTERNAL, GSSAPI, OAUTHBEARER, XOAUTH2, APOP, KPOP) = range(1, 15)
+CREDENTIALS, TEMPORARY, BUSY, POLICY, TOO_MANY = 1, 2, 6, 9, 10
+FILE, SYSTEM, SQL, LDAP, COMMAND, OAUTH, KRB5 = range(1, 8)
+ASK_LOOKUP, ASK_VERIFY, ASK_TOKEN, ASK_STEP, ASK_END = range(1, 6)
+FOUND, ANSWER_NO_USER, WRONG, ANSWER_TEMPORARY, ANSWER_CHALLENGE, NAME = range(1, 7)
+NEVER = 0xFFFFFFFF
 ADDRESS = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 7])
 STAT_PAGE = 4096
 COUNT_BIT = 24  # SESSION_COUNT_BIT of ipc/permit.h
@@ -31,6 +42,46 @@ def crypt_hash(password, setting):
 
 def octets(b):
     return struct.pack("<H", len(b)) + b
+
+
+def pairs_of(b):
+    pairs, at = {}, 0
+    while at < len(b):
+        k = b[at]
+        key = b[at + 1:at + 1 + k].decode()
+        v, = struct.unpack_from("<H", b, at + 1 + k)
+        pairs.setdefault(key, b[at + 3 + k:at + 3 + k + v])
+        at += 3 + k + v
+    return pairs
+
+
+class Question:
+    def __init__(self, message):
+        number, self.question, self.kind, self.mechanism, self.talk = struct.unpack_from(
+            "<HQBBQ", message)
+        assert number == ASK
+        at, fields = struct.calcsize("<HQBBQ"), []
+        while at < len(message):
+            n, = struct.unpack_from("<H", message, at)
+            fields.append(message[at + 2:at + 2 + n])
+            at += 2 + n
+        self.name, self.secret, self.address = fields
+
+
+class Helper:
+    """This test as a helper of auth."""
+    def __init__(self, auth, sock):
+        self.auth, self.sock = auth, sock
+
+    def asked(self):
+        return Question(self.auth.receive(self.sock))
+
+    def quiet(self):
+        return not select.select([self.sock], [], [], 0)[0]
+
+    def answer(self, q, outcome, line=b"", valid_s=0, name=b"", octets_=b"", reason=b""):
+        self.sock.send(struct.pack("<HQBI", ANSWER, q.question, outcome, valid_s) +
+                       octets(name) + octets(line) + octets(octets_) + octets(reason))
 
 
 class Auth:
@@ -60,10 +111,19 @@ class Auth:
         setup = struct.pack("<HIIIIIIB", AUTH_SETUP, uid, threads, queue_max, cache_s,
                             options.get("mail_uid", 5000), options.get("mail_gid", 5000),
                             options.get("log_unknown_names", 0))
+        rest = struct.pack("<IIIBIIIIIH", options.get("helper_timeout_ms", 5000),
+                           options.get("unseen_cache_s", 60), options.get("failure_delay_ms", 0),
+                           options.get("growing", 1), options.get("logins_per_minute", 0),
+                           options.get("logins_burst", 20), options.get("login_delay_s", 0),
+                           options.get("expire_days", NEVER), options.get("connections", 10), 0)
         self.send(setup + octets(b"maildir:/srv/mail/%u") + octets(str(self.path).encode()) +
-                  octets(options.get("delimiter", b"+")),
+                  octets(options.get("delimiter", b"+")) +
+                  octets(bytes(options.get("databases", [FILE]))) + octets(b"pop.example.org") +
+                  octets(b"") + rest + bytes([options.get("fail2ban", 0)]) +
+                  struct.pack("<I", options.get("talk_s", 120)) +
+                  octets(bytes(options.get("stores", [0] * len(options.get("databases", [FILE]))))),
                   os.open(self.dir, os.O_RDONLY | os.O_DIRECTORY))
-        self.lines = []
+        self.lines, self.offers, self.ids = [], {}, 0
         self.grants = []
         self.number, self.cage = struct.unpack("<HI", self.receive(self.monitor))
         assert self.number == READY
@@ -71,6 +131,32 @@ class Auth:
             self.give_users()
         self.fronts = {}
         self.front(1)
+
+    def helper(self, backend, number=100, instance=0):
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.send(struct.pack("<HBIQB", AUTH_HELPER, backend, instance, number, 0),
+                  os.dup(theirs.fileno()))
+        theirs.close()
+        self.fronts["helper%d" % number] = mine
+        # The monitor's words are heard in their order: a front behind it says that it is there.
+        self.front(1000 + number)
+        self.offer(lambda o: True, front=1000 + number)
+        return Helper(self, mine)
+
+    def control(self):
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.send(struct.pack("<H", AUTH_CONTROL), os.dup(theirs.fileno()))
+        theirs.close()
+        self.fronts["control"] = mine
+
+    def why(self, name=b"", id=0, address=ADDRESS, tls=1, mechanism=0):
+        """The pairs of the answer, in their order; None: nothing was found."""
+        self.fronts["control"].send(struct.pack("<HII", WHY_ASK, 5, id) + octets(name) +
+                                    octets(address) + bytes([tls, mechanism]))
+        message = self.receive(self.fronts["control"])
+        number, question, found = struct.unpack_from("<HIB", message)
+        assert (number, question) == (WHY_ANSWER, 5)
+        return pairs_of(message[9:]) if found else None
 
     def send(self, message, fd=-1):
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))] if fd >= 0 else []
@@ -84,50 +170,84 @@ class Auth:
         else:
             self.send(struct.pack("<HI", AUTH_USERS, 0), os.open(self.path, os.O_RDONLY))
 
-    def front(self, incarnation, delivers=0):
+    def front(self, incarnation, delivers=0, asserts=0):
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.send(struct.pack("<HQBB", AUTH_FRONT, incarnation, 0, delivers),
+        self.send(struct.pack("<HQBBB", AUTH_FRONT, incarnation, 0, delivers, asserts),
                   os.dup(theirs.fileno()))
         theirs.close()
         self.fronts[incarnation] = mine
 
     def gone(self, incarnation):
-        self.send(struct.pack("<HQBB", AUTH_FRONT, incarnation, 1, 0))
+        self.send(struct.pack("<HQBBB", AUTH_FRONT, incarnation, 1, 0, 0))
 
     def receive(self, sock, seconds=10):
         ready, _, _ = select.select([sock], [], [], seconds)
         assert ready, "nothing came in time"
         return sock.recv(65536)
 
-    def login(self, session, name, password, mechanism=PASS, front=1):
+    def login(self, session, name, response, mechanism=PASS, front=1, tls=1, address=ADDRESS,
+              connection=0, id=0, certificate=b"", binding=b"", utf8=0):
+        """response None: there was no initial one."""
         self.fronts[front].send(
-            struct.pack("<HQBB", LOGIN, session << COUNT_BIT | 1, mechanism, 1) + octets(ADDRESS) +
-            struct.pack("<H", 4711) + octets(name) + octets(password))
+            struct.pack("<HQBB", LOGIN, session << COUNT_BIT | 1, mechanism, tls) +
+            octets(address) + struct.pack("<H", 4711) + octets(name) + octets(response or b"") +
+            struct.pack("<BIIQBB", response is not None, id, 0, connection, utf8, bool(binding)) +
+            octets(binding) + octets(certificate))
+
+    def respond(self, session, response=b"", cancelled=0, front=1):
+        self.fronts[front].send(struct.pack("<HQB", RESPONSE, session << COUNT_BIT | 1, cancelled) +
+                                octets(response))
 
     def lookup(self, session, name, front=9):
         self.fronts[front].send(
             struct.pack("<HQ", LOOKUP, session << COUNT_BIT | 1) + octets(name))
 
+    def from_front(self, front):
+        """What auth said to this front; None: an offer, which is kept."""
+        try:
+            message = self.fronts[front].recv(65536)
+        except ConnectionResetError:
+            message = b""
+        if not message:
+            return ("closed",)
+        number, = struct.unpack_from("<H", message)
+        if number == AUTH_OFFER:
+            self.offers[front] = struct.unpack("<IIBIB", message[2:])
+            return None
+        if number == STAMP:
+            return ("stamp", message[12:])
+        session, = struct.unpack_from("<Q", message, 2)
+        if number == CHALLENGE:
+            return ("challenge", session >> COUNT_BIT, message[12:])
+        assert number == (LOOKUP_FAILED if front == 9 else LOGIN_FAILED)
+        if number == LOGIN_FAILED:
+            self.delay_ms, = struct.unpack_from("<I", message, 11)
+        return ("failed", session >> COUNT_BIT, message[10])
+
     def answer(self, front=1, seconds=20):
-        """("failed", session, code) or ("grant", session, {...}); serves USERS_ASK meanwhile."""
+        """("failed", session, code), ("challenge", session, octets) or ("grant", session, {...});
+        serves USERS_ASK meanwhile."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             ready, _, _ = select.select([self.monitor, self.fronts[front]], [], [], 1)
             if self.fronts[front] in ready:
-                try:
-                    message = self.fronts[front].recv(65536)
-                except ConnectionResetError:
-                    message = b""
-                if not message:
-                    return ("closed",)
-                number, session, code = struct.unpack("<HQB", message)
-                assert number == (LOOKUP_FAILED if front == 9 else LOGIN_FAILED)
-                return ("failed", session >> COUNT_BIT, code)
+                got = self.from_front(front)
+                if got:
+                    return got
             if self.monitor in ready:
                 got = self.from_monitor(self.monitor.recv(65536))
                 if got:
                     return got
         raise AssertionError("no answer in time")
+
+    def offer(self, wanted, front=1, seconds=10):
+        """Waits until the front was offered something of which `wanted` is true."""
+        deadline = time.monotonic() + seconds
+        while not (front in self.offers and wanted(self.offers[front])):
+            assert time.monotonic() < deadline, self.offers.get(front)
+            if select.select([self.fronts[front]], [], [], 1)[0]:
+                assert self.from_front(front) is None
+        return self.offers[front]
 
     def from_monitor(self, message):
         number, = struct.unpack_from("<H", message)
@@ -147,7 +267,8 @@ class Auth:
             n, = struct.unpack_from("<H", message, at)
             fields.append(message[at + 2:at + 2 + n])
             at += 2 + n
-        assert at == len(message)
+        self.grants.append(struct.unpack_from("<III", message, at))
+        assert at + 12 == len(message)
         return ("grant", session >> COUNT_BIT, {
             "front": front, "uid": uid, "gid": gid, "rights": rights, "store": store, "tls": tls,
             "address": fields[0], "port": fields[1], "user": fields[2], "maildrop": fields[3]})
@@ -208,7 +329,9 @@ def test_a_right_password_goes_to_the_monitor_alone(auth):
     assert grant == {"front": 1, "uid": 1001, "gid": 1002, "rights": 3, "store": 1, "tls": 1,
                      "address": ADDRESS, "port": 4711, "user": b"bob@example.org",
                      "maildrop": b"/home/bob/M"}
-    assert not select.select([a.fronts[1]], [], [], 0)[0], "nothing goes to the front"
+    assert a.grants == [(10, 0, NEVER)]
+    a.offer(lambda o: True)
+    assert not select.select([a.fronts[1]], [], [], 0)[0], "nothing else goes to the front"
 
 
 def test_wrong_passwords_look_like_unknown_users(auth):
@@ -302,8 +425,7 @@ def test_a_monitor_that_does_not_answer_is_a_temporary_refusal(auth):
     a.login(1, b"bob", b"secret")
     assert struct.unpack("<H", a.receive(a.monitor)) == (USERS_ASK,)
     begin = time.monotonic()
-    message = a.receive(a.fronts[1])
-    assert struct.unpack("<HQB", message) == (LOGIN_FAILED, 1 << COUNT_BIT | 1, TEMPORARY)
+    assert a.answer() == ("failed", 1, TEMPORARY)
     assert 1.5 < time.monotonic() - begin < 6
 
 
@@ -348,7 +470,7 @@ def test_one_front_has_at_most_half_of_the_unsent_permits(auth):
         sent += 1
         assert sent < first + 6000
         a.login(sent, b"bob", b"secret")
-    assert struct.unpack("<HQB", a.receive(a.fronts[1]))[2] == BUSY
+    assert a.from_front(1)[2] == BUSY
     assert a.log_line("login_not_possible")["reason"] == b"grants_of_front_unsent"
     a.login(1, b"bob", b"secret", front=2)
     granted = {1: 0, 2: 0}
@@ -447,7 +569,7 @@ def test_a_front_that_reads_no_answers_gets_them_later(auth):
     except (TimeoutError, BlockingIOError):
         pass
     a.fronts[1].settimeout(20)
-    seen = [struct.unpack("<HQB", a.receive(a.fronts[1]))[1] >> COUNT_BIT for _ in range(sent)]
+    seen = [a.answer()[1] for _ in range(sent)]
     assert sorted(seen) == list(range(1, sent + 1))
 
 
@@ -528,3 +650,500 @@ def test_a_flood_of_look_ups_leaves_logins_alone(auth):
             assert a.answer()[0] == "grant"
             for _ in range(100):
                 assert a.answer(9)[0] == "failed"
+
+
+# ---- conversations ------------------------------------------------------------------
+
+def test_a_conversation_goes_to_and_fro(auth):
+    a = auth("bob:{PLAIN}secret\n")
+    a.login(1, b"", None, LOGIN_MECHANISM)
+    assert a.answer()[:2] == ("challenge", 1)
+    a.respond(1, b"bob")
+    assert a.answer()[:2] == ("challenge", 1)
+    a.respond(1, b"secret")
+    assert a.answer()[:2] == ("grant", 1)
+    # What comes after its end is not heard.
+    a.respond(1, b"secret")
+    a.login(2, b"", None, CRAM_MD5)
+    kind, _, challenge = a.answer()
+    assert kind == "challenge" and challenge.startswith(b"<")
+    a.respond(2, b"bob " + hmac.new(b"secret", challenge, "md5").hexdigest().encode())
+    assert a.answer()[:2] == ("grant", 2)
+    a.login(3, b"", None, CRAM_MD5)
+    a.answer()
+    a.respond(3, b"bob " + b"0" * 32)
+    assert a.answer() == ("failed", 3, CREDENTIALS)
+
+
+def scram(a, session, user, password, digest="sha256", front=1):
+    """SCRAM by hand (RFC 5802); what auth answers at the end."""
+    mechanism = SCRAM_SHA_256 if digest == "sha256" else SCRAM_SHA_1
+    bare = b"n=" + user + b",r=abcdefghijklmnop"
+    a.login(session, b"", b"n,," + bare, mechanism, front=front)
+    got = a.answer(front)
+    if got[0] != "challenge":
+        return got
+    first = got[2]
+    fields = dict(f.split(b"=", 1) for f in first.split(b","))
+    salted = hashlib.pbkdf2_hmac(digest, password, base64.b64decode(fields[b"s"]),
+                                 int(fields[b"i"]))
+    key = hmac.new(salted, b"Client Key", digest).digest()
+    final = b"c=biws,r=" + fields[b"r"]
+    signature = hmac.new(hashlib.new(digest, key).digest(), bare + b"," + first + b"," + final,
+                         digest).digest()
+    proof = bytes(x ^ y for x, y in zip(key, signature))
+    a.respond(session, final + b",p=" + base64.b64encode(proof), front=front)
+    got = a.answer(front)
+    if got[0] == "challenge":
+        assert got[2].startswith(b"v=")
+        a.respond(session, b"", front=front)
+        got = a.answer(front)
+    return got
+
+
+@pytest.mark.parametrize("digest", ["sha1", "sha256"])
+def test_scram(auth, digest):
+    a = auth("bob:{PLAIN}secret\nslow:%s\n" % crypt_hash("secret", "$5$rounds=1000$saltsalt$"))
+    assert scram(a, 1, b"bob", b"secret", digest)[:2] == ("grant", 1)
+    for session, (name, password) in enumerate([
+            (b"bob", b"secre"), (b"nobody", b"secret"), (b"slow", b"secret")], start=2):
+        assert scram(a, session, name, password, digest) == ("failed", session, CREDENTIALS)
+
+
+def test_a_cancelled_conversation_ends_and_the_next_login_ends_the_last(auth):
+    a = auth("bob:{PLAIN}secret\n")
+    a.login(1, b"", None, LOGIN_MECHANISM)
+    assert a.answer()[0] == "challenge"
+    a.respond(1, cancelled=1)
+    a.respond(1, b"bob")
+    a.login(1, b"bob", b"secret")
+    assert a.answer()[:2] == ("grant", 1), "the cancelled one is free to ask again"
+    a.login(2, b"", None, LOGIN_MECHANISM, connection=77)
+    assert a.answer()[0] == "challenge"
+    a.login(3, b"bob", b"secret", connection=77)
+    assert a.answer()[:2] == ("grant", 3)
+    a.respond(2, b"bob")
+    a.login(4, b"", None, LOGIN_MECHANISM)
+    assert a.answer()[:2] == ("challenge", 4), "2 is no more"
+
+
+def test_open_conversations_are_bounded_and_the_oldest_goes(auth):
+    a = auth("bob:{PLAIN}secret\n")
+    for session in range(1, 2049):
+        a.login(session, b"", None, LOGIN_MECHANISM)
+        assert a.answer()[0] == "challenge"
+    a.login(3000, b"", None, LOGIN_MECHANISM)
+    assert {a.answer(), a.answer()[:2]} == {("failed", 1, TEMPORARY), ("challenge", 3000)}
+    a.respond(2, b"bob")
+    assert a.answer()[:2] == ("challenge", 2)
+    a.gone(1)
+    assert a.answer() == ("closed",)
+
+
+def test_apop_uses_a_stamp_once(auth):
+    a = auth("bob:{PLAIN}secret::::::apop=yes\nann:{PLAIN}secret\n")
+
+    def stamp(connection):
+        a.fronts[1].send(struct.pack("<HQ", STAMP_ASK, connection))
+        kind, text = a.answer()
+        assert kind == "stamp" and text[:1] == b"<" and text.endswith(b"@pop.example.org>")
+        return text
+
+    def digest(s, password=b"secret"):
+        return hashlib.md5(s + password).hexdigest().encode()
+    s = stamp(5)
+    a.login(1, b"bob", digest(s), APOP, connection=6)
+    assert a.answer() == ("failed", 1, CREDENTIALS), "it is another connection's"
+    a.login(2, b"bob", digest(s), APOP, connection=5)
+    assert a.answer()[:2] == ("grant", 2)
+    a.login(3, b"bob", digest(s), APOP, connection=5)
+    assert a.answer() == ("failed", 3, CREDENTIALS), "once"
+    a.login(4, b"ann", digest(stamp(8)), APOP, connection=8)
+    assert a.answer()[0] == "failed", "who has no apop=yes has a password"
+    a.login(5, b"bob", b"secret")
+    assert a.answer() == ("failed", 5, POLICY), "RFC 1939 s.13"
+
+
+def test_a_certificate_lets_in_whose_record_holds_it(auth):
+    own = bytes(range(32))
+    a = auth("bob:{PLAIN}secret::::::certificate=%s\nann:::::::certificate=%s\n" %
+             (own.hex(), ("f" * 64)))
+    a.front(2, asserts=2)
+    a.login(1, b"", b"bob", EXTERNAL, front=2, certificate=own)
+    assert a.answer(2)[:2] == ("grant", 1)
+    a.login(2, b"", b"ann", EXTERNAL, front=2, certificate=b"\xff" * 32)
+    assert a.answer(2)[:2] == ("grant", 2), "no password is needed for it"
+    for session, (name, certificate) in enumerate([(b"ann", own), (b"bob", b"\xff" * 32),
+                                                   (b"bob", b""), (b"nobody", own)], start=3):
+        a.login(session, b"", name, EXTERNAL, front=2, certificate=certificate)
+        assert a.answer(2) == ("failed", session, CREDENTIALS)
+    # Where the monitor does not let a front assert it, it is none.
+    a.login(1, b"", b"bob", EXTERNAL, certificate=own)
+    assert a.answer() == ("failed", 1, CREDENTIALS)
+    assert a.counter("PROTOCOL_FAULTS") == 1
+    assert a.offer(lambda o: True, front=2)[0] >> EXTERNAL & 1
+    assert not a.offer(lambda o: True)[0] >> EXTERNAL & 1
+
+
+# ---- policy, defence, offers, why ------------------------------------------------------
+
+def test_policy_shows_after_the_right_password_only(auth):
+    a = auth("bob:{PLAIN}secret::::::allow_nets=10.0.0.0/8 tls=yes\n")
+    a.login(1, b"bob", b"wrong")
+    assert a.answer() == ("failed", 1, CREDENTIALS)
+    a.login(2, b"bob", b"secret", id=0x12345678)
+    assert a.answer() == ("failed", 2, POLICY) and a.delay_ms == 0
+    line = a.log_line("login_refused")
+    assert line["reason"] == b"allow_nets: not from this network"
+    a.control()
+    why = a.why(id=0x12345678)
+    assert why["reason"] == line["reason"] and why["user"] == b"bob" and why["id"] == line["id"]
+    assert a.why(id=1) is None
+    inside = bytes(10) + b"\xff\xff" + bytes([10, 1, 2, 3])
+    a.login(3, b"bob", b"secret", address=inside)
+    assert a.answer()[:2] == ("grant", 3)
+
+
+def test_why_walks_as_a_login_would(auth):
+    a = auth("bob:{PLAIN}secret::::::tls=yes\nslow:%s\nbad:{NOPE}x\n" %
+             crypt_hash("x", "$5$rounds=1000$saltsalt$"))
+    a.control()
+    why = a.why(b"bob")
+    assert why["refused"] == b"no" and why["policy_tls"] == b"allows"
+    assert why["database"] == b"file" and why["maildrop"] == b"/srv/mail/bob"
+    a.login(1, b"bob", b"x", id=7)
+    a.answer()
+    why = a.why(b"bob", tls=0)
+    assert why["reason"] == b"tls=yes: the user needs TLS" and why["policy_tls"] == b"forbids"
+    assert why["failures_of_network"] == b"1" and b"password" in why["last_refusal"]
+    assert a.why(b"nobody")["reason"] == b"no database knows this user"
+    assert a.why(b"bad")["reason"] == b"unknown password scheme"
+    assert b"cannot serve" in a.why(b"slow", mechanism=SCRAM_SHA_256)["reason"]
+    os.unlink(a.path)
+    a.fronts["control"].send(struct.pack("<HII", WHY_ASK, 5, 0) + octets(b"bob") +
+                             octets(ADDRESS) + bytes([1, 1]))
+    assert struct.unpack("<H", a.receive(a.monitor)) == (USERS_ASK,)
+    a.give_users(error=2)
+    assert pairs_of(a.receive(a.fronts["control"])[9:])["reason"] == b"no_users_file"
+
+
+def test_failures_wait_and_the_right_password_does_not(auth):
+    a = auth("bob:{PLAIN}secret\n", failure_delay_ms=1000)
+    delays = []
+    for session in range(1, 5):
+        a.login(session, b"bob", b"wrong")
+        assert a.answer() == ("failed", session, CREDENTIALS)
+        delays.append(a.delay_ms)
+    assert delays == [1000, 2000, 4000, 8000]
+    a.login(5, b"bob", b"secret")
+    assert a.answer()[:2] == ("grant", 5)
+    line = a.log_line("login_failed")
+    assert line["delay_ms"] == b"1000" and line["method"] == b"USER" and len(line["id"]) == 8
+    assert line["database"] == b"file"
+
+
+def test_a_poller_meets_the_bucket(auth):
+    a = auth("bob:{PLAIN}secret\nann:{PLAIN}secret::::::logins_per_minute=0\n",
+             logins_per_minute=1, logins_burst=2)
+    got = []
+    for session in range(1, 4):
+        a.login(session, b"bob", b"secret")
+        got.append(a.answer())
+    assert [g[0] for g in got] == ["grant", "grant", "failed"] and got[2][2] == TOO_MANY
+    for session in range(11, 16):
+        a.login(session, b"ann", b"secret")
+        assert a.answer()[0] == "grant"
+
+
+def test_what_is_offered_follows_the_users(auth):
+    a = auth("bob:%s::::::expire=30\n" % crypt_hash("x", "$5$rounds=1000$saltsalt$"))
+    o = a.offer(lambda o: True)
+    assert o == (1 << PASS | 1 << PLAIN | 1 << LOGIN_MECHANISM, 30, 0, 0, 0)
+    a.path.write_text("bob:{PLAIN}x::::::login_delay=60\nann:{PLAIN}x\n")
+    a.login(1, b"bob", b"x")
+    assert a.answer()[0] == "grant" and a.grants[-1] == (10, 60, NEVER)
+    o = a.offer(lambda o: o[0] >> SCRAM_SHA_256 & 1)
+    assert o[1:] == (NEVER, 0, 60, 1) and o[0] >> CRAM_MD5 & 1
+    assert not o[0] >> GSSAPI & 1 and not o[0] >> OAUTHBEARER & 1
+    krb5 = a.helper(KRB5)
+    a.offer(lambda o: o[0] >> GSSAPI & 1)
+    krb5.sock.close()
+    a.offer(lambda o: not o[0] >> GSSAPI & 1)
+
+
+def test_lines_for_fail2ban(auth):
+    a = auth("bob:{PLAIN}secret\n", fail2ban=1)
+    a.login(1, b"bob", b"wrong")
+    a.answer()
+    assert a.log_line("fail2ban") == {"user": b"bob", "method": b"USER", "address": b"192.0.2.7"}
+    a.login(2, b"hunter2", b"wrong")
+    a.answer()
+    assert a.log_line("fail2ban")["user"] == b""
+
+
+# ---- databases that a helper asks ------------------------------------------------------
+
+def test_a_database_is_asked_and_its_hash_is_checked_here(auth):
+    a = auth("", databases=[SQL])
+    h = a.helper(SQL)
+    for session, (password, kind) in enumerate([(b"secret", "grant"), (b"wrong", "failed"),
+                                                (b"secret", "grant")], start=1):
+        a.login(session, b"bob", password)
+        q = h.asked()
+        assert (q.kind, q.name, q.address) == (ASK_VERIFY, b"bob", ADDRESS)
+        h.answer(q, FOUND, b"bob:{PLAIN}secret:1001:1002", valid_s=60)
+        got = a.answer()
+        assert got[:2] == (kind, session)
+        if kind == "grant":
+            assert got[2]["uid"] == 1001 and got[2]["maildrop"] == b"/srv/mail/bob"
+    a.offer(lambda o: o[0] >> SCRAM_SHA_256 & 1)
+
+
+def test_what_only_the_helper_can_check_is_remembered_under_every_input(auth):
+    a = auth("", databases=[SYSTEM])
+    h = a.helper(SYSTEM)
+    elsewhere = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 8])
+    a.login(1, b"bob", b"secret")
+    q = h.asked()
+    assert q.secret == b"secret"
+    h.answer(q, FOUND, b"bob:::", valid_s=60)
+    assert a.answer()[:2] == ("grant", 1)
+    a.login(2, b"bob", b"secret")
+    assert a.answer()[:2] == ("grant", 2) and h.quiet()
+    for session, options in enumerate([
+            {"name": b"ann"}, {"response": b"Secret"}, {"address": elsewhere},
+            {"mechanism": PLAIN, "name": b"", "response": b"\0bob\0secret"}], start=3):
+        a.login(session, **{"name": b"bob", "response": b"secret", **options})
+        h.answer(h.asked(), WRONG)
+        assert a.answer() == ("failed", session, CREDENTIALS)
+    # A refusal is not kept.
+    a.login(20, b"ann", b"secret")
+    h.answer(h.asked(), FOUND, b"ann:::", valid_s=0)
+    assert a.answer()[:2] == ("grant", 20)
+    a.login(21, b"ann", b"secret")
+    h.answer(h.asked(), FOUND, b"ann:::")
+    assert a.answer()[:2] == ("grant", 21), "valid_s 0: not remembered"
+    # Another process of the helper may have other settings.
+    h2 = a.helper(SYSTEM, 101, 1)
+    h.sock.close()
+    a.login(22, b"bob", b"secret")
+    h2.answer(h2.asked(), WRONG)
+    assert a.answer() == ("failed", 22, CREDENTIALS)
+
+
+@pytest.mark.parametrize("backend", [SYSTEM, SQL, LDAP, COMMAND])
+def test_two_users_with_one_password_never_meet(auth, backend):
+    a = auth("", databases=[backend])
+    h = a.helper(backend)
+    stored = crypt_hash("secret", "$5$rounds=1000$saltsalt$").encode()
+    for round_ in range(2):
+        for i, name in enumerate([b"bob", b"ann"]):
+            session = 1 + 10 * round_ + i
+            a.login(session, name, b"secret")
+            if backend in (SQL, LDAP) or round_ == 0:
+                q = h.asked()
+                assert q.name == name
+                h.answer(q, FOUND, name + b":" + (stored if backend in (SQL, LDAP) else b""),
+                         valid_s=60)
+            got = a.answer()
+            assert got[:2] == ("grant", session)
+            assert (got[2]["user"], got[2]["maildrop"]) == (name, b"/srv/mail/" + name)
+
+
+def test_the_first_that_knows_the_name_decides(auth):
+    a = auth("bob:{PLAIN}file\n", databases=[FILE, SQL])
+    h = a.helper(SQL)
+    a.login(1, b"bob", b"sql")
+    assert a.answer() == ("failed", 1, CREDENTIALS) and h.quiet()
+    a.login(2, b"ann", b"sql")
+    h.answer(h.asked(), FOUND, b"ann:{PLAIN}sql")
+    assert a.answer()[:2] == ("grant", 2)
+    a.login(3, b"eve", b"sql")
+    h.answer(h.asked(), ANSWER_NO_USER)
+    assert a.answer() == ("failed", 3, CREDENTIALS)
+
+
+def test_a_database_that_is_not_there_lets_nobody_in(auth):
+    a = auth("bob:{PLAIN}file\n", databases=[SQL, FILE])
+    a.login(1, b"bob", b"file")
+    assert a.answer() == ("failed", 1, TEMPORARY), "no later database is asked"
+    h = a.helper(SQL)
+    a.login(2, b"bob", b"file")
+    h.answer(h.asked(), ANSWER_TEMPORARY, reason=b"no connection")
+    assert a.answer() == ("failed", 2, TEMPORARY)
+    line = a.log_line("database_fault")
+    assert line["database"] == b"sql" and line["reason"] == b"no connection"
+    a.login(3, b"bob", b"file")
+    h.asked()
+    h.sock.close()
+    assert a.answer() == ("failed", 3, TEMPORARY), "killed in the middle"
+    h = a.helper(SQL, 101)
+    a.login(4, b"bob", b"file")
+    h.answer(h.asked(), ANSWER_NO_USER)
+    assert a.answer()[:2] == ("grant", 4), "it recovers by itself"
+
+
+def test_a_helper_that_is_late_is_asked_no_more_until_it_answers(auth):
+    a = auth("", databases=[SQL], helper_timeout_ms=300)
+    h = a.helper(SQL)
+    a.login(1, b"bob", b"x")
+    late = h.asked()
+    assert a.answer() == ("failed", 1, TEMPORARY)
+    a.log_line("helper_late")
+    a.login(2, b"bob", b"x")
+    assert a.answer() == ("failed", 2, TEMPORARY) and h.quiet()
+    h.answer(late, FOUND, b"bob:{PLAIN}x")
+    second = a.helper(SQL, 101, 1)
+    a.login(3, b"bob", b"x")
+    ready, _, _ = select.select([h.sock, second.sock], [], [], 10)
+    one = h if h.sock in ready else second
+    one.answer(one.asked(), FOUND, b"bob:{PLAIN}x")
+    assert a.answer()[:2] == ("grant", 3)
+
+
+@pytest.mark.parametrize("lie", ["other name", "case", "unknown question", "outcome", "kind",
+                                 "nonsense", "empty"])
+def test_a_helper_that_lies_gains_nothing(auth, lie):
+    a = auth("", databases=[SQL])
+    h = a.helper(SQL)
+    a.login(1, b"bob", b"x")
+    q = h.asked()
+    if lie in ("other name", "case", "empty"):
+        h.answer(q, FOUND, {"other name": b"ann:{PLAIN}x", "case": b"Bob:{PLAIN}x",
+                            "empty": b""}[lie])
+    elif lie == "unknown question":
+        q.question += 1
+        h.answer(q, FOUND, b"bob:{PLAIN}x")
+    elif lie == "outcome":
+        h.answer(q, 77, b"bob:{PLAIN}x")
+    elif lie == "kind":
+        h.answer(q, NAME, name=b"bob")
+    else:
+        h.sock.send(b"\x82\x00nonsense")
+    assert a.answer() == ("failed", 1, TEMPORARY)
+    if lie in ("other name", "case", "empty"):
+        assert b"another name" in a.log_line("database_fault")["what"]
+    else:
+        assert a.receive(h.sock) == b"", "its channel is closed"
+        assert a.counter("PROTOCOL_FAULTS") == 1
+
+
+def test_questions_are_spread_and_bounded(auth):
+    a = auth("", databases=[SQL], queue_max=64)
+    helpers = [a.helper(SQL, 100 + i, i) for i in range(2)]
+    a.front(2)
+    for session in range(1, 13):
+        a.login(session, b"u%d" % session, b"x")
+    a.login(50, b"u50", b"x", front=2)
+    asked = [[h.asked() for _ in range(4)] for h in helpers]
+    assert all(h.quiet() for h in helpers), "the rest waits"
+    for h, questions in zip(helpers, asked):
+        for q in questions:
+            h.answer(q, FOUND, q.name + b":{PLAIN}x")
+    names = []
+    for h in helpers * 3:
+        while not h.quiet() or (len(names) < 5 and select.select([h.sock], [], [], 0.2)[0]):
+            q = h.asked()
+            names.append(q.name)
+            h.answer(q, FOUND, q.name + b":{PLAIN}x")
+    assert b"u50" in names[:2], "another front is served in turn"
+    granted = {a.answer()[2]["user"] for _ in range(13)}
+    assert granted == {b"u%d" % i for i in [*range(1, 13), 50]}
+
+
+def test_a_token_says_who_it_is_and_the_databases_whose_mail(auth):
+    a = auth("bob:{PLAIN}x\n")
+    bearer = b"n,a=bob,\x01auth=Bearer tok\x01\x01"
+    a.login(1, b"", bearer, OAUTHBEARER)
+    assert a.answer() == ("failed", 1, TEMPORARY), "nobody can check it"
+    h = a.helper(OAUTH)
+    a.login(2, b"", bearer, OAUTHBEARER)
+    q = h.asked()
+    assert (q.kind, q.name, q.secret) == (ASK_TOKEN, b"bob", b"tok")
+    h.answer(q, NAME, name=b"bob", valid_s=30)
+    assert a.answer()[:2] == ("grant", 2)
+    a.login(3, b"", bearer, OAUTHBEARER)
+    assert a.answer()[:2] == ("grant", 3) and h.quiet(), "remembered while it is valid"
+    a.login(4, b"", b"n,a=ann,\x01auth=Bearer tok\x01\x01", OAUTHBEARER)
+    h.answer(h.asked(), WRONG)
+    kind, _, challenge = a.answer()
+    assert kind == "challenge" and challenge.startswith(b"{")
+    a.respond(4, b"\x01")
+    assert a.answer() == ("failed", 4, CREDENTIALS)
+    a.login(5, b"", b"n,,\x01auth=Bearer other\x01\x01", OAUTHBEARER)
+    h.answer(h.asked(), NAME, name=b"nobody", valid_s=30)
+    assert a.answer() == ("failed", 5, CREDENTIALS), "no database knows him"
+
+
+def test_a_ticket_is_a_conversation_with_one_helper(auth):
+    a = auth("bob:{PLAIN}x\n")
+    h = a.helper(KRB5)
+    a.login(1, b"", b"one", GSSAPI)
+    q = h.asked()
+    assert (q.kind, q.secret) == (ASK_STEP, b"one") and q.talk != 0
+    other = a.helper(KRB5, 101, 1)
+    h.answer(q, ANSWER_CHALLENGE, octets_=b"two")
+    assert a.answer() == ("challenge", 1, b"two")
+    a.respond(1, b"three")
+    again = h.asked()
+    assert (again.talk, again.secret) == (q.talk, b"three") and other.quiet()
+    h.answer(again, NAME, name=b"bob")
+    assert a.answer()[:2] == ("grant", 1)
+    a.login(2, b"", b"one", GSSAPI)
+    ready, _, _ = select.select([h.sock, other.sock], [], [], 10)
+    one = h if h.sock in ready else other
+    one.answer(one.asked(), ANSWER_CHALLENGE, octets_=b"two")
+    assert a.answer()[0] == "challenge"
+    a.respond(2, cancelled=1)
+    assert one.asked().kind == ASK_END
+
+
+def test_deliveries_use_the_same_databases(auth):
+    a = deliverer(auth, "", databases=[SQL])
+    a.lookup(1, b"ann@example.org")
+    assert a.answer(9) == ("failed", 1, TEMPORARY)
+    h = a.helper(SQL)
+    a.lookup(2, b"ann+x@example.org")
+    names = []
+    while True:
+        q = h.asked()
+        assert q.kind == ASK_LOOKUP and q.secret == b""
+        names.append(q.name)
+        if q.name == b"ann":
+            break
+        h.answer(q, ANSWER_NO_USER)
+    assert names == [b"ann+x@example.org", b"ann@example.org", b"ann+x", b"ann"]
+    h.answer(q, FOUND, b"ann:!:7:8")
+    kind, _, grant = a.answer(9)
+    assert kind == "grant" and grant["rights"] == DELIVER and grant["uid"] == 7
+    assert grant["user"] == b"ann"
+    a.lookup(3, b"eve")
+    h.answer(h.asked(), ANSWER_NO_USER)
+    assert a.answer(9) == ("failed", 3, NO_USER)
+
+
+# ---- time and instructions ---------------------------------------------------------------
+
+def seconds_of(a, session, name, password):
+    begin = time.perf_counter()
+    a.login(session, name, password)
+    assert a.answer() == ("failed", session, CREDENTIALS)
+    return time.perf_counter() - begin
+
+
+@pytest.mark.parametrize("stored", ["{PLAIN}secret", "$y$j75$"])
+def test_an_unknown_name_takes_as_long_as_a_wrong_password(auth, stored):
+    if stored.startswith("$"):
+        stored = crypt_hash("secret", stored + "saltsaltsaltsalt")
+        assert stored.startswith("$y$")
+    # Every name once: what a network or an account has behind it plays no part.
+    a = auth("".join("user%d:%s\n" % (i, stored) for i in range(400)))
+    a.login(1, b"user0", b"x")
+    a.answer()
+    known, unknown = [], []
+    for i in range(400):
+        first = (known, b"user%d" % i), (unknown, b"none%d" % i)
+        for times, name in first if i % 2 else first[::-1]:
+            times.append(seconds_of(a, 2 + 2 * i + (times is known), name, b"wrong"))
+    one, other = statistics.median(known), statistics.median(unknown)
+    assert abs(one - other) < max(0.05 * max(one, other), 0.0003), (one, other)

@@ -184,7 +184,7 @@ def test_reload_and_drain_reach_the_monitor(office):
     assert office.ask(b"drain\r\n") == b"ok\n"
     assert office.channel.recv(64) == struct.pack("<HB", CONTROL, 2)
     assert office.ask(b"dance\n").startswith(b"error: unknown command")
-    assert office.ask(b"x" * 128).startswith(b"error: unknown command")
+    assert office.ask(b"x" * 1280).startswith(b"error: unknown command")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs a second user")

@@ -1,5 +1,8 @@
 """restante passwd, as an administrator uses it."""
+import base64
 import ctypes
+import hashlib
+import hmac
 import os
 import pty
 import select
@@ -40,6 +43,41 @@ def test_each_scheme(scheme, prefix):
     assert line.startswith("{CRYPT}" + prefix)
     assert crypt_says("pass word:ü", line[len("{CRYPT}"):])
     assert not crypt_says("pass word:u", line[len("{CRYPT}"):])
+
+
+def scram_says(password, stored, name, digest):
+    """RFC 5802 s.3, with Python's own arithmetic."""
+    prefix = "{%s}" % name
+    assert stored.startswith(prefix)
+    rounds, salt, stored_key, server_key = stored[len(prefix):].split(",")
+    assert len(base64.b64decode(salt, validate=True)) == 16
+    salted = hashlib.pbkdf2_hmac(digest, password.encode(), base64.b64decode(salt), int(rounds))
+    client = hmac.new(salted, b"Client Key", digest).digest()
+    return (hashlib.new(digest, client).digest() == base64.b64decode(stored_key)
+            and hmac.new(salted, b"Server Key", digest).digest() == base64.b64decode(server_key))
+
+
+@pytest.mark.parametrize("args,name,digest,rounds", [
+    (["--scram"], "SCRAM-SHA-256", "sha256", 10000),
+    (["--scheme", "scram-sha-256"], "SCRAM-SHA-256", "sha256", 10000),
+    (["--scram", "--rounds", 4096], "SCRAM-SHA-256", "sha256", 4096),
+    (["--scheme", "scram-sha-1", "--rounds", 5000], "SCRAM-SHA-1", "sha1", 5000)])
+def test_keys_of_scram(tmp_path, args, name, digest, rounds):
+    users = tmp_path / "users"
+    set_password(users, "bob", *args, password="pass word:\u00fc")
+    first = users.read_text().rstrip("\n")[len("bob:"):]
+    assert first.startswith("{%s}%d," % (name, rounds))
+    assert scram_says("pass word:\u00fc", first, name, digest)
+    assert not scram_says("pass word:u", first, name, digest)
+    r = run("--hash", "--stdin", *args, password="pass word:\u00fc")
+    assert r.returncode == 0 and r.stdout.decode().split(",")[1] != first.split(",")[1], "a salt of its own"
+
+
+def test_keys_of_scram_are_of_the_prepared_password():
+    """A soft hyphen is nothing, a fullwidth letter is a letter (RFC 4013); what cannot be stays."""
+    for typed, meant in [("I\u00adX", "IX"), ("\uff21", "A"), ("\u00a0", " "), ("\U0001f600", "\U0001f600")]:
+        r = run("--hash", "--stdin", "--scram", password=typed)
+        assert scram_says(meant, r.stdout.decode().strip(), "SCRAM-SHA-256", "sha256"), typed
 
 
 def test_a_file_is_made_and_extended(tmp_path):
@@ -100,6 +138,9 @@ def test_delete_takes_all_lines_of_the_user(tmp_path):
     (["--stdin", "--uid", "0", "bob"], 64), (["--stdin", "--uid", "root", "bob"], 64),
     (["--stdin", "--home", "rel", "bob"], 64), (["--stdin", "--mail", "mbox:/x", "bob"], 64),
     (["--stdin", "--mail", "maildir:/x y", "bob"], 64), (["--stdin", "--scheme", "rot13", "bob"], 64),
+    (["--stdin", "--rounds", "5000", "bob"], 64), (["--stdin", "--scram", "--rounds", "4095", "bob"], 64),
+    (["--stdin", "--scram", "--rounds", "10000001", "bob"], 64),
+    (["--stdin", "--scram", "--rounds", "many", "bob"], 64),
     (["--nonsense"], 64), (["--delete", "--uid", "5", "bob"], 64), (["--hash", "--stdin", "bob"], 64),
     (["bob"], 64)])
 def test_wrong_usage(tmp_path, args, code):

@@ -58,7 +58,7 @@ class Offices:
             lines += b"%s:{PLAIN}%s::::%s::userdb_mail=maildir:~\n" % (
                 name, password, os.fsencode(box))
         (base / "in").write_bytes(lines)
-        sets = dict(t.options)
+        sets = {"mechanisms": "USER PLAIN"} | t.options
         if t.link == "tls-needed":
             sets["plaintext"] = "never"
         o = Office("--users", base / "in", sets=sets)

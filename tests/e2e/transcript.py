@@ -167,6 +167,8 @@ class Parser:
             self.add("glob", b"+OK*")
             self.send(b"PASS " + password + b"\r\n")
             self.add("glob", b"+OK*")
+        elif text.startswith("tls brings ") or first == "auth":
+            pass  # of the bare core
         elif first == "tls":
             self.add("tls", arg=int(rest == "garbage"))
         elif text == "check uidls":
@@ -203,6 +205,8 @@ class Parser:
                 m.seen = value == "S"
             elif key == "size":
                 m.octets, sized = filled(int(value), number), True
+            elif key == "utf8":
+                pass  # of the bare core
             elif key == "claims":
                 m.claims, sized = int(value), True
             else:
