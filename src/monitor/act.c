@@ -39,6 +39,16 @@ drain(struct monitor *m, uint32_t slot)
 		m, slot, buf_view(&out), NULL, 0); /* one that is gone is drained */
 }
 
+static uint32_t
+fronts_wanted(const struct core *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < CORE_CLASSES; i++)
+		n += c->limits.fronts[i];
+	return n;
+}
+
 static void
 report_serving(struct monitor *m)
 {
@@ -55,7 +65,7 @@ report_serving(struct monitor *m)
 	}
 	log_begin(&r, LOG_LEVEL_INFO, "serving");
 	log_text(&r, "listeners", buf_view(&b));
-	log_number(&r, "fronts", m->core->limits.fronts[0] + m->core->limits.fronts[1]);
+	log_number(&r, "fronts", fronts_wanted(m->core));
 	report(m, &r);
 }
 

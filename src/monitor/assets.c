@@ -176,7 +176,8 @@ open_peers(struct monitor *m)
 			return failed(m, "the tables of addresses",
 				m->peers[i] < 0 ? m->peers[i] : m->peers_read[i]);
 	}
-	if (getrandom(m->peers_key, sizeof(m->peers_key), 0) != sizeof(m->peers_key))
+	if (getrandom(m->peers_key, sizeof(m->peers_key), 0) != sizeof(m->peers_key) ||
+		getrandom(m->salts_key, sizeof(m->salts_key), 0) != sizeof(m->salts_key))
 		return failed(m, "random octets", -EIO);
 	return true;
 }
@@ -259,4 +260,5 @@ assets_close(struct monitor *m)
 		(void)unlink(m->settings.conf->control_socket); /* gone is as good */
 	fd_close(&m->run_lock);
 	explicit_bzero(m->ticket_keys, sizeof(m->ticket_keys));
+	explicit_bzero(m->salts_key, sizeof(m->salts_key));
 }

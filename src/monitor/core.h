@@ -82,13 +82,14 @@ core_instance(uint32_t slot)
 	return (slot - CORE_HELPER) % CORE_INSTANCES;
 }
 /*
- * 1: the listeners of this front let connections claim what only its word proves, so it
- * serves no others; 0: it serves all those that do not.
+ * What the connections of this front's listeners may claim on its word alone (bits of
+ * enum assertion): it serves those that may claim just that, and no others, so that a
+ * front that a proxy reaches can never claim a certificate.
  */
 static inline uint32_t
 core_class(const struct core *c, uint32_t slot)
 {
-	return c->at[slot].asserts != 0;
+	return c->at[slot].asserts;
 }
 /* A front or lmtpd: its sessions are granted by auth and served by keepers. */
 static inline bool

@@ -2,19 +2,12 @@
 #include "base/check.h"
 #include "monitor/core_parts.h"
 
-static uint8_t
-asserts_of(const struct core *c, uint32_t class)
-{
-	return class == 0 ? 0 : c->limits.asserts;
-}
-
 static bool
 is_in_service(const struct core *c, uint32_t slot, uint32_t class)
 {
 	const struct core_process *p = &c->at[slot];
 
-	if (p->state == CORE_FREE || p->state == CORE_DRAINING ||
-		p->asserts != asserts_of(c, class))
+	if (p->state == CORE_FREE || p->state == CORE_DRAINING || p->asserts != class)
 		return false;
 	/* A renewal that is not ready counts as the front that it is to replace. */
 	if (p->state != CORE_READY && p->replaces != CORE_NONE)
@@ -62,26 +55,20 @@ fill_class(struct core *c, uint32_t class, uint64_t now)
 		if (slot == CORE_NONE)
 			return;
 		c->at[slot] = (struct core_process){
-			.replaces = CORE_NONE, .asserts = asserts_of(c, class)};
+			.replaces = CORE_NONE, .asserts = (uint8_t) class};
 		core_start(c, slot, now);
 	}
 }
 
-/*
- * As many fronts as are wanted: starts what lacks, drains what is too much. What a front
- * may assert is said to auth when it starts: where that changed, others take its place.
+/* As many fronts of each class as are wanted: starts what lacks, drains what is too much.
  */
 void
 core_fill_fronts(struct core *c, uint64_t now)
 {
 	if (c->mode >= CORE_MODE_DRAIN)
 		return;
-	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
-		if (c->at[s].asserts != 0 && c->at[s].asserts != c->limits.asserts)
-			core_drain_one(c, s, UINT64_MAX);
-	fill_class(c, 0, now);
-	if (c->limits.asserts != 0)
-		fill_class(c, 1, now);
+	for (uint32_t class = 0; class < CORE_CLASSES; class ++)
+		fill_class(c, class, now);
 }
 
 /* One at a time, so that there is always room for one more and load moves slowly. */

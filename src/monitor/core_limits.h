@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define CORE_BACKENDS 6 /* that have helpers: enum backend of permit.h from SYSTEM on */
-#define CORE_CLASSES  2 /* of fronts: those of listeners that assert nothing; others */
+#define CORE_CLASSES  4 /* of fronts: what their listeners' connections may assert */
 #define CORE_ROOTS    16
 
 struct core_root {
@@ -23,10 +23,9 @@ struct core_limits {
 	bool privileged; /* may change users; else every process stays the caller */
 	uint32_t caller_uid;
 	uint32_t uid_min, uid_max;
-	uint32_t service_uids; /* first of CORE_SERVICE_UIDS; 0: none */
-	uint32_t fronts[CORE_CLASSES];
-	uint8_t asserts; /* of the second class: bits of enum assertion of permit.h */
-	bool keys;	 /* private keys have a process of their own */
+	uint32_t service_uids;		 /* first of CORE_SERVICE_UIDS; 0: none */
+	uint32_t fronts[CORE_CLASSES];	 /* by the bits of enum assertion of permit.h */
+	bool keys;			 /* private keys have a process of their own */
 	uint32_t helpers[CORE_BACKENDS]; /* instances that are wanted */
 	bool one_shot;			 /* a front serves one connection and ends */
 	bool lmtp; /* somebody listens for deliveries: lmtpd is wanted */

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CORE_FRONTS	    48 /* living at a time: each has one of the 64 service uids */
-#define CORE_INSTANCES	    4  /* of one helper */
+#define CORE_FRONTS    48 /* living at a time: each has one of the 64 service uids */
+#define CORE_INSTANCES 4  /* of one helper */
 /* Of each: those that serve, and those that take their place while they still do. */
 #define CORE_SIDES	    2
 #define CORE_OF_BACKEND	    (CORE_SIDES * CORE_INSTANCES)
@@ -44,7 +44,8 @@ enum core_slot {
 	CORE_CONTROL = 1,
 	CORE_AUTH = 2,
 	CORE_KEYS = 3,
-	CORE_HELPER = 4, /* CORE_OF_BACKEND of each backend, one backend after the other */
+	CORE_HELPER =
+		4, /* CORE_OF_BACKEND of each backend, one backend after the other */
 	CORE_LMTPD = CORE_HELPER + CORE_HELPERS,
 	CORE_FRONT,
 	CORE_KEEPER = CORE_FRONT + CORE_FRONTS,

@@ -3,6 +3,10 @@
 #include "monitor/monitor_send.h"
 #include "os/fd.h"
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
 #include <sys/socket.h>
 
 /* Both live and can be told; else the start of the other one comes back to this. */
@@ -52,6 +56,21 @@ link_front_auth(struct monitor *m, uint32_t slot)
 		(void)SEND(front_auth, &to_front, slot, &for_front, 1);
 }
 
+/*
+ * The front has nothing to do before it has the signature, so its receive waits, for two
+ * seconds at most: in its cage it may set nothing of this itself.
+ */
+static bool
+let_wait(int fd)
+{
+	struct timeval most = {.tv_sec = 2};
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 &&
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most)) == 0 &&
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0;
+}
+
 void
 link_front_keys(struct monitor *m, uint32_t slot)
 {
@@ -60,6 +79,10 @@ link_front_keys(struct monitor *m, uint32_t slot)
 	if (!both_there(m, CORE_KEYS, slot) || !make_pair(m, slot, pair))
 		return;
 	AUTO_FD for_keys = pair[0], for_front = pair[1];
+	if (!let_wait(for_front)) {
+		child_fault(m, slot, "its channel to restante-keys cannot be set up");
+		return;
+	}
 	struct msg_keys_front to_keys = {.front = m->core->at[slot].incarnation};
 	struct msg_front_keys to_front = {
 		.keys_incarnation = m->core->at[CORE_KEYS].incarnation};

@@ -117,8 +117,8 @@ got_control(struct monitor *m, uint32_t slot, struct view payload)
 }
 
 /*
- * The operator ends a session; its front may have ended it meanwhile. A front that has not
- * read so many yet is not ended for it: who is still there can be kicked again.
+ * The operator ends a session; its front may have ended it meanwhile. A front that has
+ * not read so many yet is not ended for it: who is still there can be kicked again.
  */
 static bool
 got_kick(struct monitor *m, uint32_t slot, struct view payload)

@@ -116,6 +116,7 @@ struct monitor {
 	int control_fd, metrics_fd, log_out, signal_fd;
 	int peers[CORE_FRONTS], peers_read[CORE_FRONTS];
 	uint8_t peers_key[16];
+	uint8_t salts_key[32]; /* auth's salts live as long as we */
 	struct orphan orphans[ORPHANS_MAX];
 	size_t orphans_n;
 	struct listen_socket sockets[LISTEN_SOCKETS_MAX];
@@ -140,11 +141,10 @@ struct monitor {
 	int given[LISTEN_SOCKETS_MAX]; /* by socket activation, not yet used */
 	char given_names[LISTEN_SOCKETS_MAX][CONF_NAME_OCTETS_MAX + 1];
 	size_t given_n;
-	/* Refused grants of this second: lines written, and not. */
 	struct timer refused;
-	uint32_t refused_told, refused_untold;
-	bool log_up, serving, reloading;
-	bool finished;
+	uint32_t refused_told,
+		refused_untold; /* grants of this second: with a line, and without */
+	bool log_up, serving, reloading, finished;
 	int status;
 };
 

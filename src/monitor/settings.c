@@ -129,22 +129,20 @@ static void
 fronts_of(const struct conf *c, struct core_limits *l)
 {
 	bool needed[CORE_CLASSES] = {false};
+	bool any = false;
 
 	for (size_t i = 0; i < c->listeners_n; i++) {
-		uint8_t asserts = listen_asserts(&c->listeners[i]);
 		if (c->listeners[i].protocol == CONF_PROTOCOL_LMTP)
 			continue;
-		l->asserts |= asserts;
-		needed[asserts != 0] = true;
+		needed[listen_asserts(&c->listeners[i])] = true;
+		any = true;
 	}
-	l->fronts[0] = needed[0] ? (uint32_t)c->fronts : 0;
-	l->fronts[1] = c->fronts < ASSERTING_FRONTS_MAX ? (uint32_t)c->fronts
-							: ASSERTING_FRONTS_MAX;
-	if (!needed[1])
-		l->fronts[1] = 0;
 	/* An office where nobody can log in (LMTP alone) has one for what may come. */
-	if (l->fronts[0] + l->fronts[1] == 0)
-		l->fronts[0] = 1;
+	l->fronts[0] = needed[0] ? (uint32_t)c->fronts : !any;
+	for (uint32_t i = 1; i < CORE_CLASSES; i++)
+		l->fronts[i] = !needed[i]		   ? 0
+			: c->fronts < ASSERTING_FRONTS_MAX ? (uint32_t)c->fronts
+							   : ASSERTING_FRONTS_MAX;
 }
 
 struct core_limits

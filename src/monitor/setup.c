@@ -87,6 +87,7 @@ setup_auth_options(struct monitor *m)
 		.connections_per_user = (uint32_t)c->connections_per_user,
 		.trusted_networks = {c->trusted.octets, c->trusted.n},
 		.fail2ban = c->log_fail2ban,
+		.key = {m->salts_key, sizeof(m->salts_key)},
 	};
 
 	return SEND(auth_setup, &s, CORE_AUTH, &m->empty_dir, 1);

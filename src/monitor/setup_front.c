@@ -35,7 +35,7 @@ setup_serves(const struct monitor *m, uint32_t slot, const struct listen_socket 
 {
 	if (slot == CORE_LMTPD || s->protocol == CONF_PROTOCOL_LMTP)
 		return slot == CORE_LMTPD && s->protocol == CONF_PROTOCOL_LMTP;
-	return core_class(m->core, slot) == (s->rules.asserts != 0);
+	return core_class(m->core, slot) == s->rules.asserts;
 }
 
 static struct view

@@ -144,7 +144,6 @@ fronts_whose_word_counts_are_others(void **state)
 	struct core_limits l = world_limits();
 
 	l.fronts[1] = 1;
-	l.asserts = 1;
 	world_serve(&w, &l);
 	assert_int_equal(w.serving, 1);
 	assert_int_equal(fronts_of(&w, 0, CORE_READY), 2);
@@ -159,8 +158,19 @@ fronts_whose_word_counts_are_others(void **state)
 	assert_int_equal(w.full, 1);
 	assert_true(w.c->fronts_full[1]);
 	assert_false(w.c->fronts_full[0]);
+	/* Another listener lets its connections claim a certificate: a front apart. */
+	l.fronts[2] = 1;
+	core_reload(w.c, &l, w.now);
+	world_act(&w);
+	assert_int_equal(fronts_of(&w, 2, CORE_STARTING), 1);
+	assert_int_equal(fronts_of(&w, 1, CORE_READY), 1);
+	l.fronts[2] = 0;
+	core_reload(w.c, &l, w.now);
+	world_act(&w);
+	assert_int_equal(fronts_of(&w, 2, CORE_STARTING), 0);
 	/* They may claim something else: others take their place, the plain ones stay. */
-	l.asserts = 3;
+	l.fronts[1] = 0;
+	l.fronts[3] = 1;
 	w.drained = 0;
 	core_reload(w.c, &l, w.now);
 	world_act(&w);
@@ -179,8 +189,7 @@ fronts_whose_word_counts_are_others(void **state)
 	assert_int_equal(w.c->at[fresh].asserts, 3);
 	assert_true(core_lives(w.c, fresh));
 	/* And nobody asserts anything any more. */
-	l.asserts = 0;
-	l.fronts[1] = 0;
+	l.fronts[3] = 0;
 	core_reload(w.c, &l, w.now);
 	world_act(&w);
 	assert_int_equal(w.c->at[fresh].state, CORE_DRAINING);
