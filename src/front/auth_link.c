@@ -86,13 +86,21 @@ struct brought {
 	bool has_certificate;
 };
 
+/* Only these ask for it, and computing it costs. */
+static bool
+may_bind(const struct conn *c)
+{
+	return c->has_plus && c->mechanism >= MECHANISM_SCRAM_SHA_1 &&
+		c->mechanism <= MECHANISM_SCRAM_SHA_256_PLUS;
+}
+
 static void
 bring(const struct conn *c, struct brought *b)
 {
 	*b = (struct brought){0};
 	if (!c->stream.ssl)
 		return;
-	if (c->has_plus)
+	if (may_bind(c))
 		b->kind = (uint8_t)stream_binding(&c->stream, b->binding, &b->binding_n);
 	if (c->rules->asserts & ASSERT_CERTIFICATE)
 		b->has_certificate = stream_certificate(&c->stream, b->certificate);
@@ -105,9 +113,9 @@ send_login(struct conn *c, const struct session_login *l)
 	struct buf out = buf_over(f->msg, sizeof(f->msg));
 	struct brought b;
 
+	c->mechanism = (uint8_t)l->mechanism;
 	bring(c, &b);
 	c->id = new_id(f);
-	c->mechanism = (uint8_t)l->mechanism;
 	c->auth_epoch = f->auth_epoch;
 	c->asked_ms = loop_now_ms(f->loop);
 	struct msg_login m = {.session = conn_new_number(c),

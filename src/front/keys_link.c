@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define DEADLINE_MS 2000
 
@@ -43,18 +44,23 @@ ask(struct keys_link *k, const struct msg_sign *m)
 	return channel_send(k->fd, buf_view(&b), NULL, 0);
 }
 
-/* 0 and the answer, which borrows from the link; -EAGAIN: nothing is there that counts.
+/*
+ * 0 and the answer, which borrows from the link; -EAGAIN: nothing came that counts. The
+ * answer is never there yet, so the socket itself waits: one system call, not three.
  */
 static int
-take_answer(struct keys_link *k, struct msg_signed *ret)
+take_answer(struct keys_link *k, int flags, struct msg_signed *ret)
 {
 	struct view payload;
-	int e = channel_recv(k->fd, &k->answer, 0);
+	ssize_t n = recv(k->fd, k->octets, sizeof(k->octets), MSG_TRUNC | flags);
 
-	if (e < 0)
-		return e;
-	if (k->answer.truncated ||
-		message_number(k->answer.message, &payload) != MSG_SIGNED ||
+	if (n < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	if (n == 0)
+		return -EPIPE;
+	struct view message = {k->octets, (size_t)n};
+	if (message.n > sizeof(k->octets) ||
+		message_number(message, &payload) != MSG_SIGNED ||
 		!msg_signed_get(ret, payload))
 		return -EPROTO;
 	/* Another number: the answer to a question that was given up. */
@@ -66,14 +72,17 @@ static int
 wait_for_answer(struct keys_link *k, uint64_t wait_ms, struct msg_signed *ret)
 {
 	uint64_t end = clock_ms() + wait_ms;
+	int flags = wait_ms > 0 ? 0 : MSG_DONTWAIT;
 
 	for (;;) {
-		int e = take_answer(k, ret);
+		int e = take_answer(k, flags, ret);
 		if (e != -EAGAIN)
 			return e;
 		uint64_t now = clock_ms();
 		if (now >= end)
 			return -ETIMEDOUT;
+		/* A socket that does not wait; or one that would wait anew each time. */
+		flags = MSG_DONTWAIT;
 		struct pollfd p = {.fd = k->fd, .events = POLLIN};
 		if (poll(&p, 1, (int)(end - now)) < 0 && errno != EINTR)
 			return -errno;

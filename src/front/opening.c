@@ -94,14 +94,11 @@ opening_tls(struct conn *c)
 void
 opening_bound(struct conn *c)
 {
-	uint8_t octets[TLS_BINDING_OCTETS_MAX], print[TLS_FINGERPRINT_OCTETS];
-	size_t n;
-	bool binding =
-		c->has_plus && stream_binding(&c->stream, octets, &n) != TLS_BINDING_NONE;
+	uint8_t print[TLS_FINGERPRINT_OCTETS];
+	bool binding = c->has_plus && stream_may_bind(&c->stream);
 	bool certificate = (c->rules->asserts & ASSERT_CERTIFICATE) &&
 		stream_certificate(&c->stream, print);
 
-	explicit_bzero(octets, sizeof(octets));
 	session_bound(&c->session, binding, certificate);
 }
 

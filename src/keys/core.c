@@ -15,9 +15,17 @@ enum {
 	ED25519 = 1 << KEYS_ED25519,
 };
 
+enum {
+#define SCHEME(number, kinds, kinds_13, padding, legacy, digest) ROW_##number,
+#include "keys/keys_schemes.def"
+#undef SCHEME
+	SCHEME_ROWS
+};
+_Static_assert(SCHEME_ROWS == KEYS_SCHEMES, "core.h counts the rows");
+
 static const struct keys_scheme schemes[] = {
 #define SCHEME(number, kinds, kinds_13, padding, legacy, digest)                         \
-	{number, kinds, kinds_13, padding, legacy, digest},
+	{number, ROW_##number, kinds, kinds_13, padding, legacy, digest},
 #include "keys/keys_schemes.def"
 #undef SCHEME
 };
@@ -131,18 +139,43 @@ is_newer(uint32_t a, uint32_t b)
 	return a != b && a - b < UINT32_C(1) << 31;
 }
 
+static struct keys_shelf *
+shelf_of(struct keys_shelves *s, uint32_t generation)
+{
+	struct keys_shelf *all[] = {&s->now, &s->before, &s->kept};
+
+	for (size_t i = 0; i < ROWS(all); i++)
+		if (all[i]->used && all[i]->generation == generation)
+			return all[i];
+	return NULL;
+}
+
+static void
+shelf_drop(struct keys_shelf *s, void (*drop)(void *key))
+{
+	for (size_t i = 0; i < KEYS_GENERATION_MAX; i++)
+		if (s->keys[i])
+			drop(s->keys[i]);
+	*s = (struct keys_shelf){0};
+}
+
 void **
 keys_place(struct keys_shelves *s, uint32_t generation, uint8_t index,
 	void (*drop)(void *key))
 {
-	if (s->before.used && s->before.generation == generation)
-		return &s->before.keys[index];
-	if (s->now.used && s->now.generation != generation) {
+	struct keys_shelf *own = shelf_of(s, generation);
+
+	if (own)
+		return &own->keys[index];
+	if (s->now.used) {
 		if (!is_newer(generation, s->now.generation))
 			return NULL;
-		for (size_t i = 0; i < KEYS_GENERATION_MAX; i++)
-			if (s->before.keys[i])
-				drop(s->before.keys[i]);
+		if (s->before.used && (s->before.has_signed || !s->kept.used)) {
+			shelf_drop(&s->kept, drop);
+			s->kept = s->before;
+		} else {
+			shelf_drop(&s->before, drop);
+		}
 		s->before = s->now;
 		s->now = (struct keys_shelf){0};
 	}
@@ -151,12 +184,32 @@ keys_place(struct keys_shelves *s, uint32_t generation, uint8_t index,
 	return &s->now.keys[index];
 }
 
+void
+keys_has_signed(struct keys_shelves *s, uint32_t generation)
+{
+	struct keys_shelf *own = shelf_of(s, generation);
+
+	if (own)
+		own->has_signed = true;
+}
+
+bool
+keys_is_trial(struct view content)
+{
+	uint8_t all = 0;
+
+	if (!is_certificate_verify(content))
+		return false;
+	for (size_t i = content.n - 32; i < content.n; i++)
+		all |= content.p[i];
+	return all == 0;
+}
+
 void *
 keys_find(const struct keys_shelves *s, uint32_t generation, uint8_t index)
 {
-	if (s->now.used && s->now.generation == generation)
-		return s->now.keys[index];
-	if (s->before.used && s->before.generation == generation)
-		return s->before.keys[index];
-	return NULL;
+	const struct keys_shelf *own =
+		shelf_of((struct keys_shelves *)(uintptr_t)s, generation);
+
+	return own ? own->keys[index] : NULL;
 }

@@ -22,12 +22,15 @@ enum keys_padding { KEYS_PLAIN, KEYS_PKCS1, KEYS_PSS };
 /* A row of keys_schemes.def: how a SignatureScheme is computed. */
 struct keys_scheme {
 	uint16_t number;
+	uint8_t row;	    /* its place in the table */
 	uint8_t kinds;	    /* bits 1 << enum keys_kind: keys that it takes in TLS 1.2 */
 	uint8_t kinds_13;   /* and in TLS 1.3, where a curve belongs to its hash */
 	uint8_t padding;    /* enum keys_padding */
 	bool legacy;	    /* SHA-1: only clients of the profile old need it */
 	const char *digest; /* NULL: the algorithm has its own */
 };
+
+#define KEYS_SCHEMES 13
 
 /* The error of SIGNED. */
 enum keys_verdict {
@@ -57,22 +60,31 @@ void keys_bucket_fill(struct keys_bucket *b, uint64_t now_ms);
 
 #define KEYS_GENERATION_MAX 256 /* keys of one generation: the index is one octet */
 
-/* Keys of two generations; a key is the caller's, NULL: none. */
+/*
+ * Keys of three generations; a key is the caller's, NULL: none. Beside the two newest
+ * stays the last one with which a handshake was signed: where fronts refuse the newest,
+ * as often as that happens, they go on with the one that they have.
+ */
 struct keys_shelf {
-	bool used;
+	bool used, has_signed;
 	uint32_t generation;
 	void *keys[KEYS_GENERATION_MAX];
 };
 struct keys_shelves {
-	struct keys_shelf now, before;
+	struct keys_shelf now, before, kept;
 };
 /*
  * Makes room for a key of this generation: a newer one than all pushes what is now to
- * before, whose keys are given to drop (may be NULL). NULL: it is older than both. The
- * place may hold a key already: then it is the caller's to drop.
+ * before, and that is kept, or its keys are given to drop. NULL: it is older than all.
+ * The place may hold a key already: then it is the caller's to drop.
  */
 void **keys_place(struct keys_shelves *s, uint32_t generation, uint8_t index,
 	void (*drop)(void *key));
+/* A signature for a handshake was made with that generation. */
+void keys_has_signed(struct keys_shelves *s, uint32_t generation);
+/* Whether this is what a front asks for to see that key and certificate belong together:
+ * a CertificateVerify over a hash of nothing but zeros, which no handshake has. */
+[[nodiscard]] bool keys_is_trial(struct view content);
 /* NULL: there is none. */
 void *keys_find(const struct keys_shelves *s, uint32_t generation, uint8_t index);
 

@@ -87,10 +87,10 @@ tell_refusal(struct keys_front *f, enum keys_verdict v)
  * The monitor gives a key to us before its certificate to the fronts, but over another
  * channel: a question may be read before the key it is about.
  */
-static const struct keys_key *
+static struct keys_key *
 find_key(struct keys *k, const struct msg_sign *m)
 {
-	const struct keys_key *key = keys_find(&k->shelves, m->generation, m->index);
+	struct keys_key *key = keys_find(&k->shelves, m->generation, m->index);
 
 	if (key)
 		return key;
@@ -105,7 +105,7 @@ answer(struct keys_front *f, const struct msg_sign *m, uint8_t *sig, size_t *n)
 	enum keys_verdict v = KEYS_TOO_MANY;
 
 	if (keys_bucket_take(&f->bucket, loop_now_ms(f->keys->loop))) {
-		const struct keys_key *key = find_key(f->keys, m);
+		struct keys_key *key = find_key(f->keys, m);
 		v = key ? keys_sign(key, m->scheme, m->content, sig, n, &legacy)
 			: KEYS_NO_KEY;
 	}
@@ -114,6 +114,8 @@ answer(struct keys_front *f, const struct msg_sign *m, uint8_t *sig, size_t *n)
 		return v;
 	}
 	stat_add(STAT_SIGNATURES, 1);
+	if (!keys_is_trial(m->content))
+		keys_has_signed(&f->keys->shelves, m->generation);
 	if (legacy)
 		stat_add(STAT_SIGNATURES_LEGACY, 1);
 	return v;
@@ -155,17 +157,12 @@ front_ready(struct source *s, uint32_t events)
 	struct received *r = &f->keys->question;
 
 	(void)events;
-	for (int i = 0; i < KEYS_MESSAGES_A_ROUND; i++) {
-		int e = channel_recv(s->fd, r, 0);
-		if (e == -EAGAIN)
-			return;
-		if (e < 0 || !take_question(f, r)) {
-			front_free(f);
-			return;
-		}
-		if (f->source.fd < 0)
-			return;
-	}
+	/* One a round: a front has one question at a time, and all have their turn. */
+	int e = channel_recv(s->fd, r, 0);
+	if (e == -EAGAIN || (e == 0 && take_question(f, r)))
+		return;
+	if (f->source.fd >= 0)
+		front_free(f);
 }
 
 void

@@ -35,13 +35,19 @@ struct keys {
 struct keys_key {
 	enum keys_kind kind;
 	EVP_PKEY *pkey;
+	/* By the scheme's row, each made at its first use: to set one up costs a fourth
+	 * of an ECDSA signature. */
+	struct keys_ready {
+		EVP_PKEY_CTX *context;
+		EVP_MD *digest;
+	} ready[KEYS_SCHEMES];
 };
 /* From PEM; NULL and a reason (static, or of OpenSSL's). */
 struct keys_key *keys_key_read(struct view pem, const char **ret_why);
 /* Wipes. */
 void keys_key_free(void *key);
 /* KEYS_SIGN and *n octets, or what is wrong. *n: the room at sig. */
-[[nodiscard]] enum keys_verdict keys_sign(const struct keys_key *key, uint16_t scheme,
+[[nodiscard]] enum keys_verdict keys_sign(struct keys_key *key, uint16_t scheme,
 	struct view content, uint8_t *sig, size_t *n, bool *ret_legacy);
 /* All that OpenSSL loads at first use, before the cage is shut. 0 or -errno. */
 [[nodiscard]] int keys_warm_up(void);

@@ -225,6 +225,7 @@ main(void)
 	e = loop_run(k->loop);
 	drop_keys(&k->shelves.now);
 	drop_keys(&k->shelves.before);
+	drop_keys(&k->shelves.kept);
 	if (e < 0)
 		return fail("event loop", e);
 	return k->failed ? EX_PROTOCOL : EX_OK;

@@ -79,6 +79,14 @@ keys_key_read(struct view pem, const char **ret_why)
 	return key;
 }
 
+static void
+ready_done(struct keys_ready *r)
+{
+	EVP_PKEY_CTX_free(r->context);
+	EVP_MD_free(r->digest);
+	*r = (struct keys_ready){0};
+}
+
 void
 keys_key_free(void *key)
 {
@@ -86,32 +94,63 @@ keys_key_free(void *key)
 
 	if (!k)
 		return;
+	for (size_t i = 0; i < KEYS_SCHEMES; i++)
+		ready_done(&k->ready[i]);
 	EVP_PKEY_free(k->pkey); /* its numbers are cleansed there */
 	OPENSSL_clear_free(k, sizeof(*k));
 }
 
+/* Ed25519 has no digest of ours to begin with (RFC 8032 s.5.1). */
 static bool
-compute(const struct keys_key *key, const struct keys_scheme *s, struct view content,
-	uint8_t *sig, size_t *n)
+compute_whole(EVP_PKEY *pkey, struct view content, uint8_t *sig, size_t *n)
 {
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
-	EVP_PKEY_CTX *p = NULL;
 	bool ok = c &&
-		EVP_DigestSignInit_ex(c, &p, s->digest, NULL, NULL, key->pkey, NULL) == 1;
+		EVP_DigestSignInit_ex(c, NULL, NULL, NULL, NULL, pkey, NULL) == 1 &&
+		EVP_DigestSign(c, sig, n, content.p, content.n) == 1;
 
-	if (ok && s->padding == KEYS_PSS)
-		ok = EVP_PKEY_CTX_set_rsa_padding(p, RSA_PKCS1_PSS_PADDING) == 1 &&
-			EVP_PKEY_CTX_set_rsa_pss_saltlen(p, RSA_PSS_SALTLEN_DIGEST) == 1;
-	else if (ok && s->padding == KEYS_PKCS1)
-		ok = EVP_PKEY_CTX_set_rsa_padding(p, RSA_PKCS1_PADDING) == 1;
-	ok = ok && EVP_DigestSign(c, sig, n, content.p, content.n) == 1;
 	EVP_MD_CTX_free(c);
-	ERR_clear_error();
 	return ok;
 }
 
+static bool
+make_ready(const struct keys_key *key, const struct keys_scheme *s, struct keys_ready *r)
+{
+	r->digest = EVP_MD_fetch(NULL, s->digest, NULL);
+	r->context = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	EVP_PKEY_CTX *c = r->context;
+	bool ok = r->digest && c && EVP_PKEY_sign_init(c) == 1 &&
+		EVP_PKEY_CTX_set_signature_md(c, r->digest) == 1;
+
+	if (ok && s->padding == KEYS_PSS)
+		ok = EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_PSS_PADDING) == 1 &&
+			EVP_PKEY_CTX_set_rsa_pss_saltlen(c, RSA_PSS_SALTLEN_DIGEST) == 1;
+	else if (ok && s->padding == KEYS_PKCS1)
+		ok = EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_PADDING) == 1;
+	if (!ok)
+		ready_done(r);
+	return ok;
+}
+
+static bool
+compute(struct keys_key *key, const struct keys_scheme *s, struct view content,
+	uint8_t *sig, size_t *n)
+{
+	struct keys_ready *r = &key->ready[s->row];
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned int digest_n;
+
+	if (!s->digest)
+		return compute_whole(key->pkey, content, sig, n);
+	if (!r->context && !make_ready(key, s, r))
+		return false;
+	return EVP_Digest(content.p, content.n, digest, &digest_n, r->digest, NULL) ==
+		1 &&
+		EVP_PKEY_sign(r->context, sig, n, digest, digest_n) == 1;
+}
+
 enum keys_verdict
-keys_sign(const struct keys_key *key, uint16_t scheme, struct view content, uint8_t *sig,
+keys_sign(struct keys_key *key, uint16_t scheme, struct view content, uint8_t *sig,
 	size_t *n, bool *ret_legacy)
 {
 	const struct keys_scheme *s;
@@ -119,8 +158,10 @@ keys_sign(const struct keys_key *key, uint16_t scheme, struct view content, uint
 
 	if (v != KEYS_SIGN)
 		return v;
-	if (!compute(key, s, content, sig, n))
+	if (!compute(key, s, content, sig, n)) {
+		ERR_clear_error();
 		return KEYS_FAILED;
+	}
 	*ret_legacy = s->legacy;
 	return KEYS_SIGN;
 }
@@ -134,10 +175,13 @@ try_one(EVP_PKEY *p, enum keys_kind kind, uint16_t scheme)
 	uint8_t sig[KEYS_SIGNATURE_MAX];
 	size_t n = sizeof(sig);
 	bool legacy;
-
-	return p &&
+	bool ok = p &&
 		keys_sign(&key, scheme, (struct view){content, sizeof(content)}, sig, &n,
 			&legacy) == KEYS_SIGN;
+
+	for (size_t i = 0; i < KEYS_SCHEMES; i++)
+		ready_done(&key.ready[i]);
+	return ok;
 }
 
 int

@@ -20,6 +20,11 @@
 #define OUT_SMALL   2048
 #define RECORD_MAX  16384
 #define RECORD_COST 64 /* header, tag and padding, rounded up */
+/*
+ * So often the socket is read in one call, about 16 KiB each: OpenSSL goes on by itself
+ * through records without content, of which a peer can send any number.
+ */
+#define READS_A_CALL 4
 
 void
 stream_init(struct stream *s, int fd)
@@ -112,6 +117,11 @@ bio_read(BIO *b, char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (n <= 0)
 		return -1;
+	if (s->reads == 0) {
+		BIO_set_retry_read(b); /* the socket is still readable */
+		return -1;
+	}
+	s->reads--;
 	for (;;) {
 		ssize_t got = recv(s->fd, p, (size_t)n, MSG_DONTWAIT);
 		if (got == 0)
@@ -163,6 +173,7 @@ enter(struct stream *s)
 
 	ERR_clear_error();
 	BIO_set_data(SSL_get_rbio(ssl), s);
+	s->reads = READS_A_CALL;
 	return ssl;
 }
 

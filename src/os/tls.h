@@ -38,6 +38,7 @@ struct stream {
 	void *ssl;    /* SSL *, or NULL */
 	uint8_t *out; /* gathered, not yet sent; NULL when empty */
 	size_t out_n, out_sent, out_cap;
+	uint8_t reads; /* that are left to this call */
 	bool handshaking;
 	bool want_write; /* the last call stopped because the socket was full */
 	bool dry;	 /* the last read took all that had come */

@@ -216,13 +216,25 @@ stream_start_tls(struct stream *s, struct tls_context *c)
 /* ---- what it proves
  * ---------------------------------------------------------------------- */
 
+bool
+stream_may_bind(const struct stream *s)
+{
+	SSL *ssl = s->ssl;
+
+	if (!ssl || s->handshaking || s->broken)
+		return false;
+	/* Without extended master secret two connections could be made to agree. */
+	return SSL_version(ssl) >= TLS1_3_VERSION ||
+		(SSL_version(ssl) == TLS1_2_VERSION && SSL_get_extms_support(ssl) == 1);
+}
+
 enum tls_binding
 stream_binding(const struct stream *s, uint8_t ret[TLS_BINDING_OCTETS_MAX], size_t *ret_n)
 {
 	static const char label[] = "EXPORTER-Channel-Binding";
 	SSL *ssl = s->ssl;
 
-	if (!ssl || s->handshaking || s->broken)
+	if (!stream_may_bind(s))
 		return TLS_BINDING_NONE;
 	if (SSL_version(ssl) >= TLS1_3_VERSION) {
 		/* RFC 9266 s.2: 32 octets, an empty context. */
@@ -232,9 +244,6 @@ stream_binding(const struct stream *s, uint8_t ret[TLS_BINDING_OCTETS_MAX], size
 		*ret_n = 32;
 		return TLS_BINDING_EXPORTER;
 	}
-	/* Without extended master secret two connections could be made to agree. */
-	if (SSL_version(ssl) != TLS1_2_VERSION || SSL_get_extms_support(ssl) != 1)
-		return TLS_BINDING_NONE;
 	/* RFC 5929 s.3.1: the first Finished; the server's where the session is resumed.
 	 */
 	size_t n = SSL_session_reused(ssl)

@@ -102,6 +102,8 @@ enum tls_binding {
  */
 enum tls_binding stream_binding(
 	const struct stream *s, uint8_t ret[TLS_BINDING_OCTETS_MAX], size_t *ret_n);
+/* Whether there will be one: this computes nothing. */
+bool stream_may_bind(const struct stream *s);
 /* SHA-256 of the client's certificate (DER), whose key it has; false: it sent none. */
 bool stream_certificate(const struct stream *s, uint8_t ret[TLS_FINGERPRINT_OCTETS]);
 /* Whether the handshake needed TLS_FLOOR_10. */

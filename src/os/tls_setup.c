@@ -199,7 +199,10 @@ take_key(struct tls_setup *s, struct tls_certificate *c, uint8_t index, struct v
 			? "the signer cannot be used"
 			: "the private key cannot be read or does not belong to the "
 			  "certificate (it must be PEM without a password)";
-	if (pem.n > 0 && X509_check_private_key(c->leaf, c->key) != 1)
+	if (pem.n == 0)
+		return tls_signer_try(s->signer, public, type_names[c->type],
+			s->context->server->generation, index);
+	if (X509_check_private_key(c->leaf, c->key) != 1)
 		return "the private key cannot be read or does not belong to the "
 		       "certificate (it must be PEM without a password)";
 	return NULL;

@@ -16,6 +16,11 @@
 EVP_PKEY *tls_signer_key(struct tls_signer *s, EVP_PKEY *public, const char *type,
 	uint32_t generation, uint8_t index);
 
+/* Whether what the function signs is of this public key. NULL: it is, or there is nobody
+ * to ask now; else what is wrong. */
+const char *tls_signer_try(const struct tls_signer *s, EVP_PKEY *public, const char *type,
+	uint32_t generation, uint8_t index);
+
 struct tls_signer {
 	OSSL_LIB_CTX *library;
 	OSSL_PROVIDER *provider;

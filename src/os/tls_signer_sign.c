@@ -3,7 +3,9 @@
  */
 #include "os/tls_signer.h"
 
+#include <errno.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <string.h>
@@ -177,3 +179,53 @@ const OSSL_DISPATCH tls_signer_rsa[] = {SIGNATURE(rsa_signing), {0, NULL}};
 const OSSL_DISPATCH tls_signer_ec[] = {SIGNATURE(ec_signing), {0, NULL}};
 const OSSL_DISPATCH tls_signer_ed25519[] = {SIGNATURE(ed25519_signing), {0, NULL}};
 /* clang-format on */
+
+/* ---- whether key and certificate belong together --------------------------------------
+ */
+
+#define BLANKS 64
+#define HASH   32
+
+static bool
+verify(EVP_PKEY *public, const char *digest, bool is_pss, struct view sig,
+	struct view content)
+{
+	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *p = NULL;
+	bool ok = c &&
+		EVP_DigestVerifyInit_ex(c, &p, digest, NULL, NULL, public, NULL) == 1;
+
+	if (ok && is_pss)
+		ok = EVP_PKEY_CTX_set_rsa_padding(p, RSA_PKCS1_PSS_PADDING) == 1 &&
+			EVP_PKEY_CTX_set_rsa_pss_saltlen(p, RSA_PSS_SALTLEN_DIGEST) == 1;
+	ok = ok && EVP_DigestVerify(c, sig.p, sig.n, content.p, content.n) == 1;
+	EVP_MD_CTX_free(c);
+	ERR_clear_error();
+	return ok;
+}
+
+const char *
+tls_signer_try(const struct tls_signer *s, EVP_PKEY *public, const char *type,
+	uint32_t generation, uint8_t index)
+{
+	static const char text[] = "TLS 1.3, server CertificateVerify";
+	/* RFC 8446 s.4.4.3, over a hash that no handshake has. */
+	uint8_t content[BLANKS + sizeof(text) + HASH] = {0}, sig[TLS_SIGNATURE_MAX];
+	bool is_rsa = strcmp(type, "RSA") == 0, is_ec = strcmp(type, "EC") == 0;
+	bool is_384 = is_ec && EVP_PKEY_get_bits(public) == 384;
+	const char *digest = is_384 ? "SHA384" : is_rsa || is_ec ? "SHA256" : NULL;
+	uint16_t scheme = is_384 ? 0x0503 : is_ec ? 0x0403 : is_rsa ? 0x0804 : 0x0807;
+	size_t n = sizeof(sig);
+
+	memset(content, ' ', BLANKS);
+	memcpy(content + BLANKS, text, sizeof(text));
+	struct view whole = {content, sizeof(content)};
+	int e = s->sign(s->arg, generation, index, scheme, whole, sig, &n);
+	if (e == -EIO)
+		return "restante-keys cannot use the private key";
+	if (e < 0)
+		return NULL;
+	if (!verify(public, digest, is_rsa, (struct view){sig, n}, whole))
+		return "the private key does not belong to the certificate";
+	return NULL;
+}

@@ -470,7 +470,7 @@ def test_the_binding_of_a_connection_reaches_auth(make, tls):
     port = front.listen(implicit=1, plaintext=0)
     client = secured(front.client(port=port, greet=False), tls, ssl.TLSVersion.TLSv1_2)
     client.line()
-    client.send(b"USER tester\r\nPASS secret\r\n")
+    client.send(b"AUTH SCRAM-SHA-1 " + b64(b"n,,n=x,r=y") + b"\r\n")
     asked = front.asked()
     assert asked.tls and asked.binding_kind == 2
     assert asked.binding == client.sock.get_channel_binding("tls-unique")
@@ -489,6 +489,12 @@ def test_the_binding_of_a_connection_reaches_auth(make, tls):
     client = secured(front.client(port=port, greet=False), tls)
     client.line()
     assert mechanisms(client) == [{b"SCRAM-SHA-256"}]
+    client.send(b"AUTH SCRAM-SHA-256 " + b64(b"n,,n=x,r=y") + b"\r\n")
+    assert front.asked().binding_kind == 0
+    # Nor for a password, which is bound to nothing.
+    port = front.listen(implicit=1, plaintext=0)
+    client = secured(front.client(port=port, greet=False), tls)
+    client.line()
     client.send(b"USER tester\r\nPASS secret\r\n")
     assert front.asked().binding_kind == 0
     client = front.client(port=front.listen())

@@ -220,15 +220,22 @@ def test_scheme_key_and_generation_must_fit(keys):
     assert keys.answer(1)[1] == NO_KEY
 
 
-def test_two_generations(keys):
+def test_two_generations_and_the_one_that_signs(keys):
     verify = VERIFY + b"h" * 32
     keys.give("rsa", 2)
     assert len(keys.sign("rsa", 0x0804, verify, 2)) == 256
     assert len(keys.sign("rsa", 0x0804, verify, 1)) == 256
-    keys.give("rsa", 3)
-    assert len(keys.sign("rsa", 0x0804, verify, 3)) == 256
+    for new in (3, 4, 5):  # fronts refuse them all, and go on with what they have
+        keys.give("rsa", new)
+        assert len(keys.sign("rsa", 0x0804, VERIFY + bytes(32), new)) == 256
+        assert len(keys.sign("rsa", 0x0804, verify, 2)) == 256
     assert keys.sign("rsa", 0x0804, verify, 1) == NO_KEY
-    assert len(keys.sign("rsa", 0x0804, verify, 2)) == 256
+    keys.give("rsa", 6)
+    assert len(keys.sign("rsa", 0x0804, verify, 6)) == 256
+    keys.give("rsa", 7)
+    keys.give("rsa", 8)
+    assert keys.sign("rsa", 0x0804, verify, 2) == NO_KEY
+    assert len(keys.sign("rsa", 0x0804, verify, 6)) == 256
     keys.give("rsa", 1)
     assert b"older" in keys.event("key_refused")
 

@@ -22,6 +22,7 @@ struct fake {
 	uint32_t in_row; /* answers of session_run without progress */
 	bool quit_asked, attached;
 	bool talking;		 /* auth waits for a RESPONSE */
+	uint8_t mechanism;	 /* ... of this one */
 	uint8_t challenge[3000]; /* what auth says, borrowed by the session */
 };
 
@@ -74,6 +75,7 @@ fake_init(struct fake *f, struct view input)
 	session_init(&f->s, &f->options, &peer, f->now);
 	session_bound(&f->s, how & 32, how & 64);
 	f->talking = peer.kpop;
+	f->mechanism = MECHANISM_KPOP;
 }
 
 /* Every line is one of ours: it starts as a reply or a row does, and is printable. */
@@ -117,6 +119,8 @@ fake_answer_login(struct fake *f, uint8_t pick)
 	bool named = l.mechanism == MECHANISM_PASS || l.mechanism == MECHANISM_APOP;
 	CHECK(named || l.name.n == 0);
 	CHECK(l.continues == f->talking);
+	CHECK(!l.continues || l.mechanism == f->mechanism);
+	f->mechanism = (uint8_t)l.mechanism;
 	if (!l.continues)
 		session_set_id(&f->s, pick);
 	f->talking = false;

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "front/keys_link.h"
+#include "os/clock.h"
 #include "os/fd.h"
 
 #include <errno.h>
@@ -122,17 +123,29 @@ a_dead_link_waits_for_the_next(void **state)
 	fd_close(&pair[1]);
 }
 
-/* Two seconds, whatever else comes meanwhile. */
+/* Two seconds, whatever else comes meanwhile; and nobody waits again before it answers.
+ */
 static void
-silence_is_the_end(void **state)
+silence_holds_up_one_handshake(void **state)
 {
 	int fd = begin();
 	size_t n;
 
 	(void)state;
 	put_answer(fd, 77, 0, 64);
+	uint64_t start = clock_ms();
 	assert_int_equal(ask(1024, &n), -ETIMEDOUT);
-	assert_int_equal(link_.fd, -1);
+	assert_in_range(clock_ms() - start, 2000, 3000);
+	start = clock_ms();
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(ask(1024, &n), -ETIMEDOUT);
+	assert_in_range(clock_ms() - start, 0, 1000);
+	assert_int_equal(link_.question, 1);
+	put_answer(fd, 1, 0, 64);
+	put_answer(fd, 2, 0, 70);
+	assert_int_equal(ask(1024, &n), 0);
+	assert_int_equal(n, 70);
+	keys_link_close(&link_);
 	fd_close(&fd);
 }
 
@@ -143,7 +156,7 @@ main(void)
 		cmocka_unit_test(answers_are_matched_by_number),
 		cmocka_unit_test(refusals_leave_the_link),
 		cmocka_unit_test(a_dead_link_waits_for_the_next),
-		cmocka_unit_test(silence_is_the_end),
+		cmocka_unit_test(silence_holds_up_one_handshake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

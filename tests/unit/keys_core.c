@@ -218,7 +218,7 @@ drop(void *key)
 }
 
 static void
-two_generations_are_kept(void **state)
+two_generations_are_kept_and_the_one_that_signs(void **state)
 {
 	struct keys_shelves s = {0};
 
@@ -237,13 +237,42 @@ two_generations_are_kept(void **state)
 	/* A late one of the generation before has its place still. */
 	*keys_place(&s, UINT32_MAX, 1, drop) = &names[3];
 	assert_int_equal(dropped, 0);
+	/* It signs, so it stays while the newer ones do not. */
+	keys_has_signed(&s, UINT32_MAX);
 	*keys_place(&s, 5, 0, drop) = &names[4];
-	assert_int_equal(dropped, 0x0B);
+	*keys_place(&s, 6, 0, drop) = &names[5];
+	assert_int_equal(dropped, 1 << 2);
+	*keys_place(&s, 7, 0, drop) = &names[6];
+	assert_int_equal(dropped, 1 << 2 | 1 << 4);
+	assert_ptr_equal(keys_find(&s, UINT32_MAX, 0), &names[0]);
+	assert_ptr_equal(keys_find(&s, 6, 0), &names[5]);
+	assert_ptr_equal(keys_find(&s, 7, 0), &names[6]);
+	assert_null(keys_place(&s, 5, 0, drop));
+	/* Until one of them does. */
+	keys_has_signed(&s, 7);
+	*keys_place(&s, 8, 0, drop) = &names[7];
+	assert_ptr_equal(keys_find(&s, UINT32_MAX, 0), &names[0]);
+	*keys_place(&s, 9, 0, drop) = &names[8];
+	assert_int_equal(dropped, 1 << 2 | 1 << 4 | 1 << 5 | 0x0B);
+	assert_ptr_equal(keys_find(&s, 7, 0), &names[6]);
 	assert_null(keys_find(&s, UINT32_MAX, 0));
-	assert_ptr_equal(keys_find(&s, 0, 0), &names[2]);
-	assert_ptr_equal(keys_find(&s, 5, 0), &names[4]);
-	assert_null(keys_place(&s, UINT32_MAX, 0, drop));
-	assert_int_equal(dropped, 0x0B);
+}
+
+static void
+a_trial_has_a_hash_of_zeros(void **state)
+{
+	uint8_t text[64 + 34 + 48] = {0};
+
+	(void)state;
+	memset(text, ' ', 64);
+	memcpy(text + 64, "TLS 1.3, server CertificateVerify", 34);
+	assert_true(keys_is_trial((struct view){text, 64 + 34 + 32}));
+	assert_false(keys_is_trial((struct view){text, 64 + 34 + 31}));
+	text[64 + 34 + 31] = 1;
+	assert_false(keys_is_trial((struct view){text, 64 + 34 + 32}));
+	text[0] = 'x';
+	text[64 + 34 + 31] = 0;
+	assert_false(keys_is_trial((struct view){text, 64 + 34 + 32}));
 }
 
 int
@@ -255,7 +284,8 @@ main(void)
 		cmocka_unit_test(digests_and_texts_are_refused),
 		cmocka_unit_test(schemes_fit_key_and_version),
 		cmocka_unit_test(the_bucket_runs_dry_and_fills),
-		cmocka_unit_test(two_generations_are_kept),
+		cmocka_unit_test(two_generations_are_kept_and_the_one_that_signs),
+		cmocka_unit_test(a_trial_has_a_hash_of_zeros),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include <openssl/ocsp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 static SSL_CTX *clients;
 static uint8_t tickets[3 * TLS_TICKET_KEY_OCTETS];
@@ -110,12 +111,12 @@ names_choose_certificates(void **state)
 			talk_begin(&t, clients, c, NULL);
 			talk_version(&t, version);
 			if (rows[i].signatures)
-				assert_int_equal(SSL_set1_sigalgs_list(
-							 t.client, rows[i].signatures),
+				assert_int_equal(SSL_set1_sigalgs_list(t.client,
+							 plain_text(rows[i].signatures)),
 					1);
 			if (rows[i].name)
-				assert_int_equal(
-					SSL_set_tlsext_host_name(t.client, rows[i].name),
+				assert_int_equal(SSL_set_tlsext_host_name(t.client,
+							 plain_text(rows[i].name)),
 					1);
 			if (talk_shake(&t) != STREAM_OK)
 				fail_msg("row %zu", i);
@@ -215,7 +216,8 @@ stapled(struct tls_context *c, int version, const char *signatures)
 	talk_begin(&t, clients, c, NULL);
 	talk_version(&t, version);
 	if (signatures)
-		assert_int_equal(SSL_set1_sigalgs_list(t.client, signatures), 1);
+		assert_int_equal(
+			SSL_set1_sigalgs_list(t.client, plain_text(signatures)), 1);
 	assert_int_equal(SSL_set_tlsext_status_type(t.client, TLSEXT_STATUSTYPE_ocsp), 1);
 	assert_int_equal(talk_shake(&t), STREAM_OK);
 	long n = SSL_get_tlsext_status_ocsp_resp(t.client, &p);
@@ -295,7 +297,7 @@ resumes(struct tls_context *c, int version, const struct tls_rules *rules,
 	talk_begin(&t, clients, c, rules);
 	talk_version(&t, version);
 	if (name)
-		assert_int_equal(SSL_set_tlsext_host_name(t.client, name), 1);
+		assert_int_equal(SSL_set_tlsext_host_name(t.client, plain_text(name)), 1);
 	if (*session)
 		assert_int_equal(SSL_set_session(t.client, *session), 1);
 	assert_int_equal(talk_shake(&t), STREAM_OK);
@@ -516,6 +518,62 @@ standing_streams_keep_their_context(void **state)
 	talk_end(&t);
 }
 
+/* Octets that the server has not taken from its socket yet. */
+static int
+waiting(const struct talk *t)
+{
+	int n = -1;
+
+	assert_int_equal(ioctl(t->server.fd, FIONREAD, &n), 0);
+	return n;
+}
+
+/* Who says nothing in many records does not keep the others of its front waiting.
+ */
+static void
+records_without_content_are_taken_in_turns(void **state)
+{
+	struct tls_context *c = all(nothing());
+	struct talk t;
+	char got[16];
+	size_t n;
+	int turns = 0;
+
+	(void)state;
+	talk_begin(&t, clients, c, NULL);
+	talk_version(&t, TLS1_3_VERSION);
+	assert_int_equal(talk_shake(&t), STREAM_OK);
+	talk_echo(&t);
+	/* In few writes, so that the socket takes many. */
+	BIO *many = BIO_new(BIO_s_mem());
+	assert_non_null(many);
+	assert_int_equal(BIO_up_ref(SSL_get_wbio(t.client)), 1);
+	BIO *own = SSL_get_wbio(t.client);
+	SSL_set0_wbio(t.client, many);
+	for (int i = 0; i < 5000; i++) {
+		assert_int_equal(
+			SSL_key_update(t.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(t.client), 1);
+	}
+	struct view octets = given_text(many);
+	assert_int_equal(send(t.client_fd, octets.p, octets.n, 0), octets.n);
+	int before = waiting(&t);
+	assert_true(before > 100000);
+	do {
+		assert_int_equal(
+			stream_read(&t.server, got, sizeof(got), &n), STREAM_AGAIN);
+		assert_false(stream_has_pending(&t.server));
+		assert_true(before - waiting(&t) <= 80000);
+		before = waiting(&t);
+		turns++;
+	} while (before > 0);
+	assert_true(turns > 1);
+	SSL_set0_wbio(t.client, own);
+	talk_echo(&t);
+	talk_end(&t);
+	tls_context_unref(&c);
+}
+
 int
 main(void)
 {
@@ -532,6 +590,7 @@ main(void)
 		cmocka_unit_test(binding_is_the_clients_too),
 		cmocka_unit_test(static_rsa_is_never_there),
 		cmocka_unit_test(standing_streams_keep_their_context),
+		cmocka_unit_test(records_without_content_are_taken_in_turns),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

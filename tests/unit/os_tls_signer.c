@@ -15,8 +15,9 @@ static struct {
 	struct given given[5];
 	struct tls_signer *signer;
 	unsigned int asked;
+	uint32_t generation;
 	uint16_t scheme;
-	bool legacy, refuse, garble;
+	bool legacy, refuse, garble, away;
 } world;
 
 enum { RSA_2048, P_256, P_384, ED, KINDS };
@@ -28,7 +29,9 @@ sign(void *arg, uint32_t generation, uint8_t index, uint16_t scheme, struct view
 	assert_ptr_equal(arg, &world);
 	world.asked++;
 	world.scheme = scheme;
-	if (world.refuse || generation != GENERATION || index >= KINDS)
+	if (world.away)
+		return -ENOTCONN;
+	if (world.refuse || generation != world.generation || index >= KINDS)
 		return -EIO;
 	if (keys_sign(world.keys[index], scheme, content, sig, n, &world.legacy) !=
 		KEYS_SIGN)
@@ -81,6 +84,7 @@ keyless(uint32_t generation)
 		generation, KINDS, nothing(), world.signer, why, sizeof(why));
 
 	assert_non_null(s);
+	world.generation = generation;
 	for (uint8_t i = 0; i < KINDS; i++)
 		if (tls_setup_add(s, i, given_text(world.given[i].cert_pem), nothing(),
 			    nothing(), why, sizeof(why)) != TLS_ADDED)
@@ -88,6 +92,7 @@ keyless(uint32_t generation)
 	struct tls_context *c = tls_setup_finish(&s, why, sizeof(why));
 	if (!c)
 		fail_msg("%s", why);
+	world.generation = GENERATION;
 	return c;
 }
 
@@ -101,9 +106,10 @@ meet(struct tls_context *c, const char *name, int version, const struct tls_rule
 	talk_version(&t, version);
 	if (signatures) {
 		SSL_set_security_level(t.client, 0);
-		assert_int_equal(SSL_set1_sigalgs_list(t.client, signatures), 1);
+		assert_int_equal(
+			SSL_set1_sigalgs_list(t.client, plain_text(signatures)), 1);
 	}
-	assert_int_equal(SSL_set_tlsext_host_name(t.client, name), 1);
+	assert_int_equal(SSL_set_tlsext_host_name(t.client, plain_text(name)), 1);
 	world.asked = 0;
 	world.legacy = false;
 	enum stream_result r = talk_shake(&t);
@@ -204,6 +210,38 @@ no_signature_is_no_handshake(void **state)
 	tls_context_unref(&other);
 }
 
+/* Told when it comes, not by the first client's handshake. */
+static void
+a_key_of_another_certificate_is_refused(void **state)
+{
+	char why[256];
+
+	(void)state;
+	for (uint8_t i = 0; i < KINDS; i++) {
+		for (int how = 0; how < 4; how++) {
+			struct tls_setup *s = tls_setup_new(GENERATION, KINDS, nothing(),
+				world.signer, why, sizeof(why));
+			assert_non_null(s);
+			world.garble = how == 1;
+			world.refuse = how == 2;
+			world.away = how == 3;
+			assert_int_equal(
+				tls_setup_add(s, i, given_text(world.given[i].cert_pem),
+					nothing(), nothing(), why, sizeof(why)),
+				how == 0 || how == 3 ? TLS_ADDED : TLS_NOT_ADDED);
+			if (how == 1)
+				assert_string_equal(why,
+					"the private key does not belong to the "
+					"certificate");
+			if (how == 2)
+				assert_string_equal(
+					why, "restante-keys cannot use the private key");
+			tls_setup_free(&s);
+		}
+	}
+	world.away = false;
+}
+
 static void
 a_certificate_without_signer_or_key_is_refused(void **state)
 {
@@ -248,6 +286,7 @@ main(void)
 		cmocka_unit_test(every_key_signs_elsewhere),
 		cmocka_unit_test(old_clients_are_served_where_the_rules_say_so),
 		cmocka_unit_test(no_signature_is_no_handshake),
+		cmocka_unit_test(a_key_of_another_certificate_is_refused),
 		cmocka_unit_test(a_certificate_without_signer_or_key_is_refused),
 		cmocka_unit_test(keys_at_hand_do_not_ask),
 	};
