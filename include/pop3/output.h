@@ -6,7 +6,7 @@
  *
  *     char storage[4096];
  *     struct buf out = buf_over(storage, sizeof(storage));
- *     pop3_put_greeting(&options, &out);
+ *     pop3_put_greeting(&server, stamp, &out);
  *     if (!out.full)
  *             write(fd, out.p, out.n);
  */

@@ -111,7 +111,7 @@ struct auth {
 	struct refusals *refusals;
 	struct sasl *sasl;
 	struct apop *apop;
-	uint8_t cache_key[32], users_key[32], sasl_key[32], defence_key[16];
+	uint8_t cache_key[32], users_key[32], apop_key[32], defence_key[16];
 	/* the users file */
 	struct users *users;
 	struct users_options options;

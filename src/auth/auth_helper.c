@@ -213,6 +213,7 @@ helper_ask(struct attempt *a)
 {
 	struct auth *auth = a->auth;
 
+	a->code = REFUSAL_TEMPORARY;
 	/* A conversation stays with whom it began. */
 	if (a->ask == ASK_STEP && a->helper != 0) {
 		struct helper_link *l = link_of(auth, a->helper);
@@ -229,6 +230,8 @@ helper_ask(struct attempt *a)
 	a->lane = lane_for(a);
 	if (queue_put(queue_of(a), lane_of(a), &a->item) != QUEUE_TAKEN) {
 		stat_add(STAT_QUEUE_FULL, 1);
+		if (a->want != WANT_DELIVERY)
+			a->code = REFUSAL_BUSY;
 		return "queue_of_helper_full";
 	}
 	wait_for(a, ATTEMPT_QUEUED);

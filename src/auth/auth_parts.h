@@ -49,7 +49,7 @@ void attempt_free(struct attempt *a);
 [[nodiscard]] int helper_add(
 	struct auth *a, const struct msg_auth_helper *m, int take_fd);
 void helper_gone(struct auth *a, uint64_t incarnation);
-/* NULL: the question is on its way or queued. Else why not. */
+/* NULL: the question is on its way or queued. Else why not, and a->code is set. */
 [[nodiscard]] const char *helper_ask(struct attempt *a);
 /* Nobody wants the answer any more. */
 void helper_forget(struct attempt *a);

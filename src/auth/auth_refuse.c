@@ -1,8 +1,8 @@
 #include "auth/auth_parts.h"
 #include "base/check.h"
 #include "base/ticket.h"
-#include "os/clock.h"
 #include "ipc/mechanism.h"
+#include "os/clock.h"
 
 #include <string.h>
 

@@ -100,6 +100,17 @@ cancel_running(struct auth_front *f, uint64_t session)
 		a->cancelled = true;
 }
 
+/* To its end: some mail programs hang up where the error of a token stands open, and that
+ * is a failed login as any other. The front no longer waits and drops the answer. */
+static void
+hear_out(struct attempt *a)
+{
+	struct sasl_result r = {0};
+
+	sasl_heard(a->talk, VIEW(""), &r);
+	login_perform(a, core_act(a, &r));
+}
+
 void
 talk_hear(struct auth_front *f, const struct msg_response *m)
 {
@@ -113,6 +124,10 @@ talk_hear(struct auth_front *f, const struct msg_response *m)
 		return;
 	}
 	talk_remove(a);
+	if (m->cancelled && sasl_is_refused(a->talk)) {
+		hear_out(a);
+		return;
+	}
 	if (m->cancelled) {
 		sessions_end(&f->sessions, a->session, false);
 		attempt_free(a);

@@ -67,7 +67,7 @@ ask(struct attempt *a, enum ask_kind kind, uint8_t backend)
 	a->ask = kind;
 	a->ask_backend = backend;
 	const char *why = helper_ask(a);
-	return why ? core_refuse(a, REFUSAL_TEMPORARY, why) : CORE_WAIT;
+	return why ? core_refuse(a, a->code, why) : CORE_WAIT;
 }
 
 /* CORE_WALK: this database does not know him. */

@@ -177,6 +177,9 @@ why_found(struct attempt *a)
 			reason = policy;
 		log_text(&r, "maildrop",
 			(struct view){a->user.maildrop_octets, a->user.maildrop_n});
+		log_str(&r, "store", a->user.store == STORE_MBOX ? "mbox" : "maildir");
+		log_number(&r, "owner", a->user.uid);
+		log_number(&r, "group", a->user.gid);
 		log_str(&r, "rights", a->user.read_only ? "read" : "read and delete");
 	}
 	finish(a, &r, reason);

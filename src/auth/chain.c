@@ -21,7 +21,7 @@ static const struct {
 	[BACKEND_KRB5] = {"krb5", false, false},
 };
 
-#define SCRAM_SHA_1 (1U << MECHANISM_SCRAM_SHA_1 | 1U << MECHANISM_SCRAM_SHA_1_PLUS)
+#define SCRAM_SHA_1   (1U << MECHANISM_SCRAM_SHA_1 | 1U << MECHANISM_SCRAM_SHA_1_PLUS)
 #define SCRAM_SHA_256 (1U << MECHANISM_SCRAM_SHA_256 | 1U << MECHANISM_SCRAM_SHA_256_PLUS)
 
 static const struct {

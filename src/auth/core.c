@@ -99,12 +99,12 @@ says_yes(struct attempt *a, const struct sasl_result *r)
 static enum core_step
 says_no(struct attempt *a, const struct sasl_result *r)
 {
-	const char *ours = a->reason;
+	/* What was wrong with the proof of a user who is there, the conversation knows
+	 * best. */
+	bool theirs = !a->reason || (a->found == FOUND_USER && r->reason);
+	const char *reason = theirs ? r->reason : a->reason;
 
-	return core_refuse(a, REFUSAL_CREDENTIALS,
-		ours		    ? ours
-			: r->reason ? r->reason
-				    : "wrong");
+	return core_refuse(a, REFUSAL_CREDENTIALS, reason ? reason : "wrong");
 }
 
 enum core_step

@@ -316,13 +316,10 @@ defence_unchecked(const struct defence *d, const uint8_t address[16], struct vie
 	struct keys k = keys_of(d, address, name);
 	uint32_t network =
 		count_now(row_find(d->networks, NETWORKS_SETS, k.network), now_ms);
-	uint32_t account =
-		count_now(row_find(d->accounts, ACCOUNTS_SETS, k.account), now_ms);
-	uint32_t strange = account > ACCOUNT_FREE ? account - ACCOUNT_FREE : 0;
 
 	if (is_trusted(d, address) || is_known(d, k.pair, now_ms))
 		return delay_of(d, 1);
-	return delay_of(d, network > strange ? network : strange);
+	return delay_of(d, network);
 }
 
 static bool

@@ -44,9 +44,9 @@ enum defence_lane defence_lane(const struct defence *d, const uint8_t address[16
 uint32_t defence_failed(
 	struct defence *d, const uint8_t address[16], struct view name, uint64_t now_ms);
 /*
- * There was no room to check it: after how many ms that is to be said. As long as a wrong
- * answer would take, so that asking again and again costs the server nothing; but nothing
- * is counted, for it may have been right.
+ * There was no room to check it: after how many ms that is to be said. As the
+ * failures of the network are, so that asking again and again costs the server nothing;
+ * but nothing is counted, for it may have been right.
  */
 uint32_t defence_unchecked(const struct defence *d, const uint8_t address[16],
 	struct view name, uint64_t now_ms);

@@ -187,7 +187,7 @@ make_keys(struct auth *a)
 	} keys[] = {
 		{a->cache_key, sizeof(a->cache_key)},
 		{a->users_key, sizeof(a->users_key)},
-		{a->sasl_key, sizeof(a->sasl_key)},
+		{a->apop_key, sizeof(a->apop_key)},
 		{a->defence_key, sizeof(a->defence_key)},
 	};
 
@@ -242,6 +242,8 @@ make_tables(struct auth *a, const struct msg_auth_setup *m)
 		.trusted = m->trusted_networks,
 	};
 
+	if (m->key.n != SASL_KEY_OCTETS)
+		return "no key for salts";
 	if (!chain_set(&a->core.chain, m->databases) || m->stores.n != m->databases.n)
 		return "no database, or one that is none";
 	for (size_t i = 0; i < m->stores.n; i++)
@@ -257,10 +259,10 @@ make_tables(struct auth *a, const struct msg_auth_setup *m)
 	a->core.defence = defence_new(&defence, a->defence_key);
 	a->refusals = refusals_new();
 	a->unseen = unseen_new((uint64_t)m->unseen_cache_s * 1000);
-	a->apop = apop_new(a->sasl_key, m->hostname);
+	a->apop = apop_new(a->apop_key, m->hostname);
 	if (!a->core.defence || !a->refusals || !a->unseen || !a->apop)
 		return "no memory";
-	a->sasl = sasl_new(m->hostname, m->realm, a->sasl_key);
+	a->sasl = sasl_new(m->hostname, m->realm, m->key.p);
 	return a->sasl ? NULL : "GNU SASL does not work";
 }
 

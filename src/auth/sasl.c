@@ -1,5 +1,5 @@
 /* The mechanisms, a row each, and the way into them. */
-#include "auth/sasl_talk.h"
+#include "auth/sasl_rows.h"
 #include "auth/scheme_row.h"
 #include "base/ascii.h"
 #include "base/check.h"
@@ -62,8 +62,10 @@ strict_way(void)
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		char *good = NULL;
 		char *bad = NULL;
-		int right = gsasl_saslprep("\xC3\xBC", ways[i], &good, NULL);
-		int wrong = gsasl_saslprep(unassigned, ways[i], &bad, NULL);
+		int right = gsasl_saslprep(
+			"\xC3\xBC", (Gsasl_saslprep_flags)ways[i], &good, NULL);
+		int wrong = gsasl_saslprep(
+			unassigned, (Gsasl_saslprep_flags)ways[i], &bad, NULL);
 		gsasl_free(good);
 		if (wrong == GSASL_OK)
 			gsasl_free(bad);
@@ -249,7 +251,7 @@ sasl_checked(struct sasl_talk *t, enum scheme_answer answer, struct sasl_result 
 	take_turn(t, WAIT_CHECKED, ret);
 	switch (answer) {
 	case SCHEME_YES: talk_yes(t, ret); return;
-	case SCHEME_NO: talk_no(t, "wrong password", ret); return;
+	case SCHEME_NO: talk_no(t, "password", ret); return;
 	case SCHEME_FAILED: talk_later(t, "no memory to check the password", ret); return;
 	}
 	UNREACHABLE();
@@ -291,6 +293,8 @@ sasl_ticket(struct sasl_talk *t, enum ask_outcome outcome, struct view octets,
 	struct view name, struct sasl_result *ret)
 {
 	take_turn(t, WAIT_TICKET, ret);
+	/* Up to 12 KiB, for as long as the client likes to take for its next word. */
+	talk_forget(&t->in);
 	switch (outcome) {
 	case ANSWER_CHALLENGE:
 	case ANSWER_NAME:

@@ -65,10 +65,13 @@ struct sasl_result {
 
 /*
  * NULL where there is no memory or the library does not work. hostname: copied; realm:
- * for a mechanism that has one. key: the salts of passwords that are stored as such hang
- * on it, so one made at each start is good.
+ * for a mechanism that has one. key: copied; the salts of passwords that are stored as
+ * such, and of unknown names, hang on it. It has to live longer than a process that can
+ * be made to end: a salt that is stored does not change then, and so would be known.
  */
-struct sasl *sasl_new(struct view hostname, struct view realm, const uint8_t key[32]);
+#define SASL_KEY_OCTETS 32
+struct sasl *sasl_new(
+	struct view hostname, struct view realm, const uint8_t key[SASL_KEY_OCTETS]);
 void sasl_free(struct sasl **s); /* after the last talk */
 /* NULL: no memory. Facts are copied. */
 struct sasl_talk *sasl_begin(struct sasl *s, const struct sasl_facts *facts);
@@ -101,6 +104,12 @@ void sasl_named(struct sasl_talk *t, bool yes, struct view name, struct sasl_res
  */
 void sasl_ticket(struct sasl_talk *t, enum ask_outcome outcome, struct view octets,
 	struct view name, struct sasl_result *ret);
+
+/*
+ * The client was told already that it failed and only its answer to that is missing
+ * (RFC 7628 s.3.2.2): who goes away now has failed all the same.
+ */
+bool sasl_is_refused(const struct sasl_talk *t);
 
 /*
  * Which mechanisms a stored password can serve: bits 1 << enum mechanism. A plain one:

@@ -1,5 +1,5 @@
 /* CRAM-MD5 (RFC 2195). The library makes the challenge, and compares. */
-#include "auth/sasl_talk.h"
+#include "auth/sasl_rows.h"
 
 #include <string.h>
 
@@ -68,5 +68,5 @@ cram_user(struct sasl_talk *t, const struct user *user, struct sasl_result *ret)
 	else if (usable)
 		talk_yes(t, ret);
 	else
-		talk_no(t, "wrong password", ret);
+		talk_no(t, "password", ret);
 }

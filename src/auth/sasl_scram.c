@@ -4,7 +4,7 @@
  */
 #include "auth/encoding.h"
 #include "auth/gs2.h"
-#include "auth/sasl_talk.h"
+#include "auth/sasl_rows.h"
 #include "auth/scheme_row.h"
 #include "base/ascii.h"
 #include "base/check.h"
@@ -265,9 +265,9 @@ scram_derived(struct sasl_talk *t, struct sasl_result *ret)
 }
 
 /*
- * Whether c= of the last message ends with this connection's binding (RFC 5802 s.5.1). The
- * library finds that out too, but calls it a wrong password, and who reads the log should
- * know which it was. What is not of the form is left to the library.
+ * Whether c= of the last message ends with this connection's binding (RFC 5802 s.5.1).
+ * The library finds that out too, but calls it a wrong password, and who reads the log
+ * should know which it was. What is not of the form is left to the library.
  */
 static bool
 is_of_this_connection(const struct sasl_talk *t, struct view message)
@@ -315,7 +315,7 @@ scram_heard(struct sasl_talk *t, struct view response, struct sasl_result *ret)
 		return;
 	}
 	if (!t->known) {
-		talk_no(t, "wrong password", ret);
+		talk_no(t, "password", ret);
 		return;
 	}
 	t->phase = CONFIRMED;

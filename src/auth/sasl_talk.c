@@ -250,7 +250,7 @@ talk_library_end(struct sasl_talk *t, int code, struct sasl_result *ret)
 	if (code == GSASL_MALLOC_ERROR || code == GSASL_CRYPTO_ERROR)
 		talk_later(t, "no memory", ret);
 	else if (code == GSASL_AUTHENTICATION_ERROR || code == GSASL_SASLPREP_ERROR)
-		talk_no(t, "wrong password", ret);
+		talk_no(t, "password", ret);
 	else
 		talk_bad(t, "the response is not of the mechanism's form", ret);
 }

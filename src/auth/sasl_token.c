@@ -1,7 +1,7 @@
 /* OAUTHBEARER (RFC 7628), XOAUTH2, and the tickets of Kerberos: GSSAPI and KPOP. */
 #include "auth/gs2.h"
 #include "auth/oauth_line.h"
-#include "auth/sasl_talk.h"
+#include "auth/sasl_rows.h"
 #include "base/check.h"
 
 enum { TOKEN, REFUSED };
@@ -41,6 +41,14 @@ take_claim(struct sasl_talk *t, struct view written)
 		talk_name(t, name.full ? VIEW("") : buf_view(&name));
 	}
 	return t->name_n > 0;
+}
+
+bool
+sasl_is_refused(const struct sasl_talk *t)
+{
+	return (t->mechanism == MECHANISM_OAUTHBEARER ||
+		       t->mechanism == MECHANISM_XOAUTH2) &&
+		t->phase == REFUSED;
 }
 
 void

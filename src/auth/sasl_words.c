@@ -1,7 +1,7 @@
 /* The mechanisms without any arithmetic: PASS, PLAIN, LOGIN, EXTERNAL; and APOP. */
 #include "auth/apop.h"
 #include "auth/plain.h"
-#include "auth/sasl_talk.h"
+#include "auth/sasl_rows.h"
 
 #include <openssl/crypto.h>
 
@@ -98,5 +98,5 @@ words_apop_user(struct sasl_talk *t, const struct user *user, struct sasl_result
 	else if (usable && digest == APOP_RIGHT)
 		talk_yes(t, ret);
 	else
-		talk_no(t, "wrong digest", ret);
+		talk_no(t, "password", ret);
 }

@@ -83,8 +83,8 @@ check_needs(struct conf_reader *r)
 			!is_set(c, n->option))
 			ini_report(&r->ini, c->lines[CONF_GLOBAL_databases],
 				"databases: %s needs %s (%s), set it",
-				conf_backend_names[n->backend],
-				conf_rows[n->option].name, n->for_what);
+				conf_backend_names[n->backend], conf_rows[n->option].name,
+				n->for_what);
 	}
 }
 
@@ -165,7 +165,8 @@ check_oauth(struct conf_reader *r)
 			"tokens for other programs would do");
 	if (asks && !audience && c->oauth_scope.n == 0)
 		ini_report(&r->ini, c->lines[CONF_GLOBAL_oauth_introspection],
-			"oauth_introspection needs oauth_audience or oauth_scope: without "
+			"oauth_introspection needs oauth_audience or oauth_scope: "
+			"without "
 			"them tokens for other programs would do");
 	if (is_set(c, CONF_GLOBAL_oauth_client_id) !=
 		is_set(c, CONF_GLOBAL_oauth_secret_file))

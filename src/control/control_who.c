@@ -3,19 +3,17 @@
 #include "base/ascii.h"
 #include "base/check.h"
 #include "base/num.h"
+#include "ipc/mechanism.h"
 #include "ipc/permit.h"
 
 #include <string.h>
 
-static const char *const mechanisms[] = {"other", "USER", "PLAIN", "LOGIN", "CRAM-MD5",
-	"SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS",
-	"EXTERNAL", "GSSAPI", "OAUTHBEARER", "XOAUTH2", "APOP", "KPOP"};
-_Static_assert(ARRAY_SIZE(mechanisms) == MECHANISMS_END, "each mechanism has its name");
-
 const char *
 who_mechanism(uint8_t mechanism)
 {
-	return mechanism < MECHANISMS_END ? mechanisms[mechanism] : mechanisms[0];
+	bool known = mechanism > 0 && mechanism < MECHANISMS_END;
+
+	return known ? mechanism_name(mechanism) : "other";
 }
 
 bool

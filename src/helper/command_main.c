@@ -153,6 +153,8 @@ question(const struct command *c, const struct helper_ask *a, struct helper_answ
 		ret->reason = command_reply_read(
 			buf_view(&reply), a->name, lookup, getuid(), &ret->line);
 		ret->outcome = ret->reason ? ANSWER_TEMPORARY : ANSWER_FOUND;
+		if (!lookup && !ret->reason)
+			ret->valid_s = HELPER_CHECKED_S;
 	}
 }
 

@@ -21,6 +21,10 @@
 
 struct helper;
 
+/* How long a password that only the database could check may be remembered: this long,
+ * and no longer than auth_cache_unseen. */
+#define HELPER_CHECKED_S 60
+
 /* The views live until `ask` returns. Nothing of them may end in a log line. */
 struct helper_ask {
 	enum ask_kind kind;

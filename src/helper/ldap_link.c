@@ -73,6 +73,7 @@ ldap_link_prepare(struct helper *h, struct ldap_settings *ret)
 	ret->starttls = plain &&
 		(strcmp(starttls, "yes") == 0 ||
 			(strcmp(starttls, "remote") == 0 && (kinds & URI_REMOTE)));
+	ret->tls = ret->starttls || (kinds & URI_TLS);
 	if (ret->starttls && (kinds & (URI_TLS | URI_UNIX)))
 		return "ldap_uri: with ldap_starttls there may be ldap:// alone, no "
 		       "ldaps:// or "
@@ -189,8 +190,7 @@ settle_options(struct ldap_link *l, uint64_t deadline_ms)
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		bool tls = options[i].option == LDAP_OPT_X_TLS_CACERTFILE ||
 			options[i].option == LDAP_OPT_X_TLS_NEWCTX;
-		if (tls && !l->settings->starttls &&
-			!strstr(l->settings->uri, "ldaps://"))
+		if (tls && !l->settings->tls)
 			continue;
 		if (ldap_set_option(l->ld, options[i].option, options[i].value) !=
 			LDAP_OPT_SUCCESS)

@@ -283,8 +283,10 @@ check_password(struct directory *d, const char *dn, struct view password,
 	switch (code) {
 	case LDAP_SUCCESS:
 		/* Somebody's who does not exist proves nothing. */
-		if (known)
+		if (known) {
+			ret->valid_s = HELPER_CHECKED_S;
 			return;
+		}
 		break;
 	case LDAP_INVALID_CREDENTIALS:
 	case LDAP_NO_SUCH_OBJECT:

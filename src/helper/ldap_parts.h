@@ -43,7 +43,7 @@ const char *ldap_map_read(struct ldap_map *m, const char *setting, bool with_pas
 struct ldap_settings {
 	const char *uri, *ca, *bind_dn;
 	char bind_password[HELPER_PASSWORD_MAX + 1];
-	bool starttls;
+	bool starttls, tls; /* tls: with it, or an ldaps:// among the URIs */
 };
 
 struct ldap_link {

@@ -90,9 +90,9 @@ struct oauth_jwks {
 	uint64_t lifetime_ms;
 	struct oauth_keys keys;
 	uint64_t until_ms;   /* the keys count until then; 0: there are none */
-	uint64_t tried_ms;   /* the last time, well or not */
-	uint64_t unknown_ms; /* the last time that an unknown kid made us fetch */
-	bool has_tried, has_asked_unknown;
+	uint64_t retry_ms;   /* while is_down: not before */
+	uint64_t unknown_ms; /* the last time that an unknown kid made us try to fetch */
+	bool has_asked_unknown;
 	bool is_down; /* was told to the log */
 };
 

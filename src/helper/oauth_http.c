@@ -157,6 +157,8 @@ set_safety(struct oauth_http *http)
 		curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) ==
 			0;
 	good = good && curl_easy_setopt(c, CURLOPT_ERRORBUFFER, http->words) == CURLE_OK;
+	/* The library's directory would count beside the file: all of the system's. */
+	good = good && curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
 	/* An empty blob would mean the library's own list. */
 	return good &&
 		(http->ca_n == 0 ||

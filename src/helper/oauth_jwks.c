@@ -4,7 +4,8 @@
  *
  * Keys older than oauth_jwks_cache do not count: who takes a key back at the provider can
  * rely on that. A token with a kid that is not known makes us fetch once, at most once a
- * minute, so that strangers cannot make us a burden to the provider.
+ * minute, well or not: strangers cannot make us a burden to the provider, and one that
+ * swallows what we say holds nobody up for longer than one try a minute.
  */
 #include "base/check.h"
 #include "helper/helper.h"
@@ -19,8 +20,12 @@
 #include <unistd.h>
 
 #define UNKNOWN_MS 60000
-/* Between two tries where the first failed: a login after that fails at once. */
-#define FAILED_MS 2000
+/* Between two tries where the first failed: a login after that fails at once. One that took
+ * long is followed by a pause that is longer still, so that tokens that need no fetch are
+ * checked meanwhile. */
+#define FAILED_MS     2000
+#define FAILED_TIMES  4
+#define FAILED_MS_MAX 60000
 
 static const char *
 read_file(const char *path, uint8_t **ret, size_t *ret_n)
@@ -43,23 +48,31 @@ load(struct oauth_jwks *j, struct oauth_keys *ret)
 	return why ? why : oauth_keys_read((struct view){text, n}, ret);
 }
 
+static uint64_t
+pause_after(uint64_t took_ms)
+{
+	uint64_t ms = took_ms * FAILED_TIMES;
+
+	if (ms < FAILED_MS)
+		return FAILED_MS;
+	return ms < FAILED_MS_MAX ? ms : FAILED_MS_MAX;
+}
+
 /* Whether there are new ones now; the old ones stay, for as long as they live. */
 static bool
 fetch(struct oauth_jwks *j, uint64_t now_ms)
 {
 	struct oauth_keys found = {.n = 0};
 
-	if (j->is_down && j->has_tried && now_ms - j->tried_ms < FAILED_MS)
+	if (j->is_down && now_ms < j->retry_ms)
 		return false;
-	j->has_tried = true;
-	j->tried_ms = now_ms;
 	const char *why = load(j, &found);
 	if (why) {
 		if (!j->is_down)
 			helper_log("oauth_keys",
 				"the key set of oauth_jwks cannot be had", why);
 		j->is_down = true;
-		j->tried_ms = clock_ms();
+		j->retry_ms = clock_ms() + pause_after(clock_ms() - now_ms);
 		return false;
 	}
 	if (j->is_down)
@@ -100,14 +113,17 @@ check_signature(
 	*ret_down = false;
 	if (got != OAUTH_UNKNOWN_KEY)
 		return got;
-	if (j->has_asked_unknown && now_ms - j->unknown_ms < UNKNOWN_MS)
+	if (j->has_asked_unknown && now_ms - j->unknown_ms < UNKNOWN_MS) {
+		*ret_down = j->is_down;
 		return got;
-	if (!fetch(j, now_ms)) {
+	}
+	bool fetched = fetch(j, now_ms);
+	j->has_asked_unknown = true;
+	j->unknown_ms = clock_ms();
+	if (!fetched) {
 		*ret_down = true;
 		return got;
 	}
-	j->has_asked_unknown = true;
-	j->unknown_ms = now_ms;
 	return oauth_keys_check(&j->keys, t->algorithm, kid, t->text, sig);
 }
 

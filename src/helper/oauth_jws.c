@@ -1,5 +1,6 @@
 #include "helper/oauth_jws.h"
 
+#include "base/ascii.h"
 #include "base/check.h"
 
 #include <string.h>
@@ -88,6 +89,26 @@ read_kid(const json_t *header, struct jws *ret)
 	return NULL;
 }
 
+/*
+ * What the token is for. One provider signs many kinds with the same keys (RFC 8725 s.3.11):
+ * a logout token is no access token. A token without a type is as it was before there were
+ * types; "application/" may be left out (RFC 7515 s.4.1.9).
+ */
+static bool
+type_is_right(const json_t *header)
+{
+	static const char *const types[] = {"JWT", "at+jwt", "application/at+jwt"};
+	const json_t *type = json_object_get(header, "typ");
+	const char *text = json_string_value(type);
+
+	for (size_t i = 0; text && i < ARRAY_SIZE(types); i++)
+		if (ascii_equal_nocase(
+			    (struct view){(const uint8_t *)text, strlen(text)},
+			    (struct view){(const uint8_t *)types[i], strlen(types[i])}))
+			return true;
+	return !type;
+}
+
 static const char *
 read_header(struct view part, struct jws *ret)
 {
@@ -103,6 +124,9 @@ read_header(struct view part, struct jws *ret)
 	 */
 	else if (json_object_get(header, "crit") || json_object_get(header, "b64"))
 		wrong = "the token's header has critical extensions";
+	else if (!type_is_right(header))
+		wrong = "the token's typ is none of JWT and at+jwt: it is another kind "
+			"of token";
 	else
 		wrong = read_kid(header, ret);
 	json_decref(header);

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "pop3/view.h"
 
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,6 +28,8 @@ struct pam_account {
 
 /* Whether an account could have this name: it is asked for nothing else. */
 bool pam_name_may(struct view name);
+/* NULL, or why what the name service found for this name is no user's. */
+const char *pam_account_refusal(const char *asked, const struct passwd *found);
 /* The account of this name, which pam_name_may allowed. *ret_reason is static. */
 enum pam_found pam_account_find(
 	const char *name, struct pam_account *ret, const char **ret_reason);

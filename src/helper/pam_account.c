@@ -1,5 +1,4 @@
 /* pam_account.c: accounts of this machine, by the name service (getpwnam(3)). */
-#include "base/ascii.h"
 #include "helper/pam.h"
 
 #include <errno.h>
@@ -40,12 +39,16 @@ read_entry(const char *name, struct passwd *pw, struct passwd **ret, char **ret_
 	return ERANGE;
 }
 
-/* Names that some services take for the same are spelt by them; another name is none. */
-static bool
-is_same(const char *asked, const char *found)
+/*
+ * A name service that ignores case answers to several spellings of one account. Only its
+ * own is a user's: delays, limits and caches know a user by the name.
+ */
+const char *
+pam_account_refusal(const char *asked, const struct passwd *found)
 {
-	return ascii_equal_nocase((struct view){(const uint8_t *)asked, strlen(asked)},
-		(struct view){(const uint8_t *)found, strlen(found)});
+	if (strcmp(asked, found->pw_name) != 0)
+		return "the name service has the account in another spelling";
+	return found->pw_uid == 0 ? "accounts with uid 0 have no mail here" : NULL;
 }
 
 enum pam_found
@@ -63,12 +66,9 @@ pam_account_find(const char *name, struct pam_account *ret, const char **ret_rea
 		*ret_reason = "the name service does not answer";
 		return PAM_UNREACHABLE;
 	}
-	if (found->pw_uid == 0 || !is_same(name, found->pw_name)) {
-		*ret_reason = found->pw_uid == 0
-			? "accounts with uid 0 have no mail here"
-			: "the name service answered with another account";
+	*ret_reason = pam_account_refusal(name, found);
+	if (*ret_reason)
 		return PAM_UNKNOWN;
-	}
 	if (strlen(found->pw_dir) > PAM_HOME_MAX) {
 		*ret_reason = "the account's home is longer than 1024 octets";
 		return PAM_UNREACHABLE;

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Asked for in place of a name that PAM is not to hear. */
+static const char nobody[] = "nobody-here";
+
 struct pam_settings {
 	const char *service;
 	bool asks_unknown;
@@ -77,7 +80,10 @@ verify(const struct pam_settings *s, const struct helper_ask *a, const char *nam
 		return;
 	}
 	switch (pam_check(s->service, name, a->secret, a->address, &ret->reason)) {
-	case PAM_RIGHT: found(account, ret); break;
+	case PAM_RIGHT:
+		found(account, ret);
+		ret->valid_s = HELPER_CHECKED_S;
+		break;
 	case PAM_WRONG: ret->outcome = ANSWER_WRONG; break;
 	case PAM_NO_ANSWER: ret->outcome = ANSWER_TEMPORARY; break;
 	}
@@ -110,12 +116,16 @@ ask(struct helper *h, const struct helper_ask *a, struct helper_answer *ret)
 	}
 	if (!pam_name_may(a->name)) {
 		/* As long as one that might be there; no name of this form can be. */
-		unknown(s, a, "nobody-here", ret);
+		unknown(s, a, nobody, ret);
 		return;
 	}
 	memcpy(name, a->name.p, a->name.n);
 	switch (pam_account_find(name, &account, &ret->reason)) {
-	case PAM_UNKNOWN: unknown(s, a, name, ret); break;
+	case PAM_UNKNOWN:
+		/* An account that is there and not served (root's): no guess at it counts
+		 * against it where PAM counts. */
+		unknown(s, a, ret->reason ? nobody : name, ret);
+		break;
 	case PAM_UNREACHABLE: ret->outcome = ANSWER_TEMPORARY; break;
 	case PAM_FOUND:
 		if (a->kind == ASK_VERIFY)

@@ -73,7 +73,11 @@ settle_tls(struct server *v, const PQconninfoOption *options)
 	const char *address = option_value(options, "hostaddr");
 	const char *host = option_value(options, "host");
 
-	if (option_value(options, "sslmode") || is_local(address ? address : host))
+	/* What a service of libpq's means stands in a file that we do not read. */
+	bool local =
+		!option_value(options, "service") && is_local(address ? address : host);
+
+	if (local || option_value(options, "sslmode"))
 		return;
 	add(v, "sslmode", "verify-full");
 	if (!option_value(options, "sslrootcert"))

@@ -7,6 +7,8 @@
 #ifndef IPC_PERMIT_H
 #define IPC_PERMIT_H
 
+#include "ipc/ways.h"
+
 /*
  * A session number of a front: from this bit up a count that rises by one with each login
  * and is never used twice, from 1; below it the front's own place for it. Auth tells by
@@ -27,51 +29,8 @@ enum store_kind {
 	STORE_MBOX = 2,
 };
 
-/* How the client proves who it is; LOGIN.mechanism. A new one is a new row. */
-enum mechanism {
-	MECHANISM_PASS = 1,  /* name and password as such: USER and PASS */
-	MECHANISM_PLAIN = 2, /* RFC 4616: response is [authzid] NUL authcid NUL passwd */
-	MECHANISM_LOGIN = 3, /* two challenges: the name, the password */
-	MECHANISM_CRAM_MD5 = 4,		   /* RFC 2195 */
-	MECHANISM_SCRAM_SHA_1 = 5,	   /* RFC 5802 */
-	MECHANISM_SCRAM_SHA_1_PLUS = 6,	   /* with the binding of LOGIN */
-	MECHANISM_SCRAM_SHA_256 = 7,	   /* RFC 7677 */
-	MECHANISM_SCRAM_SHA_256_PLUS = 8,
-	MECHANISM_EXTERNAL = 9,	    /* RFC 4422 A: the certificate of LOGIN */
-	MECHANISM_GSSAPI = 10,	    /* RFC 4752 */
-	MECHANISM_OAUTHBEARER = 11, /* RFC 7628 */
-	MECHANISM_XOAUTH2 = 12,
-	MECHANISM_APOP = 13, /* RFC 1939 s.7: name and digest (32 hex digits) */
-	/*
-	 * A Kerberos AP-REQ (RFC 4120 s.5.5.1) came before the greeting: it is the
-	 * response of LOGIN; the CHALLENGE is the AP-REP or empty, and the RESPONSE is
-	 * the name that USER gave, which must be the ticket's.
-	 */
-	MECHANISM_KPOP = 14,
-	MECHANISMS_END /* one beyond the last */
-};
-
-/* What the connections of a listener may claim; bits. */
-enum assertion {
-	ASSERT_ADDRESS = 1,	/* PROXY or XCLIENT: another address than the socket's */
-	ASSERT_CERTIFICATE = 2, /* a client certificate */
-};
-
-/* Channel binding of SCRAM-...-PLUS; LOGIN.binding_kind. */
-enum binding {
-	BINDING_NONE = 0,
-	BINDING_TLS_EXPORTER = 1, /* RFC 9266, TLS 1.3: 32 octets */
-	BINDING_TLS_UNIQUE = 2,	  /* RFC 5929 s.3, TLS 1.2 with extended master secret */
-};
-
-/* Which handshakes a listener takes. */
-enum tls_profile {
-	TLS_PROFILE_DEFAULT = 0, /* TLS 1.2 with ECDHE and AEAD, and 1.3 */
-	TLS_PROFILE_MODERN = 1,	 /* TLS 1.3 */
-	TLS_PROFILE_OLD = 2,	 /* TLS 1.0 and newer, ECDHE still; for old programs */
-};
-
-/* Where users come from. The system's accounts and all below are asked through a helper. */
+/* Where users come from. The system's accounts and all below are asked through a helper.
+ */
 enum backend {
 	BACKEND_FILE = 1,
 	BACKEND_SYSTEM = 2,  /* restante-auth-pam: PAM and the name service */
@@ -95,20 +54,28 @@ enum stored_form {
 
 /* What a helper is asked. */
 enum ask_kind {
-	ASK_LOOKUP = 1, /* the user of this name; no password is there (delivery, SCRAM, tokens) */
-	ASK_VERIFY = 2, /* name and password: FOUND if the line has a hash, or if it was right */
-	ASK_TOKEN = 3,	/* an OAuth token (secret); name: as the client claims, may be empty */
-	ASK_STEP = 4,	/* the next octets (secret) of a conversation: GSSAPI, or an AP-REQ */
-	ASK_END = 5,	/* the conversation is over; no answer */
+	ASK_LOOKUP = 1, /* the user of this name; no password is there (delivery, SCRAM,
+			   tokens) */
+	ASK_VERIFY = 2, /* name and password: FOUND if the line has a hash, or if it was
+			   right */
+	ASK_TOKEN =
+		3, /* an OAuth token (secret); name: as the client claims, may be empty */
+	ASK_STEP =
+		4, /* the next octets (secret) of a conversation: GSSAPI, or an AP-REQ */
+	ASK_END = 5, /* the conversation is over; no answer */
 };
 
 enum ask_outcome {
-	ANSWER_FOUND = 1,     /* line. To ASK_VERIFY without a hash in it: the password was right */
-	ANSWER_NO_USER = 2,   /* this database does not know the name: the next one is asked */
-	ANSWER_WRONG = 3,     /* known, or not told apart from it, and not let in */
-	ANSWER_TEMPORARY = 4, /* the database does not answer: [SYS/TEMP], nobody else is asked */
+	ANSWER_FOUND =
+		1, /* line. To ASK_VERIFY without a hash in it: the password was right */
+	ANSWER_NO_USER =
+		2, /* this database does not know the name: the next one is asked */
+	ANSWER_WRONG = 3, /* known, or not told apart from it, and not let in */
+	ANSWER_TEMPORARY =
+		4, /* the database does not answer: [SYS/TEMP], nobody else is asked */
 	ANSWER_CHALLENGE = 5, /* octets, and the conversation goes on */
-	ANSWER_NAME = 6,      /* token or ticket are good, `name` is the user; octets may be there */
+	ANSWER_NAME =
+		6, /* token or ticket are good, `name` is the user; octets may be there */
 };
 
 /*
@@ -124,11 +91,12 @@ enum refusal {
 	REFUSAL_BUSY = 6,	 /* -ERR [SYS/TEMP]: queue of logins is full */
 	REFUSAL_LOGIN_DELAY = 7, /* -ERR [LOGIN-DELAY]: too soon after the last login */
 	REFUSAL_NO_USER = 8,	 /* LMTP only: 550 5.1.1, there is no such user */
-	REFUSAL_POLICY = 9,	 /* -ERR [AUTH]: the password was right, but may not be used
-				    so: `restante why` says what forbids it */
-	REFUSAL_TOO_MANY = 10,	 /* -ERR [SYS/TEMP]: too many logins of this user a minute */
-	REFUSAL_NOT_NOW = 11,	 /* a front's own, for a TEMPORARY of auth, or no auth:
-				    -ERR [SYS/TEMP]: nobody's maildrop was looked at */
+	REFUSAL_POLICY = 9, /* -ERR [AUTH]: the password was right, but may not be used
+			       so: `restante why` says what forbids it */
+	REFUSAL_TOO_MANY =
+		10,	      /* -ERR [SYS/TEMP]: too many logins of this user a minute */
+	REFUSAL_NOT_NOW = 11, /* a front's own, for a TEMPORARY of auth, or no auth:
+				 -ERR [SYS/TEMP]: nobody's maildrop was looked at */
 };
 
 enum verdict_outcome {

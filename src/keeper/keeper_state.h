@@ -75,13 +75,12 @@ struct session {
 	uint32_t slot, turn; /* lock: place in keeper.slots, and which tenant of it */
 	int fd;
 	struct drop *drop;
-	struct session *next; /* lock: in the drop's queue */
-	bool queued;	      /* lock */
-	bool armed;	      /* lock: in the epoll set */
-	bool cut_when_due;    /* lock */
-	bool counts;	      /* lock: for connections_per_user */
-	uint64_t due_ms;      /* lock; 0: never */
-	uint64_t id;	      /* the front's number, for the log */
+	struct session *next;	   /* lock: in the drop's queue */
+	bool armed;		   /* lock: in the epoll set */
+	bool queued, cut_when_due; /* lock */
+	bool counts;		   /* lock: for connections_per_user */
+	uint64_t due_ms;	   /* lock; 0: never */
+	uint64_t id;		   /* the front's number, for the log */
 	uint8_t rights;
 	uint32_t connections_max, delay_s; /* of this user; 0: none */
 	char *user;
@@ -121,8 +120,7 @@ struct drop {
 	uint32_t group_n;
 	struct heads heads;
 	int snapshot; /* sealed; -1: none */
-	uint64_t snapshot_generation, snapshot_octets;
-	uint64_t last_login_ms;
+	uint64_t snapshot_generation, snapshot_octets, last_login_ms;
 	uint64_t nowait_device; /* its files take RWF_NOWAIT */
 };
 
@@ -139,16 +137,14 @@ struct keeper {
 	struct session *slots[KEEPER_SESSIONS_MAX];
 	uint32_t turns[KEEPER_SESSIONS_MAX];
 	uint32_t slots_used; /* no slot from here on was ever used */
-	uint32_t sessions;
+	uint32_t sessions, drops;
 	uint32_t accepts;  /* of them, with RIGHT_DELIVER */
 	uint64_t attached; /* ATTACH read so far */
 	uint64_t idle_since_ms;
 	bool idle_told;
 	struct drop *buckets[KEEPER_BUCKETS];
 	struct drop *newest, *oldest;
-	uint32_t drops;
-	uint64_t memory;
-	uint64_t flushes;
+	uint64_t memory, flushes;
 };
 
 #endif

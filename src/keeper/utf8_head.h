@@ -18,7 +18,7 @@
 /* A longer header is sent as it is. */
 #define UTF8_HEAD_MAX 262144
 /* Room that the rewritten header may need. */
-#define UTF8_HEAD_ROOM(n) (32 * (size_t)(n) + 1024)
+#define UTF8_HEAD_ROOM(n) (36 * (size_t)(n) + 1024)
 
 /* Octets of the header with its blank line; all of them where there is none. */
 size_t utf8_head_octets(struct view message);

@@ -29,23 +29,25 @@ holder_write(int file, const struct lock_holder *me)
 	(void)!pwrite(file, b.p, b.n, 0);
 }
 
-static void
-holder_read(int file, struct lock_holder *ret)
+int
+session_lock_read(int file, struct lock_holder *ret)
 {
 	uint8_t octets[HOLDER_OCTETS];
 
 	memset(ret, 0, sizeof(*ret));
-	if (pread(file, octets, sizeof(octets), 0) != sizeof(octets))
-		return;
+	ssize_t n = pread(file, octets, sizeof(octets), 0);
+	if (n != sizeof(octets))
+		return n < 0 ? -errno : n == 0 ? 0 : -EBADMSG;
 	struct cursor c = cursor_over((struct view){octets, sizeof(octets)});
 	uint64_t magic = cursor_u64(&c);
 	uint64_t since = cursor_u64(&c);
 	struct view address = cursor_take(&c, sizeof(ret->address));
 	if (magic != HOLDER_MAGIC ||
 		cursor_u64(&c) != XXH3_64bits(octets, HOLDER_OCTETS - 8))
-		return;
+		return -EBADMSG;
 	ret->since = since;
 	memcpy(ret->address, address.p, address.n);
+	return 0;
 }
 
 static bool
@@ -80,7 +82,7 @@ lock_file(int dir, const char *name, struct lock_holder *ret_other, int *ret_fil
 	if (fcntl(file, F_OFD_SETLK, &whole) < 0) {
 		if (errno != EAGAIN && errno != EACCES)
 			return -errno;
-		holder_read(file, ret_other);
+		(void)session_lock_read(file, ret_other); /* unknown is as good */
 		return is_the_one_in(dir, name, st.st_ino) ? -EBUSY : -EAGAIN;
 	}
 	if (!is_the_one_in(dir, name, st.st_ino))

@@ -49,6 +49,11 @@ struct lock_holder {
 	struct lock_holder *ret_other);
 /* Whether the lock still protects: its file is the one that others would find. */
 [[nodiscard]] bool session_lock_is_held(const struct session_lock *l);
+/*
+ * What stands in a lock's file, which belongs to its owner: anything may. -EBADMSG: no
+ * record; -errno. An empty file is one without a holder.
+ */
+[[nodiscard]] int session_lock_read(int file, struct lock_holder *ret);
 void session_lock_release(struct session_lock *l);
 
 #endif

@@ -740,6 +740,54 @@ def test_open_conversations_are_bounded_and_the_oldest_goes(auth):
     assert a.answer() == ("closed",)
 
 
+def test_a_client_that_does_not_answer_is_given_up(auth):
+    """Each answer has its own time (login_timeout), so a slow one is no fault."""
+    a = auth("bob:{PLAIN}secret\n", talk_s=2)
+    a.login(1, b"", None, LOGIN_MECHANISM)
+    assert a.answer()[0] == "challenge"
+    began = time.monotonic()
+    a.login(2, b"", None, LOGIN_MECHANISM)
+    assert a.answer()[0] == "challenge"
+    assert a.answer() == ("failed", 1, TEMPORARY)
+    assert 1 < time.monotonic() - began < 10
+    assert a.answer() == ("failed", 2, TEMPORARY)
+    # What comes too late is not heard, and the session is free to ask again.
+    a.respond(1, b"bob")
+    a.login(3, b"", None, LOGIN_MECHANISM)
+    assert a.answer()[:2] == ("challenge", 3)
+    a.respond(3, b"bob")
+    assert a.answer()[:2] == ("challenge", 3)
+    a.respond(3, b"secret")
+    assert a.answer()[:2] == ("grant", 3)
+
+
+def resident(pid):
+    return int(open(f"/proc/{pid}/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_a_flood_of_conversations_takes_bounded_memory(auth):
+    """8192 in all, whoever brings them; beyond that each new one ends an old one."""
+    a = auth("bob:{PLAIN}secret\n")
+    sizes, opened, ended = [], 0, 0
+    for front in range(11, 19):
+        a.front(front)
+        a.offer(lambda o: True, front=front)
+        for session in range(1, 1501):
+            a.login(session, b"", None, CRAM_MD5 if session % 2 else LOGIN_MECHANISM, front=front)
+            while a.answer(front)[0] != "challenge":
+                ended += 1
+            opened += 1
+        for other in range(11, front):
+            while select.select([a.fronts[other]], [], [], 0)[0]:
+                ended += (a.from_front(other) or ("offer",))[0] == "failed"
+        sizes.append(resident(a.process.pid))
+    assert opened == 12000 and ended == opened - 8192
+    assert sizes[-1] - sizes[5] < 4 << 20, sizes  # 9000 and 12000 were there by then
+    assert sizes[-1] < 160 << 20, sizes
+    a.login(9000, b"bob", b"secret", front=11)
+    assert a.answer(11)[:2] == ("grant", 9000)
+
+
 def test_apop_uses_a_stamp_once(auth):
     a = auth("bob:{PLAIN}secret::::::apop=yes\nann:{PLAIN}secret\n")
 
@@ -838,7 +886,7 @@ def test_failures_wait_and_the_right_password_does_not(auth):
     a.login(5, b"bob", b"secret")
     assert a.answer()[:2] == ("grant", 5)
     line = a.log_line("login_failed")
-    assert line["delay_ms"] == b"1000" and line["method"] == b"USER" and len(line["id"]) == 8
+    assert line["delay_ms"] == b"1000" and line["mechanism"] == b"USER" and len(line["id"]) == 8
     assert line["database"] == b"file"
 
 
@@ -1070,6 +1118,12 @@ def test_a_token_says_who_it_is_and_the_databases_whose_mail(auth):
     assert kind == "challenge" and challenge.startswith(b"{")
     a.respond(4, b"\x01")
     assert a.answer() == ("failed", 4, CREDENTIALS)
+    # Who goes away with the error unanswered has failed too.
+    a.login(6, b"", b"n,a=ann,\x01auth=Bearer tok\x01\x01", OAUTHBEARER)
+    h.answer(h.asked(), WRONG)
+    assert a.answer()[0] == "challenge"
+    a.respond(6, cancelled=1)
+    assert a.answer() == ("failed", 6, CREDENTIALS)
     a.login(5, b"", b"n,,\x01auth=Bearer other\x01\x01", OAUTHBEARER)
     h.answer(h.asked(), NAME, name=b"nobody", valid_s=30)
     assert a.answer() == ("failed", 5, CREDENTIALS), "no database knows him"
@@ -1096,6 +1150,34 @@ def test_a_ticket_is_a_conversation_with_one_helper(auth):
     assert a.answer()[0] == "challenge"
     a.respond(2, cancelled=1)
     assert one.asked().kind == ASK_END
+
+
+def test_a_question_that_its_helper_did_not_come_to_goes_to_another_once(auth):
+    a = auth("", databases=[SQL])
+    first, second = a.helper(SQL, 100), a.helper(SQL, 101, 1)
+    a.login(1, b"bob", b"secret")
+    asked, other = (first, second)
+    if asked.quiet() and select.select([second.sock], [], [], 1)[0]:
+        asked, other = (second, first)
+    assert asked.asked().name == b"bob"
+    asked.sock.close()
+    q = other.asked()
+    assert (q.name, q.secret) == (b"bob", b"secret")
+    other.answer(q, FOUND, b"bob:{PLAIN}secret:5000:5000::/h")
+    assert a.answer()[:2] == ("grant", 1)
+    # A question that ends whoever is asked does not end them all.
+    third = a.helper(SQL, 102, 2)
+    a.login(2, b"ann", b"secret")
+    asked, left = (other, third)
+    if asked.quiet() and select.select([third.sock], [], [], 1)[0]:
+        asked, left = (third, other)
+    asked.asked()
+    fourth = a.helper(SQL, 103, 3)
+    asked.sock.close()
+    again = left if select.select([left.sock, fourth.sock], [], [], 10)[0][0] is left.sock else fourth
+    again.asked()
+    again.sock.close()
+    assert a.answer() == ("failed", 2, TEMPORARY)
 
 
 def test_deliveries_use_the_same_databases(auth):
@@ -1147,3 +1229,25 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(auth, stored):
             times.append(seconds_of(a, 2 + 2 * i + (times is known), name, b"wrong"))
     one, other = statistics.median(known), statistics.median(unknown)
     assert abs(one - other) < max(0.05 * max(one, other), 0.0003), (one, other)
+
+
+def test_a_remembered_hash_costs_as_much_as_a_plain_password(auth):
+    """CPU time of the process itself (its cage is no place for callgrind), the least of many
+    rounds in turn: what else the machine does adds to some of them only."""
+    a = auth("slow:%s\nfast:{PLAIN}secret\n" % crypt_hash("secret", "$y$j9T$saltsaltsaltsalt"))
+    clock, sessions = (~a.process.pid << 3) | 2, iter(range(1, 1 << 20))
+
+    def cpu_of(name, n=100):
+        before = time.clock_gettime(clock)
+        for session in (next(sessions) for _ in range(n)):
+            a.login(session, name, b"secret")
+            assert a.answer()[0] == "grant"
+        return (time.clock_gettime(clock) - before) / n
+    for name in (b"slow", b"fast"):
+        cpu_of(name, 20)
+    hashes = a.counter("HASHES")
+    rounds = [(cpu_of(b"slow"), cpu_of(b"fast")) for _ in range(25)]
+    assert a.counter("HASHES") == hashes
+    slow, fast = (min(r[i] for r in rounds) for i in (0, 1))
+    print(f"remembered {1e6 * slow:.1f} us, plain {1e6 * fast:.1f} us")
+    assert slow < 1.05 * fast + 1e-6, (slow, fast)

@@ -305,6 +305,12 @@ def test_a_directory_that_hangs_is_temporary_within_the_time(server, helper):
 def test_tls(server, helper):
     h = helper(ldap_uri=f"ldaps://127.0.0.1:{server.tls_port}")
     assert h.verify(b"bob", b"secret").line == BOB
+    # Schemes are written in any case (RFC 3986 s.3.1).
+    h = helper(ldap_uri=f"LDAPS://127.0.0.1:{server.tls_port}")
+    assert h.verify(b"bob", b"secret").line == BOB
+    h = helper(ldap_uri=f"LDAPS://127.0.0.1:{server.tls_port}",
+               ldap_ca="/etc/ssl/certs/ca-certificates.crt")
+    assert h.verify(b"bob", b"secret").outcome == TEMPORARY
     h = helper(ldap_starttls="yes")
     assert h.verify(b"bob", b"secret").line == BOB
     assert h.verify(b"bob", b"wrong").outcome == WRONG

@@ -4,6 +4,7 @@
 #include "auth/plain.h"
 #include "auth/sessions.h"
 #include "auth/watch.h"
+#include "base/check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -610,6 +611,33 @@ what_is_wanted_is_taken_out_of_the_middle(void **state)
 }
 
 static void
+reasons_of_a_refusal(void **state)
+{
+	static const struct {
+		enum attempt_found found;
+		const char *ours, *theirs, *is;
+	} rows[] = {
+		{FOUND_USER, "password", "password", "password"},
+		{FOUND_USER, "password", "another binding", "another binding"},
+		{FOUND_USER, "password", NULL, "password"},
+		{FOUND_NOBODY, "unknown_user", "password", "unknown_user"},
+		{FOUND_CANNOT, "cannot_log_in", "password", "cannot_log_in"},
+		{FOUND_USER, NULL, "malformed name", "malformed name"},
+		{FOUND_USER, NULL, NULL, "wrong"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct attempt a = {.found = rows[i].found, .reason = rows[i].ours};
+		const struct sasl_result r = {.act = SASL_NO, .reason = rows[i].theirs};
+
+		assert_int_equal(core_act(&a, &r), CORE_REFUSE);
+		assert_int_equal(a.code, REFUSAL_CREDENTIALS);
+		assert_string_equal(a.reason, rows[i].is);
+	}
+}
+
+static void
 policy_is_looked_at_after_the_right_password_only(void **state)
 {
 	(void)state;
@@ -832,6 +860,7 @@ main(void)
 		cmocka_unit_test(a_session_asks_once_at_a_time_and_is_granted_once),
 		cmocka_unit_test(a_changed_file_is_seen),
 		cmocka_unit_test(what_is_wanted_is_taken_out_of_the_middle),
+		cmocka_unit_test(reasons_of_a_refusal),
 		cmocka_unit_test(policy_is_looked_at_after_the_right_password_only),
 		cmocka_unit_test(a_line_of_a_helper_counts_for_the_name_asked_for),
 		cmocka_unit_test(the_dummy_of_a_name_costs_what_its_database_costs),

@@ -162,9 +162,10 @@ what_was_not_checked_waits_as_long_and_does_not_count(void **state)
 		address_of(i, from);
 		(void)defence_failed(d, from, BOB, 1);
 	}
-	assert_int_equal(defence_unchecked(d, there, BOB, 1), 30000);
-	assert_true(defence_succeeded(d, there, BOB, 0, 1));
+	/* What others guess is not his fault. */
 	assert_int_equal(defence_unchecked(d, there, BOB, 1), 1000);
+	assert_true(defence_succeeded(d, here, BOB, 0, 1));
+	assert_int_equal(defence_unchecked(d, here, BOB, 1), 1000);
 	defence_free(&d);
 }
 

@@ -103,7 +103,8 @@ lists_become_what_messages_carry(void **state)
 	assert_int_equal(
 		loading(&l,
 			"databases = sql file\nsql_database = sqlite:/d\n"
-			"sql_stores = Scram-SHA-256, hash\nmechanisms = user scram-sha-256\n"
+			"sql_stores = Scram-SHA-256, hash\nmechanisms = user "
+			"scram-sha-256\n"
 			"trusted_networks = 10.0.0.0/8\n" SECURE
 			"client_certificates = require\n"
 			"proxy_networks = 192.0.2.1, ::1\nmechanisms = EXTERNAL\n"

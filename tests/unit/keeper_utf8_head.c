@@ -112,6 +112,22 @@ test_any_octets(void **state)
 	}
 }
 
+/* The most that an octet becomes: an address of one each. */
+static void
+test_many_addresses_fit_their_room(void **state)
+{
+	static uint8_t in[UTF8_HEAD_MAX] = "To: ", out[UTF8_HEAD_ROOM(UTF8_HEAD_MAX)];
+
+	(void)state;
+	for (size_t i = 4; i < sizeof(in) - 2; i++)
+		in[i] = i % 2 ? ',' : 0x80;
+	memcpy(in + sizeof(in) - 2, "\r\n", 2);
+	struct buf b = buf_over(out, sizeof(out));
+	utf8_head_put((struct view){in, sizeof(in)}, &b);
+	assert_false(b.full);
+	assert_false(encoded_word_is_raw(buf_view(&b)));
+}
+
 int
 main(void)
 {
@@ -119,6 +135,7 @@ main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_head_ends_at_blank_line),
 		cmocka_unit_test(test_any_octets),
+		cmocka_unit_test(test_many_addresses_fit_their_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
