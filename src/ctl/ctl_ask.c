@@ -113,6 +113,39 @@ print_answer(const char *p, size_t n)
 	return EX_PROTOCOL;
 }
 
+/* 0 and what the server said, or an exit status after a line on stderr. */
+static int
+exchange(const char *socket_path, const char *command, char **ret, size_t *ret_n)
+{
+	AUTO_FD fd = connect_to(socket_path);
+
+	if (fd < 0)
+		return complain(socket_path, "cannot reach", -fd);
+	/* A server that refuses may close before it has read: then its answer tells. */
+	if (send(fd, command, strlen(command), MSG_NOSIGNAL) >= 0)
+		(void)send(fd, "\n", 1, MSG_NOSIGNAL);
+	int r = read_answer(fd, ret, ret_n);
+	return r < 0 ? complain(socket_path, "no answer from", -r) : EX_OK;
+}
+
+int
+ctl_ask_text(const char *socket_path, const char *command, char **ret, size_t *ret_n)
+{
+	AUTO_FREE char *answer = NULL;
+	size_t n = 0;
+	int r = exchange(socket_path, command, &answer, &n);
+
+	if (r != EX_OK)
+		return r;
+	if (!begins(answer, n, "ok\n"))
+		return print_answer(answer, n);
+	memmove(answer, answer + 3, n - 3);
+	*ret = answer;
+	*ret_n = n - 3;
+	answer = NULL;
+	return EX_OK;
+}
+
 int
 ctl_ask(const char *socket_path, const char *command)
 {
@@ -125,16 +158,10 @@ ctl_ask_judged(const char *socket_path, const char *command,
 {
 	AUTO_FREE char *answer = NULL;
 	size_t n = 0;
-	AUTO_FD fd = connect_to(socket_path);
+	int r = exchange(socket_path, command, &answer, &n);
 
-	if (fd < 0)
-		return complain(socket_path, "cannot reach", -fd);
-	/* A server that refuses may close before it has read: then its answer tells. */
-	if (send(fd, command, strlen(command), MSG_NOSIGNAL) >= 0)
-		(void)send(fd, "\n", 1, MSG_NOSIGNAL);
-	int r = read_answer(fd, &answer, &n);
-	if (r < 0)
-		return complain(socket_path, "no answer from", -r);
+	if (r != EX_OK)
+		return r;
 	r = print_answer(answer, n);
 	return r == EX_OK && judge ? judge(answer, n) : r;
 }

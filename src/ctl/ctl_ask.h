@@ -12,6 +12,9 @@
  * answer in time or refused for now, 76 an answer that is none.
  */
 [[nodiscard]] int ctl_ask(const char *socket_path, const char *command);
+/* The same, but the answer is not printed: *ret is malloc'ed, without its first line. */
+[[nodiscard]] int ctl_ask_text(
+	const char *socket_path, const char *command, char **ret, size_t *ret_n);
 /* The same, and `judge` turns an answer that was printed into the exit status. */
 [[nodiscard]] int ctl_ask_judged(const char *socket_path, const char *command,
 	int (*judge)(const char *answer, size_t n));

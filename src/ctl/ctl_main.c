@@ -1,8 +1,9 @@
 /*
- * restante-ctl: restante stat, who, kick, why, reload, drain and conf.
+ * restante-ctl: restante stat, who, kick, why, last, reload, drain and conf.
  */
 #include "ctl/ctl_ask.h"
 #include "ctl/ctl_conf.h"
+#include "ctl/ctl_last.h"
 #include "ctl/ctl_people.h"
 
 #include <getopt.h>
@@ -21,6 +22,7 @@ static int run_ask(const struct choice *c);
 static int run_conf(const struct choice *c);
 static int run_kick(const struct choice *c);
 static int run_why(const struct choice *c);
+static int run_last(const struct choice *c);
 
 static const struct verb {
 	const char *name;
@@ -62,6 +64,10 @@ static const struct verb {
 		"Says whether a login would be refused, and why; or why the one with "
 		"that id was.\n"
 		"The exit status is 0 if the user would be let in, 1 if not.\n"},
+	{"last", "last", "last json", NULL, NULL, run_last,
+		"usage: restante last [--json] USER... [--socket PATH] [-c FILE]\n\n"
+		"Prints when these users' maildrops were last opened by a login, and "
+		"from where.\n"},
 	{"conf", NULL, NULL, NULL, NULL, run_conf,
 		"usage: restante conf get NAME [-c FILE]\n"
 		"       restante conf get LISTENER.NAME [-c FILE]\n"
@@ -114,6 +120,30 @@ run_why(const struct choice *c)
 	int r = people_why(&c->people, command);
 
 	return r == EX_OK ? ask(c, command, people_why_status) : r;
+}
+
+static int
+run_last(const struct choice *c)
+{
+	struct last l = {.users = c->people.words,
+		.users_n = c->people.words_n,
+		.json = strcmp(c->command, "last") != 0,
+		.socket_path = c->socket_path};
+	struct conf *conf = NULL;
+
+	if (l.users_n == 0) {
+		fprintf(stderr, "restante: say whose: last USER...\n");
+		return EX_USAGE;
+	}
+	if (c->socket_path)
+		return last_run(&l);
+	int r = ctl_conf_load(c->file, &conf);
+	if (r != EX_OK)
+		return r;
+	l.socket_path = conf->control_socket;
+	r = last_run(&l);
+	conf_free(&conf);
+	return r;
 }
 
 static int
@@ -248,7 +278,7 @@ main(int argc, char **argv)
 			return run_verb(&verbs[i], argc - 1, argv + 1);
 		}
 	fprintf(stderr,
-		"restante-ctl: run me as restante stat, who, kick, why, reload, drain or "
-		"conf\n");
+		"restante-ctl: run me as restante stat, who, kick, why, last, reload, "
+		"drain or conf\n");
 	return EX_USAGE;
 }

@@ -33,6 +33,7 @@ static const struct subcommand {
 	{"who", "restante-ctl", true, "who is logged in"},
 	{"kick", "restante-ctl", true, "end sessions"},
 	{"why", "restante-ctl", true, "why a login is, or would be, refused"},
+	{"last", "restante-ctl", true, "when users logged in last, and from where"},
 	{"reload", "restante-ctl", true, "read the configuration again"},
 	{"drain", "restante-ctl", true,
 		"take no new connections, finish the others, end"},
