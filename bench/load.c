@@ -9,14 +9,18 @@
  *       poll   CAPA USER PASS STAT UIDL QUIT
  *       retr   USER PASS STAT, RETR of all messages pipelined, QUIT
  *       dele   as retr, with DELE of all
- * Users are u0000 to u(USERS-1), dealt out to the threads, each of which takes its own in
- * turn: one maildrop never has two sessions at once, however threads are delayed. Prints
- * one line: sessions, messages, octets of messages, wall milliseconds.
+ *       scram  AUTH SCRAM-SHA-256 STAT QUIT
+ * Users are u0000 to u(USERS-1), of scram s0000 and so on, all with one salt; dealt out
+ * to the threads, each of which takes its own in turn: one maildrop never has two
+ * sessions at once, however threads are delayed. Prints one line: sessions, messages,
+ * octets of messages, wall milliseconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -30,7 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum mode { MODE_LOGIN, MODE_POLL, MODE_RETR, MODE_DELE };
+enum mode { MODE_LOGIN, MODE_POLL, MODE_RETR, MODE_DELE, MODE_SCRAM };
 
 struct load {
 	struct sockaddr_in to;
@@ -47,6 +51,9 @@ struct client {
 	SSL *ssl;
 	size_t at, n; /* what is read and not yet used */
 	char in[65536];
+	/* of SCRAM: the arithmetic that is the same each time */
+	char salt[128];
+	unsigned char client_key[32], stored_key[32], server_key[32];
 };
 
 [[gnu::noreturn, gnu::format(printf, 1, 2)]] static void
@@ -195,6 +202,106 @@ retrieve(struct load *l, struct client *c, unsigned count, unsigned long long an
 }
 
 static void
+hmac(const unsigned char key[32], const char *text, unsigned char ret[32])
+{
+	unsigned n = 32;
+
+	if (!HMAC(EVP_sha256(), key, 32, (const unsigned char *)text, strlen(text), ret,
+		    &n))
+		fail("HMAC");
+}
+
+/* The octets behind `name` in base64, up to a comma or the end. */
+static size_t
+field(const char *in, const char *name, char *out, size_t max)
+{
+	const char *at = strstr(in, name);
+	size_t n = at ? strcspn(at + strlen(name), ",") : 0;
+
+	if (n == 0 || n >= max)
+		fail("SCRAM: no %s in %s", name, in);
+	memcpy(out, at + strlen(name), n);
+	out[n] = '\0';
+	return n;
+}
+
+static void
+derive(struct client *c, const char *password, const char *salt64, int rounds)
+{
+	unsigned char salt[128], salted[32];
+	size_t n = strlen(salt64);
+	int got = EVP_DecodeBlock(salt, (const unsigned char *)salt64, (int)n);
+
+	if (strcmp(c->salt, salt64) == 0)
+		return;
+	for (; n > 0 && salt64[n - 1] == '='; n--)
+		got--;
+	if (got <= 0 ||
+		PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, got, rounds,
+			EVP_sha256(), 32, salted) != 1)
+		fail("SCRAM: the salt %s", salt64);
+	hmac(salted, "Client Key", c->client_key);
+	hmac(salted, "Server Key", c->server_key);
+	(void)EVP_Digest(c->client_key, 32, c->stored_key, NULL, EVP_sha256(), NULL);
+	(void)snprintf(c->salt, sizeof(c->salt), "%s", salt64);
+}
+
+static void
+say_base64(struct client *c, const char *before, const char *text)
+{
+	unsigned char out[1024];
+
+	(void)EVP_EncodeBlock(out, (const unsigned char *)text, (int)strlen(text));
+	say(c, "%s%s\r\n", before, (const char *)out);
+}
+
+static void
+challenge(struct client *c, char *ret, size_t max)
+{
+	size_t n;
+	const char *got = line(c, &n);
+
+	if (strncmp(got, "+ ", 2) != 0 || (n - 2) / 4 * 3 >= max)
+		fail("AUTH: %s", got);
+	int octets = EVP_DecodeBlock(
+		(unsigned char *)ret, (const unsigned char *)got + 2, (int)(n - 2));
+	ret[octets > 0 ? octets : 0] = '\0';
+}
+
+/* RFC 5802 s.3 and s.5; the nonce need not be a good one here. */
+static void
+scram(struct client *c, const char *password, unsigned user)
+{
+	char first[64], server[512], nonce[256], salt[128], rounds[16], bare[300],
+		all[1024];
+	unsigned char proof[32], wanted[32], proof64[64], wanted64[64];
+
+	(void)snprintf(first, sizeof(first), "n,,n=s%04u,r=bench%p", user, (void *)c);
+	say_base64(c, "AUTH SCRAM-SHA-256 ", first);
+	challenge(c, server, sizeof(server));
+	(void)field(server, "r=", nonce, sizeof(nonce));
+	(void)field(server, ",s=", salt, sizeof(salt));
+	(void)field(server, ",i=", rounds, sizeof(rounds));
+	derive(c, password, salt, (int)strtol(rounds, NULL, 10));
+	(void)snprintf(bare, sizeof(bare), "c=biws,r=%s", nonce);
+	(void)snprintf(all, sizeof(all), "%s,%s,%s", first + 3, server, bare);
+	hmac(c->stored_key, all, proof);
+	for (int i = 0; i < 32; i++)
+		proof[i] ^= c->client_key[i];
+	(void)EVP_EncodeBlock(proof64, proof, sizeof(proof));
+	(void)snprintf(server, sizeof(server), "%s,p=%s", bare, (const char *)proof64);
+	say_base64(c, "", server);
+	challenge(c, server, sizeof(server));
+	hmac(c->server_key, all, wanted);
+	(void)EVP_EncodeBlock(wanted64, wanted, sizeof(wanted));
+	if (strncmp(server, "v=", 2) != 0 ||
+		strcmp(server + 2, (const char *)wanted64) != 0)
+		fail("SCRAM: the server does not know the password");
+	say(c, "\r\n");
+	(void)expect_ok(c, "AUTH");
+}
+
+static void
 dialogue(struct load *l, struct client *c, unsigned user)
 {
 	unsigned count;
@@ -205,10 +312,14 @@ dialogue(struct load *l, struct client *c, unsigned user)
 		say(c, "CAPA\r\n");
 		(void)multi(c, "CAPA");
 	}
-	say(c, "USER u%04u\r\n", user);
-	(void)expect_ok(c, "USER");
-	say(c, "PASS %s\r\n", l->password);
-	(void)expect_ok(c, "PASS");
+	if (l->mode == MODE_SCRAM) {
+		scram(c, l->password, user);
+	} else {
+		say(c, "USER u%04u\r\n", user);
+		(void)expect_ok(c, "USER");
+		say(c, "PASS %s\r\n", l->password);
+		(void)expect_ok(c, "PASS");
+	}
 	say(c, "STAT\r\n");
 	if (sscanf(expect_ok(c, "STAT"), "+OK %u %llu", &count, &octets) != 2)
 		fail("STAT: no numbers");
@@ -268,9 +379,9 @@ worker(void *arg)
 static enum mode
 mode_of(const char *name)
 {
-	static const char *const names[] = {"login", "poll", "retr", "dele"};
+	static const char *const names[] = {"login", "poll", "retr", "dele", "scram"};
 
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 5; i++)
 		if (strcmp(name, names[i]) == 0)
 			return (enum mode)i;
 	fail("%s: no such mode", name);

@@ -28,6 +28,14 @@ static struct {
 
 static struct received got;
 
+/* What an honest one offers; fronts serve nobody before they have heard it. */
+static void
+offer(int fd, uint32_t mechanisms)
+{
+	EVIL(m, auth_offer, {.mechanisms = mechanisms, .expire_days = UINT32_MAX});
+	(void)evil_send(fd, &m, NULL, 0);
+}
+
 static void
 hear(void)
 {
@@ -48,7 +56,9 @@ hear(void)
 	} else if (number == MSG_AUTH_FRONT && msg_auth_front_get(&front, payload) &&
 		got.nfds && evil.fronts_n < FRONTS_MAX) {
 		evil.fronts[evil.fronts_n].incarnation = front.front;
-		evil.fronts[evil.fronts_n++].fd = received_take(&got, 0);
+		evil.fronts[evil.fronts_n].fd = received_take(&got, 0);
+		offer(evil.fronts[evil.fronts_n++].fd,
+			1U << MECHANISM_PASS | 1U << MECHANISM_PLAIN);
 	}
 	received_done(&got);
 }
@@ -105,10 +115,83 @@ lie(struct msg_grant g, const char *name)
 		g.session = UINT64_MAX - session;
 	else if (strcmp(name, "nul") == 0)
 		g.maildrop = VIEW("/tmp\0/x");
+	else if (strcmp(name, "manyconnections") == 0)
+		g.connections = UINT32_MAX;
+	else if (strcmp(name, "longdelay") == 0)
+		g.login_delay_s = UINT32_MAX;
+	else if (strcmp(name, "longexpire") == 0)
+		g.expire_days = UINT32_MAX - 1;
+	else if (strcmp(name, "tlstwo") == 0)
+		g.tls = 2;
 	else
 		return false;
 	say(g);
 	return true;
+}
+
+/* ---- what it tells fronts ----------------------------------------------------- */
+
+static void
+challenge(int fd, uint64_t session, size_t n)
+{
+	static uint8_t octets[12288];
+
+	memset(octets, 'x', sizeof(octets));
+	EVIL(m, challenge, {.session = session, .octets = {octets, n}});
+	(void)evil_send(fd, &m, NULL, 0);
+}
+
+static void
+fail(int fd, uint64_t session, uint8_t code, uint32_t delay_ms)
+{
+	EVIL(m, login_failed, {.session = session, .code = code, .delay_ms = delay_ms});
+	(void)evil_send(fd, &m, NULL, 0);
+}
+
+/* Words for sessions of others, and of nobody. */
+static void
+meddle(int fd, uint64_t session)
+{
+	for (uint64_t i = 1; i < 300; i++) {
+		uint64_t other = session ^ i;
+		challenge(fd, other, 10);
+		fail(fd, session + (i << SESSION_COUNT_BIT), REFUSAL_CREDENTIALS, 0);
+		EVIL(m, stamp, {.connection = i, .stamp = VIEW("<1.2@x>\r\n+OK")});
+		(void)evil_send(fd, &m, NULL, 0);
+	}
+}
+
+static void
+offer_garbage(int fd)
+{
+	EVIL(m, auth_offer,
+		{.mechanisms = UINT32_MAX,
+			.expire_days = 4000000000U,
+			.expire_differs = 77,
+			.login_delay_s = UINT32_MAX,
+			.login_delay_differs = 200});
+	for (unsigned i = 0; i < 100; i++)
+		(void)evil_send(fd, &m, NULL, 0);
+}
+
+/* True: the session has its answer. */
+static bool
+lie_to_front(int fd, const char *name, uint64_t session)
+{
+	if (strcmp(name, "meddle") == 0)
+		meddle(fd, session);
+	else if (strcmp(name, "offers") == 0)
+		offer_garbage(fd);
+	else if (strcmp(name, "challenge") == 0)
+		challenge(fd, session, 10);
+	else if (strcmp(name, "hugechallenge") == 0)
+		challenge(fd, session, 12288);
+	else if (strcmp(name, "oddcode") == 0)
+		fail(fd, session, 250, 0);
+	else if (strcmp(name, "longwait") == 0)
+		fail(fd, session, REFUSAL_CREDENTIALS, UINT32_MAX);
+	return strstr(name, "challenge") || strcmp(name, "oddcode") == 0 ||
+		strcmp(name, "longwait") == 0;
 }
 
 static void
@@ -133,7 +216,7 @@ answer(size_t front, const struct msg_login *ask)
 		at ? (int)(at - evil.maildrop - 8) : 0, evil.maildrop + 8,
 		name); /* behind "maildir:" */
 	g.maildrop = text(path);
-	if (lie(g, name))
+	if (lie(g, name) || lie_to_front(evil.fronts[front].fd, name, ask->session))
 		return;
 	if (strcmp(name, "dotdot") == 0) {
 		(void)snprintf(path, sizeof(path), "%.*s../../etc",

@@ -4,7 +4,7 @@
  * answers with what came of it. A cage that kills shows as a connection that ends without
  * answer.
  */
-#include "evil.h"
+#include "evil_front.h"
 #include "ipc/permit.h"
 #include "ipc/slice.h"
 #include "ipc/snapshot.h"
@@ -31,20 +31,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LISTENERS_MAX 8
-
-static struct {
-	uint64_t incarnation, session;
-	uint32_t uid;
-	int empty_dir, auth;
-	int listeners[LISTENERS_MAX], peers[MESSAGE_FDS_MAX];
-	size_t listeners_n, peers_n;
-	int mail;	/* the current session's channel, or -1 */
-	uint32_t count; /* of its messages */
-	int slice;	/* a message of it, or -1 */
-} evil = {.empty_dir = -1, .auth = -1, .mail = -1, .slice = -1};
-
-static struct received got;
+struct evil_front evil = {
+	.empty_dir = -1, .auth = -1, .keys = -1, .who = -1, .mail = -1, .slice = -1};
+struct received got;
 
 /* ---- what the monitor says -------------------------------------------------- */
 
@@ -53,6 +42,7 @@ hear(int number, struct view payload)
 {
 	struct msg_front_setup setup;
 	struct msg_session_attached attached;
+	struct msg_front_tls tls;
 
 	if (number == MSG_FRONT_SETUP && msg_front_setup_get(&setup, payload)) {
 		evil.incarnation = setup.incarnation;
@@ -63,6 +53,12 @@ hear(int number, struct view payload)
 		evil.listeners[evil.listeners_n++] = received_take(&got, 0);
 	} else if (number == MSG_FRONT_AUTH && got.nfds) {
 		evil.auth = received_take(&got, 0);
+	} else if (number == MSG_FRONT_KEYS && got.nfds) {
+		evil.keys = received_take(&got, 0);
+	} else if (number == MSG_FRONT_WHO && got.nfds) {
+		evil.who = received_take(&got, 0);
+	} else if (number == MSG_FRONT_TLS && msg_front_tls_get(&tls, payload)) {
+		evil.generation = tls.generation;
 	} else if (number == MSG_FRONT_PEERS) {
 		for (evil.peers_n = 0; evil.peers_n < got.nfds; evil.peers_n++)
 			evil.peers[evil.peers_n] = received_take(&got, evil.peers_n);
@@ -95,9 +91,8 @@ hear_until(int wanted, int ms)
 
 /* ---- sessions --------------------------------------------------------------- */
 
-/* In the form that an honest front's have, so that only the attack is wrong with it. */
-static uint64_t
-next_session(void)
+uint64_t
+evil_session(void)
 {
 	evil.session += UINT64_C(1) << SESSION_COUNT_BIT;
 	return evil.session;
@@ -116,9 +111,8 @@ ask_auth(uint64_t session, const char *name, const char *password)
 	return evil_send(evil.auth, &ask, NULL, 0);
 }
 
-/* 0: auth said no; 1: attached; -1: neither within ms. */
-static int
-answer(int ms)
+int
+evil_answer(int ms)
 {
 	struct view payload;
 
@@ -132,16 +126,13 @@ answer(int ms)
 	return -1;
 }
 
-/* Logs in and reads the snapshot; the text says how it ended. */
-static const char *
-log_in(const char *name, const char *password)
+const char *
+evil_snapshot(void)
 {
 	struct view payload;
 	struct msg_snapshot snapshot;
 
-	if (ask_auth(next_session(), name, password) < 0)
-		return "no-auth";
-	switch (answer(4000)) {
+	switch (evil_answer(4000)) {
 	case 0: return "refused";
 	case 1: break;
 	default: return "silence";
@@ -152,6 +143,14 @@ log_in(const char *name, const char *password)
 		return number == MSG_REFUSED ? "in-use" : "no-snapshot";
 	evil.count = snapshot.count;
 	return "attached";
+}
+
+static const char *
+log_in(const char *name, const char *password)
+{
+	if (ask_auth(evil_session(), name, password) < 0)
+		return "no-auth";
+	return evil_snapshot();
 }
 
 static int
@@ -215,17 +214,14 @@ result(long rc)
 	return text;
 }
 
-static const char *
-counted(unsigned long n)
+const char *
+evil_counted(unsigned long n)
 {
 	static char text[64];
 
 	(void)snprintf(text, sizeof(text), "sent=%lu", n);
 	return text;
 }
-
-#define ATTACK(name)                                                                     \
-	static const char *name([[maybe_unused]] char *a, [[maybe_unused]] char *b)
 
 ATTACK(open_file)
 {
@@ -382,7 +378,7 @@ ATTACK(login_again)
 	if (strcmp(first, "attached") != 0)
 		return first;
 	(void)ask_auth(evil.session, a, b);
-	int got_one = answer(1500);
+	int got_one = evil_answer(1500);
 	(void)close(held);
 	return got_one == 1 ? "SUCCEEDED" : got_one == 0 ? "refused" : "silence";
 }
@@ -390,8 +386,8 @@ ATTACK(login_flood)
 {
 	unsigned long sent = 0;
 	for (unsigned i = 0; i < 5000; i++)
-		sent += ask_auth(next_session(), a, "wrong") == 0;
-	return counted(sent);
+		sent += ask_auth(evil_session(), a, "wrong") == 0;
+	return evil_counted(sent);
 }
 /* Logins that are granted, of which it never reads that they were. */
 ATTACK(never_hear)
@@ -399,20 +395,20 @@ ATTACK(never_hear)
 	unsigned long sent = 0;
 	struct view payload;
 	for (unsigned i = 0; i < 20000 && sent < 12000; i++) {
-		int rc = ask_auth(next_session(), a, b);
+		int rc = ask_auth(evil_session(), a, b);
 		sent += rc == 0;
 		if (rc < 0 && rc != -EAGAIN)
 			break;
 		while (evil_receive(evil.auth, &got, &payload, rc < 0 ? 1 : 0) > 0)
 			received_done(&got);
 	}
-	return counted(sent);
+	return evil_counted(sent);
 }
 ATTACK(grant_to_monitor)
 {
 	EVIL(m, grant,
 		{.front = evil.incarnation,
-			.session = next_session(),
+			.session = evil_session(),
 			.uid = 5000,
 			.gid = 5000,
 			.rights = RIGHT_READ | RIGHT_DELETE,
@@ -421,13 +417,13 @@ ATTACK(grant_to_monitor)
 			.user = VIEW("x"),
 			.maildrop = {(const uint8_t *)a, strlen(a)}});
 	(void)evil_send(FD_MONITOR, &m, NULL, 0);
-	return answer(1500) == 1 ? "SUCCEEDED" : "silence";
+	return evil_answer(1500) == 1 ? "SUCCEEDED" : "silence";
 }
 ATTACK(grant_to_auth)
 {
 	EVIL(m, grant,
 		{.front = evil.incarnation,
-			.session = next_session(),
+			.session = evil_session(),
 			.uid = 5000,
 			.gid = 5000,
 			.rights = RIGHT_READ | RIGHT_DELETE,
@@ -436,7 +432,7 @@ ATTACK(grant_to_auth)
 			.user = VIEW("x"),
 			.maildrop = {(const uint8_t *)a, strlen(a)}});
 	(void)evil_send(evil.auth, &m, NULL, 0);
-	return answer(1500) == 1 ? "SUCCEEDED" : "silence";
+	return evil_answer(1500) == 1 ? "SUCCEEDED" : "silence";
 }
 ATTACK(attach_to_session)
 {
@@ -503,7 +499,7 @@ ATTACK(with_descriptors)
 	for (size_t i = 0; i < 16; i++)
 		fds[i] = evil.listeners[0];
 	EVIL(m, login,
-		{.session = next_session(),
+		{.session = evil_session(),
 			.mechanism = MECHANISM_PASS,
 			.address = VIEW("0123456789abcdef"),
 			.name = VIEW("x"),
@@ -528,7 +524,7 @@ ATTACK(never_read)
 		one[i] = 1 + (uint32_t)(i % (evil.count ? evil.count : 1));
 	for (unsigned i = 0; i < 5000; i++)
 		sent += want(one, 32) == 0;
-	return counted(sent);
+	return evil_counted(sent);
 }
 ATTACK(fetch_beyond)
 {
@@ -581,7 +577,7 @@ ATTACK(flood_log)
 	unsigned long sent = 0;
 	for (unsigned i = 0; i < 100000; i++)
 		sent += evil_send(FD_LOG, &m, NULL, 0) == 0;
-	return counted(sent);
+	return evil_counted(sent);
 }
 ATTACK(say_full)
 {
@@ -608,10 +604,7 @@ ATTACK(quit_session)
 	return "closed";
 }
 
-static const struct attack {
-	const char *name;
-	const char *(*run)(char *a, char *b);
-} attacks[] = {
+static const struct attack attacks[] = {
 #define ROW(name)                                                                        \
 	{                                                                                \
 #name, name                                                              \
@@ -681,6 +674,9 @@ run(char *line)
 	for (size_t i = 0; name && i < sizeof(attacks) / sizeof(attacks[0]); i++)
 		if (strcmp(attacks[i].name, name) == 0)
 			return attacks[i].run(a ? a : none, b ? b : none);
+	for (const struct attack *w = evil_words; name && w->name; w++)
+		if (strcmp(w->name, name) == 0)
+			return w->run(a ? a : none, b ? b : none);
 	return "no such attack";
 }
 

@@ -16,8 +16,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("RESTANTE_BUILD", ROOT / "build"))
-PROGRAMS = ["restanted", "restante", "restante-ctl"] + [
-    f"restante-{p}" for p in ("front", "auth", "keeper", "lmtpd", "log", "control")]
+HELPERS = [f"restante-auth-{p}" for p in ("pam", "sql", "ldap", "command", "oauth", "krb5")]
+PROGRAMS = ["restanted", "restante", "restante-ctl", *HELPERS] + [
+    f"restante-{p}" for p in ("front", "auth", "keeper", "keys", "lmtpd", "log", "control")]
 SERVICE_UIDS = 64800
 MAIL_UID = 5000
 # Its filter lets more calls through, and descriptor 2 is kept for its reports.
@@ -44,10 +45,11 @@ def until(what, deadline=10.0, message="in time"):
 
 class House:
     def __init__(self, base, users, options=None, evil=None, as_uid=0, listeners=None,
-                 env=None, wrap=(), pass_fds=(), lmtp=False):
+                 env=None, wrap=(), pass_fds=(), lmtp=False, tls=False):
         """users: name -> (password, uid or None for mail_uid, [messages][, extra fields]).
         evil: program -> its replacement. as_uid: who starts it. listeners: name -> its
-        lines. wrap: a command that runs the one behind it. lmtp: a listener for it."""
+        lines. wrap: a command that runs the one behind it. lmtp: a listener for it. tls: with a
+        certificate."""
         self.base = pathlib.Path(base)
         self.mail = self.base / "mail"
         self.bin = self.base / "bin"
@@ -69,6 +71,8 @@ class House:
                 # An evil front does not drain.
                 "drain_timeout": "200ms",
                 "mail_uid": MAIL_UID, "mail_gid": MAIL_UID, **(options or {})}
+        if tls:
+            opts |= self.certificate()
         self.options = opts
         self.lmtp = self.base / "lmtp"
         self.listeners = listeners or {"pop3": f"address = 127.0.0.1:{self.port}"}
@@ -80,6 +84,15 @@ class House:
         if as_uid:
             for p in [self.base, *self.base.rglob("*")]:
                 os.chown(p, as_uid, as_uid)
+
+    def certificate(self):
+        """A certificate of its own, and the options that name it."""
+        cert, key = self.base / "cert.pem", self.base / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                        "/CN=localhost", "-keyout", key, "-out", cert],
+                       check=True, capture_output=True)
+        return {"tls_certificate": cert, "tls_key": key}
 
     def configure(self, **changes):
         """Writes the file anew; None takes an option out."""
@@ -299,3 +312,35 @@ def unused_block():
     """The block of service uids belongs to no account here, as the manual asks."""
     used = {p.pw_uid for p in pwd.getpwall()}
     return not used & set(range(SERVICE_UIDS, SERVICE_UIDS + 64))
+
+
+# ---- for tests of programs that were taken over ----
+
+MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
+USERS = {name: ("secret", uid, list(MAIL)) for name, uid in (
+    ("anna", 5000), ("bert", 5001), ("carl", 5002), ("dora", 5003))}
+USERS["frozen"] = ("secret", 5004, list(MAIL), "userdb_read_only=yes")
+
+
+def mail_of(house, name):
+    return sorted(p.name for d in ("new", "cur") for p in (house.mail / name / d).iterdir())
+
+
+def good_session(house, name="bert"):
+    """Another front, another user: served as if nothing were."""
+    start = time.monotonic()
+    c = house.connect()
+    assert c.login(name, "secret").startswith(b"+OK")
+    assert c.say("STAT").startswith(b"+OK 3 ")
+    assert b"body 0\r\n" in c.multi("RETR 1")
+    assert c.say("QUIT").startswith(b"+OK")
+    c.close()
+    return time.monotonic() - start
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])

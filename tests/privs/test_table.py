@@ -1,25 +1,64 @@
 """Every process against the table in SECURITY.md."""
+import contextlib
 import os
 import pathlib
 import re
+import sqlite3
+import subprocess
 
 import pytest
 
-from house import ROOT, SANITIZED, SERVICE_UIDS, Client, House, Mta, status, unused_block
+from house import (ROOT, SANITIZED, SERVICE_UIDS, Client, House, Mta, free_port, status,
+                   unused_block)
+from system_account import service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
 CAPS = ["chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid",
         "setuid", "setpcap", "linux_immutable", "net_bind_service", "net_broadcast",
         "net_admin", "net_raw", "ipc_lock", "ipc_owner", "sys_module", "sys_rawio",
-        "sys_chroot", "sys_ptrace"]
+        "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice",
+        "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write"]
 USERS = {"anna": ("secret", 5000, [b"Subject: 1\n\nhello\n"]),
          "bert": ("secret", 5001, [b"Subject: 2\n\nhello\n"])}
 
 
+def make_keytab(base):
+    """A key of the service pop/localhost, and a configuration that asks no KDC."""
+    config, keytab = base / "krb5.conf", base / "keytab"
+    config.write_text("[libdefaults]\ndefault_realm = EXAMPLE.TEST\ndns_lookup_kdc = no\n")
+    subprocess.run(["ktutil"], check=True, capture_output=True, text=True,
+                   env=os.environ | {"KRB5_CONFIG": str(config)}, input="add_entry -password -p "
+                   "pop/localhost@EXAMPLE.TEST -k 1 -e aes256-cts-hmac-sha1-96\nword\n"
+                   f"write_kt {keytab}\nquit\n")
+    return {"krb5_keytab": keytab, "krb5_config": config, "krb5_realm": "EXAMPLE.TEST",
+            "krb5_hostname": "localhost"}
+
+
+def every_helper(base, pam_service):
+    """Options that start a helper of each kind. The directory is not there: none needs its own."""
+    base = pathlib.Path(base)
+    base.chmod(0o755)
+    with contextlib.closing(sqlite3.connect(base / "users.db")) as db:
+        db.execute("CREATE TABLE users (name, password, uid, gid, home, maildrop)")
+    os.chmod(base / "users.db", 0o644)
+    keys = base / "jwks"
+    keys.write_text('{"keys": []}')
+    check = base / "check"
+    check.write_text("#!/bin/sh\nexit 1\n")
+    check.chmod(0o755)
+    return {"databases": "file system sql ldap command", "pam_service": pam_service,
+            "sql_database": f"sqlite:{base}/users.db", "command_path": check,
+            "ldap_uri": f"ldap://127.0.0.1:{free_port()}", "ldap_base": "dc=example,dc=test",
+            "oauth_jwks": keys, "oauth_issuer": "https://id.example", "oauth_audience": "mail",
+            "hostname": "localhost", **make_keytab(base)}
+
+
 @pytest.fixture(scope="module")
 def house(house_dir):
-    with House(house_dir("table"), USERS, lmtp=True) as h:
-        yield h
+    with service("auth required pam_unix.so", "account required pam_unix.so") as pam:
+        options = every_helper(house_dir("helpers"), pam)
+        with House(house_dir("table"), USERS, options, lmtp=True, tls=True) as h:
+            yield h
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +70,10 @@ def sessions(house):
         assert c.login(name, "secret").startswith(b"+OK")
         assert c.multi("RETR 1")
         open_.append(c)
+    # Each database is asked once, the last of them in vain.
+    c = Client(house.port)
+    assert c.login("nobody-of-this-name", "secret").startswith(b"-ERR [SYS/TEMP]")
+    c.close()
     # And one that delivers, in the middle of it.
     mta = Mta(house.lmtp, hello=True)
     assert mta.envelope("anna")[-1].startswith("250")
@@ -64,9 +107,10 @@ def test_the_table_names_every_program(house, sessions):
     assert running == set(table())
 
 
-def expected_uid(row, index):
+def expected_uid(row):
+    """The processes of one kind have one user; fronts are looked at by themselves."""
     m = re.match(r"service_uids \+ (\d+)", row["user"])
-    return SERVICE_UIDS + int(m[1]) + index if m else None
+    return SERVICE_UIDS + int(m[1]) if m else None
 
 
 @pytest.mark.parametrize("program", sorted(table()))
@@ -75,18 +119,18 @@ def test_user_groups_capabilities(house, sessions, program):
     row = table()[program]
     pids = sorted(house.children(program)) if program != "restanted" else [house.p.pid]
     assert pids
-    for index, pid in enumerate(pids):
+    for pid in pids:
         s = status(pid)
         uids, gids = s["Uid"].split(), s["Gid"].split()
         assert len(set(uids)) == 1 and len(set(gids)) == 1
-        if program == "restanted":
-            assert uids[0] == "0"
+        if program in ("restanted", "restante-auth-pam"):
+            assert uids[0] == row["user"].replace("root", "0")
         elif program == "restante-keeper":
             assert int(uids[0]) in (5000, 5001) and gids[0] == uids[0]
         elif program == "restante-front":
-            assert SERVICE_UIDS + 8 <= int(uids[0]) < SERVICE_UIDS + 8 + len(pids)
+            assert SERVICE_UIDS + 16 <= int(uids[0]) < SERVICE_UIDS + 16 + len(pids)
         else:
-            assert int(uids[0]) == expected_uid(row, index)
+            assert int(uids[0]) == expected_uid(row)
         assert s["Groups"].split() in ([], [gids[0]])
         for kind in ("CapEff", "CapPrm"):
             assert capabilities(int(s[kind], 16)) == row["capabilities"], (program, kind)
@@ -128,6 +172,13 @@ def test_descriptors(house, sessions, program):
     allowed = {
         "restante-front": r"socket:|anon_inode:\[eventpoll\]|/memfd:|.*/mail/.*",
         "restante-auth": r"socket:|anon_inode:\[event(poll|fd)\]|.*/users|/memfd:",
+        "restante-keys": r"socket:|anon_inode:\[eventpoll\]|/memfd:",
+        "restante-auth-pam": r"socket:|/memfd:",
+        "restante-auth-sql": r"socket:|/memfd:|.*/users.db",
+        "restante-auth-ldap": r"socket:|/memfd:",
+        "restante-auth-command": r"socket:|/memfd:|.*/restante-auth-command",
+        "restante-auth-oauth": r"socket:|/memfd:|anon_inode:\[event(poll|fd)\]",
+        "restante-auth-krb5": r"socket:|/memfd:",
         "restante-lmtpd": r"socket:|anon_inode:\[eventpoll\]|/memfd:",
         "restante-control": r"socket:|anon_inode:\[eventpoll\]|/memfd:",
         "restante-log": r"socket:|anon_inode:\[eventpoll\]|pipe:|/memfd:",
@@ -170,10 +221,15 @@ def test_the_release_filter_is_the_narrow_one(house, sessions):
     ready = [re.search(r"event=process_ready child=(\S+) child_pid=\d+ cage=(\d+)", line)
              for line in house.lines]
     cages = {m[1]: int(m[2]) for m in ready if m}
-    assert {"restante-front", "restante-auth", "restante-log", "restante-control",
-            "restante-lmtpd"} <= set(cages)
+    assert set(table()) - {"restanted", "restante-keeper"} <= set(cages)
     for program, cage in cages.items():
-        assert bool(cage & wide) == SANITIZED, (program, cage)
-        for part in (user, no_new_privs, landlock, seccomp):
-            assert cage & part or program == "restante-keeper", (program, cage)
-        assert cage & chroot or program == "restante-keeper", (program, cage)
+        row = table()[program]
+        # A keeper has been the owner since it was started.
+        parts = {chroot: row["root directory"] == "empty", no_new_privs: True,
+                 user: row["user"] != "root", seccomp: row["seccomp"] == "filter",
+                 landlock: row["root directory"] == "empty" or "Landlock" in row["root directory"],
+                 wide: SANITIZED and row["seccomp"] == "filter"}
+        for part, wanted in parts.items():
+            if program == "restante-keeper" and part in (chroot, user):
+                continue
+            assert bool(cage & part) == wanted, (program, part, cage)

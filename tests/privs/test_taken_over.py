@@ -6,33 +6,13 @@ import pathlib
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
-from house import SANITIZED, House, Mta, status, until
+from house import (MAIL, SANITIZED, USERS, House, Mta, descriptors, good_session, mail_of, resident,
+                   status, until)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
-MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
-USERS = {name: ("secret", uid, list(MAIL)) for name, uid in (
-    ("anna", 5000), ("bert", 5001), ("carl", 5002), ("dora", 5003))}
-USERS["frozen"] = ("secret", 5004, list(MAIL), "userdb_read_only=yes")
-
-
-def mail_of(house, name):
-    return sorted(p.name for d in ("new", "cur") for p in (house.mail / name / d).iterdir())
-
-
-def good_session(house, name="bert"):
-    """Another front, another user: served as if nothing were."""
-    start = time.monotonic()
-    c = house.connect()
-    assert c.login(name, "secret").startswith(b"+OK")
-    assert c.say("STAT").startswith(b"+OK 3 ")
-    assert b"body 0\r\n" in c.multi("RETR 1")
-    assert c.say("QUIT").startswith(b"+OK")
-    c.close()
-    return time.monotonic() - start
 
 
 # ---- a front --------------------------------------------------------------------
@@ -361,14 +341,6 @@ def test_a_spool_whose_files_no_keeper_takes(house_dir):
             assert line.startswith(answer), line
         mta.close()
         assert len(mail_of(h, "anna")) == 4
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def resident(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
 
 
 @pytest.mark.parametrize("name", ["nobody", "anna"])
