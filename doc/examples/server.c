@@ -59,11 +59,17 @@ put_message(struct session *s, size_t n)
 }
 
 static void
+put_reply(struct session *s, enum pop3_reply r)
+{
+	pop3_put_reply(r, POP3_ENGLISH, &s->out);
+}
+
+static void
 put_numbers(struct session *s, uint64_t a, uint64_t b)
 {
 	struct pop3_line line;
 
-	pop3_line_start(&line, POP3_OK);
+	pop3_line_start(&line, POP3_OK, POP3_ENGLISH);
 	pop3_line_text(&line, " ");
 	pop3_line_number(&line, a);
 	pop3_line_text(&line, " ");
@@ -83,13 +89,13 @@ answer_list(struct session *s, const struct pop3_request *r)
 		return;
 	}
 	if (r->has_msgno) {
-		pop3_line_start(&line, POP3_OK);
+		pop3_line_start(&line, POP3_OK, POP3_ENGLISH);
 		pop3_line_text(&line, " 1 ");
 		pop3_line_view(&line, uidl);
 		pop3_line_end(&line, &s->out);
 		return;
 	}
-	pop3_put_reply(list ? POP3_OK_LIST : POP3_OK_UIDL, &s->out);
+	put_reply(s, list ? POP3_OK_LIST : POP3_OK_UIDL);
 	if (!s->deleted && list)
 		pop3_put_size_row(1, message_octets(), &s->out);
 	if (!s->deleted && !list)
@@ -103,7 +109,7 @@ answer_top(struct session *s, uint64_t lines)
 	struct dot_top top;
 
 	dot_top_init(&top, lines);
-	pop3_put_reply(POP3_OK_TOP, &s->out);
+	put_reply(s, POP3_OK_TOP);
 	put_message(s, dot_top_take(&top, (const uint8_t *)message, MESSAGE_N));
 }
 
@@ -112,8 +118,7 @@ static void
 answer_mail(struct session *s, const struct pop3_request *r)
 {
 	if (r->has_msgno && (r->msgno != 1 || s->deleted)) {
-		pop3_put_reply(
-			r->msgno == 1 ? POP3_ERR_DELETED : POP3_ERR_NO_MESSAGE, &s->out);
+		put_reply(s, r->msgno == 1 ? POP3_ERR_DELETED : POP3_ERR_NO_MESSAGE);
 		return;
 	}
 	if (r->command == POP3_STAT) {
@@ -123,13 +128,13 @@ answer_mail(struct session *s, const struct pop3_request *r)
 	} else if (r->command == POP3_TOP) {
 		answer_top(s, r->lines);
 	} else if (r->command == POP3_RETR) {
-		pop3_put_reply(POP3_OK_RETR, &s->out);
+		put_reply(s, POP3_OK_RETR);
 		put_message(s, MESSAGE_N);
 	} else {
 		/* DELE, RSET, NOOP; the message comes back with the next session. */
 		s->deleted = r->command == POP3_DELE ||
 			(r->command == POP3_NOOP && s->deleted);
-		pop3_put_reply(POP3_OK, &s->out);
+		put_reply(s, POP3_OK);
 	}
 }
 
@@ -144,7 +149,7 @@ log_in(struct session *s, struct view password)
 		put_numbers(s, 1, message_octets());
 	} else {
 		pop3_server_login_failed(&s->pop3);
-		pop3_put_reply(POP3_ERR_CREDENTIALS, &s->out);
+		put_reply(s, POP3_ERR_CREDENTIALS);
 	}
 }
 
@@ -158,7 +163,7 @@ log_in_plain(struct session *s, const struct pop3_request *r)
 
 	if (!pop3_sasl_decode(r->text, !r->is_response, s->sasl, &plain)) {
 		pop3_server_login_failed(&s->pop3);
-		pop3_put_reply(POP3_ERR_BASE64, &s->out);
+		put_reply(s, POP3_ERR_BASE64);
 		return;
 	}
 	while (nuls < 2 && plain.n > 0 &&
@@ -173,10 +178,13 @@ log_in_plain(struct session *s, const struct pop3_request *r)
 static void
 answer_command(struct session *s, const struct pop3_request *r)
 {
+	struct pop3_challenge empty;
+
+	memset(&empty, 0, sizeof(empty));
 	if (r->command == POP3_CAPA) {
 		pop3_put_capa(&s->pop3, &s->out);
 	} else if (r->command == POP3_USER) {
-		pop3_put_reply(POP3_OK_USER, &s->out);
+		put_reply(s, POP3_OK_USER);
 	} else if (r->command == POP3_PASS) {
 		log_in(s, r->text);
 	} else if (r->command == POP3_AUTH && !r->has_mechanism) {
@@ -184,10 +192,11 @@ answer_command(struct session *s, const struct pop3_request *r)
 	} else if (r->command == POP3_AUTH && r->has_text) {
 		log_in_plain(s, r);
 	} else if (r->command == POP3_AUTH) {
-		pop3_put_challenge(VIEW(""), &s->out);
+		/* "+ " alone is short: it is written whole. */
+		(void)!pop3_put_challenge(&empty, &s->out);
 		pop3_server_challenged(&s->pop3, r->mechanism);
 	} else if (r->command == POP3_QUIT) {
-		pop3_put_reply(POP3_OK_BYE, &s->out);
+		put_reply(s, POP3_OK_BYE);
 	} else {
 		answer_mail(s, r);
 	}
@@ -219,7 +228,7 @@ answer_one(struct session *s, enum pop3_event event, const struct pop3_request *
 	else if (event == POP3_RESPONSE)
 		log_in_plain(s, r);
 	else
-		pop3_put_reply(r->reply, &s->out);
+		put_reply(s, r->reply);
 	if (!send_all(s) || pop3_server_exhausted(&s->pop3))
 		return false;
 	return event != POP3_COMMAND || r->command != POP3_QUIT;
@@ -250,11 +259,13 @@ serve(struct session *s, const struct pop3_server_options *options)
 
 	memset(&link, 0, sizeof(link));
 	link.plaintext = true;
+	link.user = true;
+	link.mechanisms = 1U << POP3_MECHANISM_PLAIN;
 	s->in.n = 0;
 	s->out = buf_over(s->output, sizeof(s->output));
 	s->deleted = false;
 	pop3_server_init(&s->pop3, options, &link);
-	pop3_put_greeting(options, &s->out);
+	pop3_put_greeting(&s->pop3, VIEW(""), &s->out);
 	goes_on = send_all(s);
 	while (goes_on) {
 		event = pop3_server_next(&s->pop3, &s->in, &r);
