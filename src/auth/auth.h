@@ -112,6 +112,7 @@ struct auth {
 	struct sasl *sasl;
 	struct apop *apop;
 	uint8_t cache_key[32], users_key[32], apop_key[32], defence_key[16];
+	uint8_t dummy_key[32]; /* out of the key of the salts, and as long-lived */
 	/* the users file */
 	struct users *users;
 	struct users_options options;

@@ -101,7 +101,7 @@ found(struct attempt *a)
 	struct auth *auth = a->auth;
 	bool from_cache = a->want == WANT_CHECK && !a->checked_elsewhere;
 	enum core_step step = core_found(&auth->core, a,
-		mac_number(auth->users_key, a->name), loop_now_ms(auth->loop));
+		mac_number(auth->dummy_key, a->name), loop_now_ms(auth->loop));
 
 	if (from_cache && step == CORE_ANSWER && a->answer == SCHEME_YES)
 		stat_add(STAT_CACHE_HITS, 1);

@@ -1,5 +1,6 @@
 /* restante-auth: says who a session is, to the monitor alone. */
 #include "auth/auth_parts.h"
+#include "auth/mac.h"
 #include "base/check.h"
 #include "ipc/start.h"
 #include "os/fd.h"
@@ -242,7 +243,10 @@ make_tables(struct auth *a, const struct msg_auth_setup *m)
 		.trusted = m->trusted_networks,
 	};
 
-	if (m->key.n != SASL_KEY_OCTETS)
+	/* Whose keys a dummy has says how long its salt is, and how many rounds there
+	 * are. */
+	const struct view dummy = VIEW("dummy");
+	if (m->key.n != SASL_KEY_OCTETS || !mac_of(m->key.p, &dummy, 1, a->dummy_key))
 		return "no key for salts";
 	if (!chain_set(&a->core.chain, m->databases) || m->stores.n != m->databases.n)
 		return "no database, or one that is none";

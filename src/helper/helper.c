@@ -23,6 +23,11 @@
 #define IDLE_MS 1000
 /* What a question may take beyond its time, before the process ends itself. */
 #define GRACE_MS 5000
+/*
+ * Auth that ended is replaced, and a new channel comes. One that closed ours for a fault
+ * is still there: then the end of this process is what brings a new one.
+ */
+#define ALONE_MS 30000
 /* Auth reads all the time; one that does not is ending, and its answer is dropped. */
 #define SEND_MS 1000
 
@@ -135,6 +140,7 @@ static void
 leave_auth(struct helper *h)
 {
 	fd_close(&h->auth);
+	h->alone_ms = clock_ms();
 	if (h->ops->forget)
 		h->ops->forget(h);
 }
@@ -191,18 +197,35 @@ monitor_ready(struct helper *h)
 	return true;
 }
 
+static bool
+is_forgotten(const struct helper *h)
+{
+	return h->auth < 0 && h->alone_ms > 0 && clock_ms() - h->alone_ms >= ALONE_MS;
+}
+
+/* Until something has to be done without a message. */
+static int
+wait_ms(const struct helper *h)
+{
+	if (h->ops->idle)
+		return IDLE_MS;
+	return h->auth < 0 && h->alone_ms > 0 ? ALONE_MS : -1;
+}
+
 static int
 run(struct helper *h)
 {
 	for (;;) {
 		struct pollfd p[2] = {{.fd = FD_MONITOR, .events = POLLIN},
 			{.fd = h->auth, .events = POLLIN}};
-		int n = poll(p, 2, h->ops->idle ? IDLE_MS : -1);
+		int n = poll(p, 2, wait_ms(h));
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (is_forgotten(h))
+			return -ENOTCONN;
 		if (n < 0)
 			continue;
-		if (n == 0) {
+		if (n == 0 && h->ops->idle) {
 			watch((uint64_t)h->timeout_ms + GRACE_MS);
 			h->ops->idle(h);
 			watch(0);

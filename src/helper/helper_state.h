@@ -22,7 +22,8 @@ struct helper {
 	uint32_t timeout_ms;
 	void *state;
 	char why[HELPER_WHY_MAX];
-	int auth; /* the channel; -1: none at the moment */
+	int auth;	   /* the channel; -1: none at the moment */
+	uint64_t alone_ms; /* since when there is none any more; 0: there was none yet */
 	struct received received;
 	uint8_t name[HELPER_NAME_MAX], line[HELPER_LINE_MAX], octets[HELPER_OCTETS_MAX];
 	uint8_t out[MESSAGE_OCTETS_MAX];

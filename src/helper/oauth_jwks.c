@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #define UNKNOWN_MS 60000
-/* Between two tries where the first failed: a login after that fails at once. One that took
- * long is followed by a pause that is longer still, so that tokens that need no fetch are
- * checked meanwhile. */
+/* Between two tries where the first failed: a login after that fails at once. One that
+ * took long is followed by a pause that is longer still, so that tokens that need no
+ * fetch are checked meanwhile. */
 #define FAILED_MS     2000
 #define FAILED_TIMES  4
 #define FAILED_MS_MAX 60000

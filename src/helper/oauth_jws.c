@@ -90,9 +90,9 @@ read_kid(const json_t *header, struct jws *ret)
 }
 
 /*
- * What the token is for. One provider signs many kinds with the same keys (RFC 8725 s.3.11):
- * a logout token is no access token. A token without a type is as it was before there were
- * types; "application/" may be left out (RFC 7515 s.4.1.9).
+ * What the token is for. One provider signs many kinds with the same keys (RFC 8725
+ * s.3.11): a logout token is no access token. A token without a type is as it was before
+ * there were types; "application/" may be left out (RFC 7515 s.4.1.9).
  */
 static bool
 type_is_right(const json_t *header)
@@ -102,8 +102,7 @@ type_is_right(const json_t *header)
 	const char *text = json_string_value(type);
 
 	for (size_t i = 0; text && i < ARRAY_SIZE(types); i++)
-		if (ascii_equal_nocase(
-			    (struct view){(const uint8_t *)text, strlen(text)},
+		if (ascii_equal_nocase((struct view){(const uint8_t *)text, strlen(text)},
 			    (struct view){(const uint8_t *)types[i], strlen(types[i])}))
 			return true;
 	return !type;

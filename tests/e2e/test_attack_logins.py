@@ -1,8 +1,10 @@
 """Attacks on logins: on auth alone, and on its helpers alone, in their cages."""
+import base64
 import contextlib
 import ctypes
 import os
 import select
+import signal
 import socket
 import subprocess
 import threading
@@ -13,9 +15,13 @@ import helper_alone
 from fetch_trial import is_sanitized
 from helper_alone import Helper
 from identity_provider import AUDIENCE, ISSUER, Provider
+from pop import Pop
+from postoffice import until
 from system_account import service
 from test_auth_process import (ANSWER_CHALLENGE, ASK_VERIFY, BUSY, CREDENTIALS, FOUND, GSSAPI, KRB5,
                                LOGIN_MECHANISM, NAME, OAUTH, OAUTHBEARER, SQL, SYSTEM, WRONG, auth)  # noqa: F401
+from test_login_timing import scram_keys
+from ticket_office import put_mail
 
 O_CLOEXEC = 0o2000000
 CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 4096, 16384, 1 << 18
@@ -41,6 +47,39 @@ def test_a_token_of_another_user_whose_name_is_prepared_to_this_one(auth):  # no
     a.login(5, b"", b"n,,\x01auth=Bearer good\x01\x01", OAUTHBEARER)
     h.answer(h.asked(), NAME, name=b"anna", valid_s=30)
     assert a.answer()[:2] == ("grant", 5)
+
+
+def salt_of(office, name):
+    p = Pop(office.host, office.pop3)
+    try:
+        first = b"n,,n=" + name + b",r=abcdefghijklmnop"
+        answer = p.say(b"AUTH SCRAM-SHA-256 " + base64.b64encode(first))
+        fields = base64.b64decode(answer[2:]).split(b",") if answer.startswith(b"+ ") else []
+        return dict(f.split(b"=", 1) for f in fields).get(b"s")
+    finally:
+        p.close()
+
+
+def test_a_salt_does_not_tell_whose_is_stored_when_auth_is_made_to_end(base, office):
+    """The salt of who has stored keys stays, of course: so must everybody's."""
+    names = (b"stored", b"plain", b"nobody", b"nobody-else")
+    mail = put_mail(base, "all", "x")
+    users = base / "users"
+    users.write_text("".join(f"{n}:{p}:5000:5000::{base}::userdb_mail=maildir:{mail}\n" for n, p in (
+        ("stored", scram_keys("secret")), ("plain", "{PLAIN}secret"))))
+    users.chmod(0o644)
+    o = office("--users", users, sets={"mail_roots": base})
+    before = [salt_of(o, name) for name in names]
+    assert None not in before and len(set(before)) == len(names), before
+    old, = o.pids("restante-auth")
+    os.kill(old, signal.SIGKILL)
+    until(lambda: o.pids("restante-auth") not in ([], [old]) and salt_of(o, b"nobody"), 15, o.log)
+    assert [salt_of(o, name) for name in names] == before
+    o.stop()
+    # Another restanted has another key.
+    o = office("--users", users, sets={"mail_roots": base})
+    after = [salt_of(o, name) for name in names]
+    assert [x == y for x, y in zip(before, after)] == [True, False, False, False]
 
 
 # ---- who waits behind whom -------------------------------------------------------------

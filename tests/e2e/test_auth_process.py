@@ -14,6 +14,8 @@ import time
 
 import pytest
 
+from fetch_trial import is_sanitized
+
 BUILD = os.environ.get("RESTANTE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "restante-auth")
 READY, AUTH_SETUP, AUTH_USERS, USERS_ASK, AUTH_FRONT = 0x01, 0x20, 0x21, 0x22, 0x23
@@ -121,7 +123,8 @@ class Auth:
                   octets(bytes(options.get("databases", [FILE]))) + octets(b"pop.example.org") +
                   octets(b"") + rest + bytes([options.get("fail2ban", 0)]) +
                   struct.pack("<I", options.get("talk_s", 120)) +
-                  octets(bytes(options.get("stores", [0] * len(options.get("databases", [FILE]))))),
+                  octets(bytes(options.get("stores", [0] * len(options.get("databases", [FILE]))))) +
+                  octets(options.get("key", bytes(range(32)))),
                   os.open(self.dir, os.O_RDONLY | os.O_DIRECTORY))
         self.lines, self.offers, self.ids = [], {}, 0
         self.grants = []
@@ -314,7 +317,7 @@ def auth(tmp_path):
     running = []
 
     def start(users, **options):
-        running.append(Auth(tmp_path, users, **options))
+        running.append(Auth(options.pop("place", tmp_path), users, **options))
         return running[-1]
     yield start
     for a in running:
@@ -710,6 +713,35 @@ def test_scram(auth, digest):
         assert scram(a, session, name, password, digest) == ("failed", session, CREDENTIALS)
 
 
+def salt(a, session, name):
+    """What is shown of the stored keys of this name: salt and rounds."""
+    a.login(session, b"", b"n,,n=" + name + b",r=abcdefghijklmnop", SCRAM_SHA_256)
+    kind, _, first = a.answer()
+    assert kind == "challenge"
+    a.respond(session, cancelled=1)
+    fields = dict(f.split(b"=", 1) for f in first.split(b","))
+    return fields[b"s"], fields[b"i"]
+
+
+def test_salts_hang_on_the_key_and_the_name(auth, tmp_path):
+    """As a stored one they stay when auth is started anew, if the key does."""
+    made = []
+    names = [b"nobody%d" % (i % 15) for i in range(30)] + [b"bob"]
+    for i, key in enumerate((bytes(32), bytes(32), bytes(31) + b"1")):
+        place = tmp_path / str(i)
+        place.mkdir()
+        # Salts of several lengths, and rounds.
+        a = auth("bob:{PLAIN}secret\n" + "".join(
+            "ann%d:{SCRAM-SHA-256}%d,%s,%s,%s\n" % ((n, 4096 * n) + tuple(
+                base64.b64encode(bytes(size)).decode() for size in (8 * n, 32, 32)))
+            for n in (1, 3)), place=place, key=key)
+        made.append([salt(a, session, name) for session, name in enumerate(names, start=1)])
+    assert made[0] == made[1]
+    assert not {s for s, _ in made[0]} & {s for s, _ in made[2]}
+    assert made[0][:15] == made[0][15:30] and len(set(made[0])) == 16
+    assert {rounds for _, rounds in made[0]} == {b"4096", b"12288"}
+
+
 def test_a_cancelled_conversation_ends_and_the_next_login_ends_the_last(auth):
     a = auth("bob:{PLAIN}secret\n")
     a.login(1, b"", None, LOGIN_MECHANISM)
@@ -782,8 +814,9 @@ def test_a_flood_of_conversations_takes_bounded_memory(auth):
                 ended += (a.from_front(other) or ("offer",))[0] == "failed"
         sizes.append(resident(a.process.pid))
     assert opened == 12000 and ended == opened - 8192
-    assert sizes[-1] - sizes[5] < 4 << 20, sizes  # 9000 and 12000 were there by then
-    assert sizes[-1] < 160 << 20, sizes
+    if not is_sanitized():  # whose shadow grows with what was freed, too
+        assert sizes[-1] - sizes[5] < 4 << 20, sizes  # 9000 and 12000 were there by then
+        assert sizes[-1] < 160 << 20, sizes
     a.login(9000, b"bob", b"secret", front=11)
     assert a.answer(11)[:2] == ("grant", 9000)
 
@@ -977,6 +1010,27 @@ def test_what_only_the_helper_can_check_is_remembered_under_every_input(auth):
     a.login(22, b"bob", b"secret")
     h2.answer(h2.asked(), WRONG)
     assert a.answer() == ("failed", 22, CREDENTIALS)
+
+
+def test_one_name_in_two_databases_has_two_entries(auth):
+    a = auth("", databases=[LDAP, COMMAND])
+    ldap, command = a.helper(LDAP), a.helper(COMMAND, 101)
+
+    def drop(session):
+        kind, got, grant = a.answer()
+        assert (kind, got) == ("grant", session)
+        return grant["maildrop"]
+    a.login(1, b"bob", b"secret")
+    ldap.answer(ldap.asked(), ANSWER_NO_USER)
+    command.answer(command.asked(), FOUND, b"bob:::::::userdb_mail=maildir:/srv/two", valid_s=60)
+    assert drop(1) == b"/srv/two"
+    # What is remembered of one says nothing of the other, which is asked first.
+    a.login(2, b"bob", b"secret")
+    ldap.answer(ldap.asked(), FOUND, b"bob:::::::userdb_mail=maildir:/srv/one", valid_s=60)
+    assert drop(2) == b"/srv/one"
+    a.login(3, b"bob", b"secret")
+    assert drop(3) == b"/srv/one"
+    assert ldap.quiet() and command.quiet()
 
 
 @pytest.mark.parametrize("backend", [SYSTEM, SQL, LDAP, COMMAND])
@@ -1250,4 +1304,4 @@ def test_a_remembered_hash_costs_as_much_as_a_plain_password(auth):
     assert a.counter("HASHES") == hashes
     slow, fast = (min(r[i] for r in rounds) for i in (0, 1))
     print(f"remembered {1e6 * slow:.1f} us, plain {1e6 * fast:.1f} us")
-    assert slow < 1.05 * fast + 1e-6, (slow, fast)
+    assert is_sanitized() or slow < 1.05 * fast + 1e-6, (slow, fast)

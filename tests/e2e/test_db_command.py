@@ -258,3 +258,31 @@ def test_office(program, base, office):
     assert answer("anna", "wrong").startswith(b"-ERR [AUTH]")
     for word in ("secret", "wrong"):
         assert f"={word}" not in o.log()
+
+
+def test_a_password_is_remembered_for_a_while(base, office):
+    for name in ("anna", "berta"):
+        ticket_office.put_mail(base, name, f"for {name}")
+    words, asked, path = base / "words", base / "asked", base / "check.sh"
+    known = {"anna": "secret", "berta": "secret"}
+
+    def change(name, word):
+        known[name] = word
+        words.write_text("".join(f"{n} {w}\n" for n, w in known.items()))
+    change("anna", "secret")
+    asked.write_text("")
+    asked.chmod(0o666)
+    path.write_text(f'''#!/bin/sh
+all=$(tr '\\000' ' ' <&3)
+run="$*"
+set -- $all
+echo "$1" >> {asked}
+grep -qx "$1 $2" {words} || exit 1
+export USER="$1" HOME={base} userdb_uid=5000 userdb_gid=5000 userdb_mail=maildir:{base}/mail/$1
+exec $run
+''')
+    path.chmod(0o755)
+    ticket_office.is_asked_no_more(
+        office, {"databases": "command", "command_path": path, "mail_roots": base},
+        ("anna", "berta"), change, lambda: len(asked.read_text().splitlines()))
+    assert asked.read_text()

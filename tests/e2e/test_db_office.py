@@ -10,6 +10,7 @@ import tempfile
 import pytest
 
 import databases
+import ticket_office
 from pop import Pop
 from postoffice import NOBODY, Office, until
 from test_db_ldap import BASE, ENTRIES, person, ssha
@@ -182,6 +183,33 @@ def test_the_database_goes_away_and_comes_back(served):
             f"Subject: for {user}".encode()
     until(lambda: login(office, "anna", "wrong")[0].startswith(WRONG), 5, office.log)
     until(lambda: login(office, "nobody", "same")[0].startswith(WRONG), 5, office.log)
+
+
+class LdapRemembered(Ldap):
+    """With the option as it is by default."""
+    def __init__(self, drops):
+        super().__init__(drops)
+        del self.sets["auth_cache_unseen"]
+
+
+def test_what_a_bind_has_checked_is_remembered_for_a_while(drops, office):
+    with contextlib.ExitStack() as stack:
+        base = LdapRemembered(drops)
+        stack.callback(base.close)
+        sets = dict(base.sets, mail_roots=drops, maildrop="maildir:~/Maildir")
+        base.change("anna", "secret")
+        base.change("bert", "secret")
+        ticket_office.is_asked_no_more(office, sets, ("anna", "bert"), base.change, lambda: None)
+        # A directory that is not there cannot be asked.
+        o = office(sets=dict(sets, login_failure_delay="0", auth_helper_timeout="4s"))
+        assert in_as(o, "bert", "secret")
+        base.kill()
+        for _ in range(3):
+            assert in_as(o, "bert", "secret")
+        for user, word in ("bert", "wrong"), ("anna", "secret"), ("anna", "third"), ("nobody", "secret"):
+            assert login(o, user, word)[0].startswith(TEMPORARY)
+        base.start()
+        until(lambda: login(o, "anna", "third")[0].startswith(b"+OK"), 10, o.log)
 
 
 def test_a_changed_password_counts_at_once(served):

@@ -185,3 +185,26 @@ def test_office(base, office):
         until(lambda: answer(anna, "secret").startswith(b"+OK"), 15)
         assert "secret" not in o.log()
         o.stop()
+
+
+def test_a_password_is_remembered_for_a_while(base, office):
+    """PAM itself counts, by a directory for each time."""
+    count = base / "count"
+    count.mkdir()
+    program = base / "note"
+    program.write_text(f"#!/bin/sh\nexec /bin/mktemp -d {count}/XXXXXX\n")
+    program.chmod(0o755)
+    with account("secret") as anna, account("secret") as berta, \
+            service(f"auth optional pam_exec.so quiet {program}", *UNIX) as rules:
+        for name in (anna, berta):
+            entry = pwd.getpwnam(name)
+            ticket_office.put_mail(base, name, f"for {name}", entry.pw_uid, entry.pw_gid)
+
+        def change(name, word):
+            with locked():
+                run("chpasswd", input=f"{name}:{word}\n".encode())
+        ticket_office.is_asked_no_more(office, {
+            "databases": "system", "pam_service": rules, "mail_roots": base,
+            "maildrop": f"maildir:{base}/mail/%u", "mail_uid_min": "100"},
+            (anna, berta), change, lambda: len(os.listdir(count)))
+        assert os.listdir(count)

@@ -1,5 +1,8 @@
 """restante-auth-sql: SQLite, and a PostgreSQL that is killed in the middle."""
+import contextlib
 import os
+import pathlib
+import re
 import shutil
 import signal
 import sqlite3
@@ -357,6 +360,23 @@ def test_sqlite_whose_log_was_put_away_cannot_be_read(open_dir, helper):
     db.execute("PRAGMA journal_mode=DELETE")
     db.close()
     assert h.lookup(b"bob").line == BOB
+
+
+def test_the_query_of_the_manual_where_the_database_ignores_case(open_dir, helper):
+    """The row is found in any spelling, and is a user in one alone."""
+    manual = pathlib.Path(__file__).parents[2] / "man" / "restante-databases.7"
+    query = re.search(r"^sql_query = (SELECT.*)$", manual.read_text(), re.M).group(1)
+    path = open_dir + "/users.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript("CREATE TABLE accounts (login TEXT COLLATE NOCASE PRIMARY KEY, hash TEXT);"
+                         "INSERT INTO accounts VALUES ('anna', '{PLAIN}secret');")
+    os.chmod(path, 0o644)
+    h = helper("sqlite:" + path, query)
+    a = h.lookup(b"anna")
+    assert a.outcome == FOUND and a.line.startswith(b"anna:{PLAIN}secret:"), a
+    for name in (b"ANNA", b"Anna", b"annA"):
+        for a in (h.lookup(name), h.verify(name, b"secret")):
+            assert (a.outcome, a.line) == (NO_USER, b""), a
 
 
 def test_sqlite_that_is_no_file_is_temporary(open_dir, helper):

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import pathlib
+import socket
 import threading
 import time
 import urllib.parse
@@ -167,6 +168,45 @@ def test_malformed(provider, start):
         refused(h.token(b"", token), words)
     a = h.token(b"", key.token(claims(pad="x" * 8000)))
     assert a.outcome == NAME
+
+
+@pytest.mark.parametrize("typ, good", [
+    ("JWT", True), ("jwt", True), ("at+jwt", True), ("AT+JWT", True), ("application/at+jwt", True),
+    ("Application/AT+JWT", True), (None, True), ("logout+jwt", False), ("secevent+jwt", False),
+    ("application/logout+jwt", False), ("dpop+jwt", False), ("id+jwt", False), ("", False),
+    ("at+jwt ", False), ("JOSE", False), (7, False), (["JWT"], False)])
+def test_types(provider, start, typ, good):
+    """What is signed by the same key for another purpose lets nobody in."""
+    h = by_url(start, provider)
+    a = h.token(b"", provider.keys[0].token(claims(), {"typ": typ}))
+    if good:
+        assert (a.outcome, a.name) == (NAME, ANNA)
+    else:
+        refused(a, b"another kind of token")
+
+
+def test_unknown_kids_while_the_provider_swallows(provider, start):
+    """It takes connections and never says a word: the helper waits for it once, not at each."""
+    h = by_url(start, provider, timeout_ms=1500)
+    good = provider.token()
+    assert h.token(b"", good).outcome == NAME
+    provider.stop()
+    with socket.create_server(("127.0.0.1", provider.port), backlog=64) as silent:
+        a = h.token(b"", Key("ES256", "made-up").token(claims()))
+        assert (a.outcome, a.name) == (TEMPORARY, b"") and b"cannot be had" in a.reason
+        strangers = [Key("ES256", f"made-up-{i}").token(claims()) for i in range(20)]
+        begun = time.monotonic()
+        # Longer than the pause after a try that failed.
+        while time.monotonic() - begun < 6:
+            asked = time.monotonic()
+            for stranger in strangers:
+                assert h.token(b"", stranger).outcome == TEMPORARY
+            assert h.token(b"", good).outcome == NAME
+            assert time.monotonic() - asked < 0.6, "a try takes 1.2 s"
+        silent.settimeout(0)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_rotation(provider, start):

@@ -55,6 +55,9 @@ test_header(void **state)
 		{"e30.e30.AA", "algorithm"},
 		{"eyJhbGciOiJub25lIn0.e30.AA", "algorithm"},
 		{"eyJhbGciOiJFZERTQSJ9.W10.AA", "claims"},
+		/* typ: logout+jwt, and the number 7. */
+		{"eyJhbGciOiJFZERTQSIsInR5cCI6ImxvZ291dCtqd3QifQ.e30.AA", "another kind"},
+		{"eyJhbGciOiJFZERTQSIsInR5cCI6N30.e30.AA", "another kind"},
 		{"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZQ.AA", "claims"},
 	};
 	struct jws j;

@@ -6,6 +6,7 @@
 #include "helper/krb5_replay.h"
 #include "helper/pam.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define OWN 64900
@@ -137,6 +138,39 @@ test_account_names(void **state)
 	assert_true(pam_name_may(text("anna.b-c_d")));
 }
 
+/* Who asks in another spelling than the name service's is not the same user to us. */
+static void
+test_accounts_of_a_name_service_that_ignores_case(void **state)
+{
+	static const struct {
+		const char *asked, *found;
+		uid_t uid;
+		const char *words; /* NULL: he is a user */
+	} rows[] = {
+		{"anna", "anna", 1000, NULL},
+		{"Anna", "anna", 1000, "another spelling"},
+		{"anna", "Anna", 1000, "another spelling"},
+		{"Anna", "Anna", 1000, NULL},
+		{"anna", "berta", 1000, "another spelling"},
+		{"anna", "anna2", 1000, "another spelling"},
+		{"anna", "", 1000, "another spelling"},
+		{"root", "root", 0, "uid 0"},
+		{"toor", "root", 0, "another spelling"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char name[16];
+		(void)snprintf(name, sizeof(name), "%s", rows[i].found);
+		const struct passwd found = {.pw_name = name, .pw_uid = rows[i].uid};
+		const char *why = pam_account_refusal(rows[i].asked, &found);
+		if (rows[i].words)
+			assert_true(why && strstr(why, rows[i].words));
+		else
+			assert_null(why);
+	}
+}
+
 int
 main(void)
 {
@@ -146,6 +180,7 @@ main(void)
 		cmocka_unit_test(test_replays),
 		cmocka_unit_test(test_replays_without_room),
 		cmocka_unit_test(test_account_names),
+		cmocka_unit_test(test_accounts_of_a_name_service_that_ignores_case),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
