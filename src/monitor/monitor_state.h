@@ -142,8 +142,7 @@ struct monitor {
 	char given_names[LISTEN_SOCKETS_MAX][CONF_NAME_OCTETS_MAX + 1];
 	size_t given_n;
 	struct timer refused;
-	uint32_t refused_told,
-		refused_untold; /* grants of this second: with a line, and without */
+	uint32_t refused_told, refused_untold; /* grants of this second */
 	bool log_up, serving, reloading, finished;
 	int status;
 };
