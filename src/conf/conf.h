@@ -96,8 +96,8 @@ struct conf {
 	size_t backends_n;
 	uint8_t backends[5];
 	uint8_t stores[5]; /* of each: bits of enum stored_form; 0: not said */
-	bool has_tls;  /* there is a certificate */
-	bool delivers; /* there is a listener of protocol lmtp */
+	bool has_tls;	   /* there is a certificate */
+	bool delivers;	   /* there is a listener of protocol lmtp */
 	bool has_metrics;
 	struct conf_address metrics_at;
 	/* At least one: without a section, pop3 on *:110 and pop3s on *:995. */

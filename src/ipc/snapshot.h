@@ -29,9 +29,10 @@
 enum snapshot_flag {
 	SNAPSHOT_SEEN = 1,
 	/*
-	 * Its header holds raw octets beyond ASCII (RFC 6532). `wire` is what a client gets
-	 * that did not say UTF8: the message down-converted, where the operator wants that,
-	 * else the message as it is; snapshot_wire_utf8 what one gets that did.
+	 * Its header holds raw octets beyond ASCII (RFC 6532). `wire` is what a client
+	 * gets that did not say UTF8: the message down-converted, where the operator
+	 * wants that, else the message as it is; snapshot_wire_utf8 what one gets that
+	 * did.
 	 */
 	SNAPSHOT_UTF8 = 2,
 };

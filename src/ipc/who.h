@@ -32,7 +32,7 @@ struct who_row {
 	uint32_t listener;
 	uint8_t address[16];
 	uint16_t port;
-	uint8_t room[62]; /* zero */
+	uint8_t room[62];	    /* zero */
 	uint8_t user[WHO_USER_MAX]; /* cut off where longer */
 };
 static_assert(sizeof(struct who_row) == WHO_ROW);

@@ -257,8 +257,7 @@ put_parameter(const struct field *f, struct view part)
 	}
 	struct view value = {equal + 1, p.n - (size_t)(equal - p.p) - 1};
 	buf_put_view(f->out, ascii_trim_end((struct view){p.p, (size_t)(equal - p.p)}));
-	buf_put_str(
-		f->out, utf8_is_sound(value) ? "*=utf-8''" : "*=unknown-8bit''");
+	buf_put_str(f->out, utf8_is_sound(value) ? "*=utf-8''" : "*=unknown-8bit''");
 	for (size_t i = 0; i < value.n; i++) {
 		uint8_t c = value.p[i];
 		uint8_t low = ascii_lower(c);

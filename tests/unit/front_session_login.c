@@ -239,7 +239,8 @@ auth_learns_of_every_end(void **state)
 		drive_say(&d, "*\r\nAUTH SCRAM-SHA-256 biws\r\n"), SESSION_WANT_LOGIN);
 	assert_false(session_login(&d.s).continues);
 	assert_true(session_owes_cancel(&d.s));
-	/* Also one in the two-line form: what answers it is no answer to the old question. */
+	/* Also one in the two-line form: what answers it is no answer to the old
+	 * question. */
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		char text[64];
 		begin_talk();

@@ -1,9 +1,9 @@
 /* What lmtpd decides: whose answer comes when, and what it is. */
 #include "unit.h"
 
+#include "base/network.h"
 #include "ipc/permit.h"
 #include "lmtpd/core.h"
-#include "base/network.h"
 
 #include <errno.h>
 #include <stdio.h>
