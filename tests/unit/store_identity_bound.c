@@ -525,9 +525,13 @@ one_of_many(const struct place *p, unsigned k)
 				r = add(log, IDENTITY_IMPORTED, 1000 * k + 500 + i / 10);
 			if (r == 0)
 				r = identity_sync(log);
-		} while (r == -ESTALE);
+			/* Written anew by another; or others held the lock for too long.
+			 */
+		} while (r == -ESTALE || r == -EAGAIN);
 	}
 	identity_close(&log);
+	if (r < 0)
+		(void)fprintf(stderr, "process %u: %s\n", k, strerror(-r));
 	return r;
 }
 
