@@ -359,7 +359,10 @@ def test_a_maildrop_that_begins_to_hang(house_dir, how):
         nobody_else_notices(h)
         assert h.fronts() == fronts
         text, took = said.result(15)
-        assert not text.startswith(b"+OK") and took < 8, (text, took)
+        # On a slow machine it may have come ahead, before the hang: then it is whole.
+        whole = MAIL[1].replace(b"\n", b"\r\n") + b".\r\n"
+        assert took < 8, (text, took)
+        assert not text.startswith(b"+OK") or text.split(b"\r\n", 1)[1] == whole, text
         c.close()
         # Its maildrop can be neither locked nor read; that is told, in time.
         c = Client(h.port)
