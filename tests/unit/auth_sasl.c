@@ -38,7 +38,7 @@ with_the_library(void **state)
 {
 	static const struct {
 		enum mechanism mechanism;
-		const char *library;
+		const char *gsasl_name;
 		unsigned steps;
 	} kinds[] = {{MECHANISM_PLAIN, "PLAIN", 0}, {MECHANISM_LOGIN, "LOGIN", 2},
 		{MECHANISM_CRAM_MD5, "CRAM-MD5", 1}};
@@ -56,7 +56,7 @@ with_the_library(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		for (size_t j = 0; j < ARRAY_SIZE(tries); j++) {
 			const struct play_client c = {.mechanism = kinds[i].mechanism,
-				.library = kinds[i].library,
+				.gsasl_name = kinds[i].gsasl_name,
 				.name = tries[j].name,
 				.password = tries[j].password};
 			play(s, facts, &c, &plain, &seen);
@@ -65,7 +65,7 @@ with_the_library(void **state)
 			assert_string_equal(seen.asked, tries[j].name);
 		}
 		const struct play_client c = {.mechanism = kinds[i].mechanism,
-			.library = kinds[i].library,
+			.gsasl_name = kinds[i].gsasl_name,
 			.name = "anna",
 			.password = "test"};
 		play(s, facts, &c, &hashed, &seen);
@@ -307,7 +307,7 @@ cram(void **state)
 	/* The library takes a password for a string: what is behind a NUL counts too. */
 	const struct play_user nul = {.name = "anna", .stored = "{PLAIN.hex}610062"};
 	const struct play_client c = {.mechanism = MECHANISM_CRAM_MD5,
-		.library = "CRAM-MD5",
+		.gsasl_name = "CRAM-MD5",
 		.name = "anna",
 		.password = "a"};
 	const struct sasl_facts facts = {.mechanism = MECHANISM_PASS};
@@ -572,7 +572,7 @@ unknown_users_look_the_same(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(libraries); i++)
 		for (size_t j = 0; j < ARRAY_SIZE(names); j++) {
 			const struct play_client c = {.mechanism = mechanisms[i],
-				.library = libraries[i],
+				.gsasl_name = libraries[i],
 				.name = names[j],
 				.password = "wrong"};
 			play(s, facts, &c, &plain, &seen);

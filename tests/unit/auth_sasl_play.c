@@ -68,7 +68,7 @@ begin_client(Gsasl *library, const struct play_client *c)
 {
 	Gsasl_session *session;
 
-	assert_int_equal(gsasl_client_start(library, c->library, &session), GSASL_OK);
+	assert_int_equal(gsasl_client_start(library, c->gsasl_name, &session), GSASL_OK);
 	gsasl_property_set(session, GSASL_AUTHID, c->name);
 	if (c->authzid)
 		gsasl_property_set(session, GSASL_AUTHZID, c->authzid);

@@ -19,7 +19,7 @@ struct play_user {
 
 struct play_client {
 	enum mechanism mechanism;
-	const char *library; /* the name by which GNU SASL's client knows it */
+	const char *gsasl_name; /* the name by which GNU SASL's client knows it */
 	const char *name, *authzid, *password;
 	/* base64 as the client's library wants it; NULL: it has none */
 	const char *exporter, *unique;

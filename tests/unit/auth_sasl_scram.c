@@ -17,7 +17,7 @@ static const struct play_user plain = {.name = "anna", .stored = "{PLAIN}pencil"
 
 static const struct {
 	enum mechanism mechanism, plus;
-	const char *library, *plus_library;
+	const char *gsasl_name, *plus_gsasl_name;
 	const char *keys; /* of "pencil" */
 } kinds[] = {
 	{MECHANISM_SCRAM_SHA_1, MECHANISM_SCRAM_SHA_1_PLUS, "SCRAM-SHA-1",
@@ -30,7 +30,7 @@ static struct play_client
 client_of(size_t kind, const char *name, const char *password)
 {
 	return (struct play_client){.mechanism = kinds[kind].mechanism,
-		.library = kinds[kind].library,
+		.gsasl_name = kinds[kind].gsasl_name,
 		.name = name,
 		.password = password};
 }
@@ -251,7 +251,7 @@ channel_binding(void **state)
 		const struct play_user u = {.name = "anna", .stored = kinds[i].keys};
 		struct play_client c = client_of(i, "anna", "pencil");
 		c.mechanism = kinds[i].plus;
-		c.library = kinds[i].plus_library;
+		c.gsasl_name = kinds[i].plus_gsasl_name;
 		c.exporter = BINDING_TEXT;
 		facts = bound(BINDING_TLS_EXPORTER);
 		play(s, facts, &c, &u, &seen);
