@@ -15,13 +15,11 @@ setup_front_options(struct monitor *m, uint32_t slot)
 		.login_timeout_s = seconds(c->login_timeout_ms),
 		.max_bad_commands = (uint32_t)c->max_bad_commands,
 		.max_login_failures = (uint32_t)c->max_login_failures,
-		.login_failure_delay_ms = (uint32_t)c->login_failure_delay_ms,
 		.connections_per_address = (uint32_t)c->connections_per_address,
 		.expire_days = c->expire == CONF_NEVER ? UINT32_MAX : (uint32_t)c->expire,
 		.login_delay_s = seconds(c->login_delay_ms),
 		.last = c->last,
 		.mark_seen = c->mark_seen,
-		.growing_penalty = c->growing_penalty,
 		.utf8 = c->utf8,
 		.language = view_of(c->language),
 	};

@@ -316,10 +316,10 @@ class Front:
     def tell(self, message, fds=()):
         send(self.monitor, message, list(fds))
 
-    def options(self, idle=600, login=120, bad=20, failures=3, delay_ms=0, per_address=500,
+    def options(self, idle=600, login=120, bad=20, failures=3, per_address=500,
                 last=0, seen=0):
-        self.tell(struct.pack("<HIIIIIIIIBBBB", FRONT_OPTIONS, idle, login, bad, failures, delay_ms,
-                              per_address, 0xFFFFFFFF, 0, last, seen, 0, 1) + octets(b"en"))
+        self.tell(struct.pack("<HIIIIIIIBBB", FRONT_OPTIONS, idle, login, bad, failures,
+                              per_address, 0xFFFFFFFF, 0, last, seen, 1) + octets(b"en"))
 
     def listen(self, implicit=0, plaintext=2, kpop=0, apop=0, asserts=0, certificates=0, profile=0,
                mechanisms=ALL, proxies=(), xclients=(), old_tls=()):
