@@ -302,11 +302,11 @@ restante unix - n n - 10 pipe
   argv={base}/restante deliver --config {virtual} -f ${{sender}} -d ${{recipient}}
 """)
     try:
-        with smtplib.SMTP("127.0.0.1", postfix.port, timeout=30) as s:
+        with smtplib.SMTP("127.0.0.1", postfix.port, timeout=120) as s:
             for to in ("games@example.net", "anna@example.org", "nosuch@example.org"):
                 s.sendmail("sender@example.com", [to], "Subject: a\r\n\r\n.body\r\nFrom b\r\n")
         boxes = base / "games/Maildir", base / "nobody/example.org/anna"
-        until(lambda: all((b / "new").exists() and stored(b) for b in boxes), 30, postfix.log)
+        until(lambda: all((b / "new").exists() and stored(b) for b in boxes), 120, postfix.log)
         for box, to in zip(boxes, (b"games@example.net", b"anna@example.org")):
             octets, = stored(box)
             head, body = octets.split(b"\n\n", 1)
@@ -317,7 +317,7 @@ restante unix - n n - 10 pipe
             check_names(box)
             assert next((box / "new").iterdir()).owner() == box.owner()
         log = until(lambda: re.search(r"to=<nosuch@example.org>.*status=bounced.*", postfix.log()),
-                    30, postfix.log)
+                    120, postfix.log)
         assert "dsn=5.1.1" in log[0]
         assert "has no maildrop" in log[0]
     finally:
