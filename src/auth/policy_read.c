@@ -133,11 +133,11 @@ put_mechanisms(struct user_policy *p, struct view v)
 static enum policy_read
 put_certificate(struct user_policy *p, struct view v)
 {
-	uint8_t *place = p->certificates[p->certificates_n];
 	struct buf b;
 
 	if (p->certificates_n == POLICY_CERTIFICATES_MAX)
 		return POLICY_BAD_CERTIFICATE;
+	uint8_t *place = p->certificates[p->certificates_n];
 	b = buf_over(place, SHA256_OCTETS);
 	if (!hex_decode(v, &b) || b.n != SHA256_OCTETS)
 		return POLICY_BAD_CERTIFICATE;

@@ -173,7 +173,9 @@ make_all(struct account_runs *r, struct configuration *c, struct account_run ***
 	size_t n = settings->accounts_n;
 	struct account_run **at = calloc(n ? n : 1, sizeof(struct account_run *));
 
-	for (size_t i = 0; at && i < n; i++) {
+	if (!at)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
 		struct account_run *a = calloc(1, sizeof(*a));
 
 		if (!a) {
@@ -189,7 +191,7 @@ make_all(struct account_runs *r, struct configuration *c, struct account_run ***
 		a->poll = (struct timer){.fire = poll_fired};
 	}
 	*ret = at;
-	return at ? 0 : -ENOMEM;
+	return 0;
 }
 
 static void

@@ -330,7 +330,7 @@ durable_hostname(char ret[DURABLE_HOST_MAX])
 
 	if (gethostname(name, sizeof(name) - 1) < 0)
 		name[0] = 0;
-	for (; name[n] && n < DURABLE_HOST_MAX - 1; n++) {
+	for (; n < DURABLE_HOST_MAX - 1 && name[n]; n++) {
 		uint8_t c = (uint8_t)name[n], low = ascii_lower(c);
 		bool good = (low >= 'a' && low <= 'z') || ascii_is_digit(c) || c == '.' ||
 			c == '-';

@@ -105,9 +105,11 @@ prepare(struct helper *h)
 	const char *host = helper_setting(h, "krb5_hostname");
 	struct krb5_helper *k = calloc(1, sizeof(*k));
 
-	if (!k || !set_environment(helper_setting(h, "krb5_config")))
+	if (!k)
 		return "there is no memory";
 	helper_keep(h, k);
+	if (!set_environment(helper_setting(h, "krb5_config")))
+		return "there is no memory";
 	k->start_us = clock_unix_ns() / 1000;
 	k->realm = helper_setting(h, "krb5_realm");
 	k->hostname = *host ? host : helper_hostname(h);

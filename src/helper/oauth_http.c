@@ -158,7 +158,7 @@ set_safety(struct oauth_http *http)
 			0;
 	good = good && curl_easy_setopt(c, CURLOPT_ERRORBUFFER, http->words) == CURLE_OK;
 	/* The library's directory would count beside the file: all of the system's. */
-	good = good && curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
+	good = good && curl_easy_setopt(c, CURLOPT_CAPATH, (char *)NULL) == CURLE_OK;
 	/* An empty blob would mean the library's own list. */
 	return good &&
 		(http->ca_n == 0 ||

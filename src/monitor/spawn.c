@@ -97,6 +97,7 @@ environment(void)
 	size_t n = 0;
 	for (char **e = environ; *e && n < 7; e++)
 		if (strncmp(*e, "ASAN_OPTIONS=", 13) == 0 ||
+			strncmp(*e, "TSAN_OPTIONS=", 13) == 0 ||
 			strncmp(*e, "UBSAN_OPTIONS=", 14) == 0)
 			kept[n++] = *e;
 	return n > 0 ? kept : none;

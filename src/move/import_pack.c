@@ -2,6 +2,7 @@
 #include "os/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,7 +44,7 @@ int
 import_pack(const struct import *im, struct view bad, int fd)
 {
 	struct head h = {im->rows_n, im->counts[IMPORT_UNREADABLE], bad.n};
-	int copy = dup(fd);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
 
 	if (!f) {
