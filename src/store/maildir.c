@@ -171,13 +171,13 @@ count_unsaved(struct store *s)
 static void
 replace_table(struct store *s, struct maildir_table *t)
 {
-	if (s->table && maildir_table_same(s->table, t))
+	if (s->table && (t->as_before || maildir_table_same(s->table, t)))
 		t->pub.generation = s->table->pub.generation;
 	else
 		t->pub.generation = ++s->generation;
 	maildir_table_unref(&s->table);
 	s->table = t;
-	s->healed = false;
+	s->healed = s->recounted = false;
 	s->index_old = true;
 	count_unsaved(s);
 }
@@ -213,7 +213,7 @@ read_again(struct store *s)
 	for (int i = 0; i < BUILD_ATTEMPTS && (!t || t->moved > 0); i++) {
 		struct maildir_table *before = t;
 		struct maildir_scan scan;
-		const struct maildir_table *known = s->table ? s->table : before;
+		struct maildir_table *known = s->table ? s->table : before;
 		/* With another log every UIDL is looked at. */
 		bool keeps = known && !maildir_log_is_other(s, known);
 		int r = maildir_scan_read(s, known, keeps, &scan);
@@ -255,8 +255,11 @@ refresh(struct store *s)
 		!maildir_log_is_other(s, s->table);
 	if (current) {
 		r = s->healed ? maildir_table_clone(s->table, &t) : 0;
-		if (t)
+		if (t) {
+			t->walks = s->table->walks;
+			s->table->walks = NULL;
 			replace_table(s, t);
+		}
 		return r;
 	}
 	if (s->log_now.ino != 0 || s->log)
@@ -306,6 +309,8 @@ maildir_memory(const struct store *s)
 	size_t row = sizeof(*t->rows) + sizeof(*t->messages);
 	return sizeof(*s) + sizeof(*t) + t->pub.count * row + t->names.cap + t->text.cap +
 		((size_t)t->by_key_mask + 1) * sizeof(*t->by_key) +
+		maildir_walks_memory(t) +
+		(t->hashes ? t->pub.count * sizeof(*t->hashes) : 0) +
 		(s->log ? identity_memory(s->log) : 0);
 }
 

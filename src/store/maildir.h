@@ -9,6 +9,7 @@
 #ifndef STORE_MAILDIR_H
 #define STORE_MAILDIR_H
 
+#include "pop3/dot.h"
 #include "store/maildir_state.h"
 
 /* ---- maildir_size.c: what only the file itself tells ------------------------ */
@@ -27,18 +28,24 @@ struct maildir_file {
  * MAILDIR_BLOCK octets. */
 [[nodiscard]] int maildir_count(
 	int fd, uint64_t size, uint8_t *block, struct maildir_row *row);
+/*
+ * Opens and counts with a read alone, where a directory entry said that it is a plain
+ * file and a short read is its end. The row keeps its inode and its time, but those of
+ * a large file are looked at.
+ */
+[[nodiscard]] int maildir_count_at_once(int dir, const char *name,
+	const struct dot_kernel *kernel, uint8_t *block, struct maildir_row *row);
+void maildir_take_file(struct maildir_row *row, const struct maildir_file *f);
+/* Whether a file of this time can be the one that the row was counted from. */
+static inline bool
+maildir_time_holds(const struct maildir_row *r, int64_t file_ns)
+{
+	if (r->mtime_ns >= 0)
+		return file_ns == r->mtime_ns;
+	return file_ns < -r->mtime_ns - MAILDIR_RACY_NS;
+}
 /* A digest of what the file holds. */
 [[nodiscard]] int maildir_digest(int dir, const char *name, uint64_t *ret);
-
-struct maildir_sizing {
-	struct maildir_row *row;
-	const struct maildir_row *known; /* of an older table, or NULL */
-	bool known_inode; /* it lay on the same file system: its inode can be compared */
-	const char *name;
-	int result; /* 0: the row has its sizes; else it is left out */
-};
-/* Fills rows in order of inodes, on several threads where there are many. */
-void maildir_size_all(const int *sub, struct maildir_sizing *list, size_t n);
 
 /* ---- maildir_table.c --------------------------------------------------------- */
 
@@ -53,8 +60,15 @@ void maildir_size_all(const int *sub, struct maildir_sizing *list, size_t n);
 [[nodiscard]] int maildir_table_clone(
 	const struct maildir_table *t, struct maildir_table **ret);
 void maildir_table_unref(struct maildir_table **t);
+/* What a row shows. */
+struct store_message maildir_message_of(
+	const struct maildir_table *t, const struct maildir_row *r);
+bool maildir_message_same(const struct store_message *x, const struct store_message *y);
 /* Whether both show the same to a client. */
 bool maildir_table_same(const struct maildir_table *a, const struct maildir_table *b);
+/* Makes the hashes of each row's key, if they are not there: a cache in what does not
+ * change otherwise. */
+[[nodiscard]] int maildir_table_hashes(const struct maildir_table *t);
 /* Makes the hash of keys, if it is not there. */
 [[nodiscard]] int maildir_table_hash(struct maildir_table *t);
 /* Next row with this key after *at (start with -1); false where there is none. After

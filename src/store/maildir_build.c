@@ -2,25 +2,34 @@
 #include "store/maildir_build.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "store/item_sort.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define AHEAD 8 /* names that are fetched while others are looked at */
+
+#define TEXT_SMALL 65536 /* beyond, room that is not used costs no memory */
 
 static int
 add_row(struct maildir_build *b, const struct maildir_entry *e)
 {
 	struct maildir_row *r = &b->t->rows[b->n];
 	struct maildir_name name;
-	const char *text = b->t->text.p + e->name_at;
+	const char *text = b->scan->names.p + e->name_at;
+	uint32_t at;
 
 	if (!maildir_name_parse((struct view){(const uint8_t *)text, e->name_n}, &name))
 		return 0;
+	int error = maildir_bytes_add(&b->t->text, text, e->name_n, &at);
+	if (error < 0)
+		return error;
 	*r = (struct maildir_row){.ino = e->ino,
-		.name_at = e->name_at,
+		.name_at = at,
 		.name_n = e->name_n,
 		.dir = e->dir,
-		.key_at = e->name_at,
+		.key_at = at,
 		.key_n = name.key_n,
 		.place = IDENTITY_NO_PLACE,
 		.flags = name.seen ? ROW_SEEN : 0};
@@ -29,6 +38,37 @@ add_row(struct maildir_build *b, const struct maildir_entry *e)
 	if (memcmp(text, name.key, name.key_n) == 0)
 		return 0;
 	return maildir_bytes_add(&b->t->text, name.key, name.key_n, &r->key_at);
+}
+
+/*
+ * A row for each entry, by inode: so a cold disk is read from one end to the other, what
+ * the kernel has of the files lies as they follow, and mostly it is the order of their
+ * coming too. Their names are copied in this order, which all that follows goes along.
+ */
+static int
+add_rows(struct maildir_build *b)
+{
+	const struct maildir_scan *scan = b->scan;
+	AUTO_FREE struct sort_item *order =
+		maildir_room((2 * scan->n + 1) * sizeof(*order));
+	int r = 0;
+
+	b->t->text.cap = scan->names.n + scan->names.n / 8 + 64;
+	b->t->text.p = maildir_room(b->t->text.cap);
+	if (!order || !b->t->text.p)
+		return -ENOMEM;
+	for (size_t i = 0; i < scan->n; i++)
+		order[i] = (struct sort_item){scan->entries[i].ino, (uint32_t)i};
+	item_sort(order, order + scan->n, scan->n);
+	for (size_t i = 0; i < scan->n && r == 0; i++) {
+		if (i + 2 * AHEAD < scan->n)
+			__builtin_prefetch(&scan->entries[order[i + 2 * AHEAD].idx]);
+		if (i + AHEAD < scan->n)
+			__builtin_prefetch(scan->names.p +
+				scan->entries[order[i + AHEAD].idx].name_at);
+		r = add_row(b, &scan->entries[order[i].idx]);
+	}
+	return r;
 }
 
 void
@@ -70,31 +110,22 @@ size_rows(struct maildir_build *b, const int *sub)
 
 	if (!list || !drop)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < b->n; i++) {
-		struct maildir_row *r = &b->t->rows[i];
-		const struct maildir_row *k =
-			b->match[i] ? &b->known->rows[b->match[i] - 1] : NULL;
-		if (!needs_sizing(b, i))
-			continue;
-		list[n++] = (struct maildir_sizing){.row = r,
-			.known = k,
-			.known_inode = k && k->dir != MAILDIR_NOWHERE &&
-				b->known->ids[k->dir].dev == b->t->ids[r->dir].dev,
-			.name = maildir_row_name(b->t, r)};
-	}
-	maildir_size_all(sub, list, n);
+	for (uint32_t i = 0; i < b->n; i++)
+		if (needs_sizing(b, i))
+			list[n++].row = i;
+	maildir_size_all(b, sub, list, n);
 	for (size_t i = 0; i < n; i++) {
 		int r = list[i].result;
 		/* Of this process, not of the message: leaving it out would be a lie. */
 		if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
 			return r;
 		if (r < 0)
-			drop[list[i].row - b->t->rows] = b->lossy = true;
+			drop[list[i].row] = b->lossy = true;
 		if (r == -ENOENT)
 			b->t->moved++;
 		/* It may be readable next time, and no directory will tell. */
 		if (r < 0 && r != -EINVAL)
-			b->t->racy |= UINT64_C(1) << list[i].row->dir;
+			b->t->racy |= UINT64_C(1) << b->t->rows[list[i].row].dir;
 	}
 	maildir_build_drop(b, drop);
 	return 0;
@@ -103,8 +134,9 @@ size_rows(struct maildir_build *b, const int *sub)
 /*
  * When a message was first seen is known to the index alone, which is a cache: it goes
  * into the log only with rows that stand there anyway. A client is shown nothing of it,
- * and a rebuilt index takes the file's own time, which is that of its delivery; a log of
- * a row for each message would cost a sync at every one, for this alone.
+ * and a rebuilt index takes the file's own time, which is that of its delivery, or where
+ * that was not looked at, the time in its name, which is the same; a log of a row for
+ * each message would cost a sync at every one, for this alone.
  */
 static void
 set_first_seen(struct maildir_build *b)
@@ -113,8 +145,10 @@ set_first_seen(struct maildir_build *b)
 		struct maildir_row *r = &b->t->rows[i];
 		const struct maildir_row *k =
 			b->match[i] ? &b->known->rows[b->match[i] - 1] : NULL;
-		uint64_t s = b->known ? b->now_s : (uint64_t)r->mtime_ns / 1000000000;
-		if (r->mtime_ns < 0 || s > b->now_s || s > UINT32_MAX)
+		uint64_t s = b->known	  ? b->now_s
+			: r->mtime_ns < 0 ? b->times[i]
+					  : (uint64_t)r->mtime_ns / 1000000000;
+		if (s > b->now_s || s > UINT32_MAX)
 			s = b->now_s > UINT32_MAX ? UINT32_MAX : b->now_s;
 		r->first_s = k && k->first_s != 0 ? k->first_s : (uint32_t)s;
 	}
@@ -122,14 +156,28 @@ set_first_seen(struct maildir_build *b)
 
 /* ---- all of it -------------------------------------------------------------- */
 
-static int
-build_all(struct store *s, struct maildir_build *b)
+/*
+ * Tables lie there in their thousands while sessions are idle, and most maildrops hold
+ * little. Before anything points into the text.
+ */
+static void
+fit_text(struct maildir_bytes *text)
 {
-	const struct maildir_scan *scan = b->scan;
-	int r = 0;
+	char *fitted = text->cap > text->n && text->cap <= TEXT_SMALL
+		? realloc(text->p, text->n + 1)
+		: NULL;
 
-	for (size_t i = 0; i < scan->n && r == 0; i++)
-		r = add_row(b, &scan->entries[i]);
+	if (!fitted)
+		return;
+	text->p = fitted;
+	text->cap = text->n + 1;
+}
+
+static int
+build_all(struct store *s, struct maildir_build *b, struct maildir_table *known)
+{
+	int r = add_rows(b);
+
 	if (r == 0)
 		r = maildir_match(b);
 	if (r == 0)
@@ -149,9 +197,14 @@ build_all(struct store *s, struct maildir_build *b)
 		r = -EFBIG;
 	if (r == 0)
 		r = maildir_mark_shared(b);
+	if (r == 0 && known && !s->recounted && maildir_patch(b, known))
+		return 0;
 	if (r == 0)
 		r = maildir_merge(b);
-	return r < 0 ? r : maildir_table_finish(b->t);
+	if (r < 0)
+		return r;
+	fit_text(&b->t->text);
+	return maildir_table_finish(b->t);
 }
 
 static void
@@ -165,35 +218,38 @@ mark_kept(struct maildir_build *b)
 
 int
 maildir_table_build(struct store *s, struct maildir_scan *scan,
-	const struct maildir_table *known, struct maildir_table **ret)
+	struct maildir_table *known, struct maildir_table **ret)
 {
 	struct maildir_build b = {.known = known, .scan = scan, .now_s = clock_unix_s()};
 	AUTO_FREE uint64_t *times = calloc(scan->n + 1, sizeof(*times));
 	AUTO_FREE uint32_t *match = calloc(scan->n + 1, sizeof(*match));
 	AUTO_FREE uint8_t *kept = calloc(known ? (size_t)known->pub.count + 1 : 1, 1);
+	AUTO_FREE uint32_t *moved =
+		calloc(known ? (size_t)known->pub.count + 1 : 1, sizeof(*moved));
 	int r = maildir_table_new((uint32_t)scan->n, s->dirs, &b.t);
 
 	if (r < 0)
 		return r;
-	if (!times || !match || !kept) {
+	if (!times || !match || !kept || !moved) {
 		maildir_table_unref(&b.t);
 		return -ENOMEM;
 	}
 	b.times = times;
 	b.match = match;
 	b.kept = kept;
+	b.moved = moved;
 	if (known)
 		mark_kept(&b);
 	b.again = known && maildir_log_is_other(s, known);
-	b.t->text = scan->names;
-	scan->names = (struct maildir_bytes){.p = NULL};
 	memcpy(b.t->ids, scan->ids, s->dirs * sizeof(*b.t->ids));
 	b.t->racy = scan->racy;
-	r = build_all(s, &b);
+	r = build_all(s, &b, known);
 	if (r < 0) {
 		maildir_table_unref(&b.t);
 		return r;
 	}
+	if (known)
+		maildir_walks_take(&b, scan, known, moved);
 	*ret = b.t;
 	return 0;
 }

@@ -27,18 +27,30 @@ struct maildir_build {
 	uint8_t *kept;	 /* of each known row */
 	uint64_t *times; /* of each fresh row, as long as rows keep their places */
 	uint32_t *match; /* row of known plus 1 */
+	uint32_t *moved; /* of each known row that is kept: its new place */
 	uint32_t n, kept_n;
 	uint64_t now_s;
 };
 
 /*
- * A table from names just read and what an older table knew; takes the scan's names.
- * *ret has one reference, generation 0.
+ * A table from names just read and what an older table knew, whose walks it takes. *ret
+ * has one reference, generation 0.
  */
 [[nodiscard]] int maildir_table_build(struct store *s, struct maildir_scan *scan,
-	const struct maildir_table *known, struct maildir_table **ret);
+	struct maildir_table *known, struct maildir_table **ret);
 /* Takes the fresh rows out that are marked. */
 void maildir_build_drop(struct maildir_build *b, const uint8_t *drop);
+
+/* ---- maildir_size_all.c ------------------------------------------------------ */
+
+struct maildir_sizing {
+	uint32_t row; /* a fresh one */
+	int result;   /* 0: it has its sizes; else it is left out */
+};
+/* Sizes of fresh rows that are not known: from names, from their files, in the order of
+ * the list. */
+void maildir_size_all(
+	struct maildir_build *b, const int *sub, struct maildir_sizing *list, size_t n);
 
 /* ---- maildir_match.c --------------------------------------------------------- */
 
@@ -55,8 +67,16 @@ void maildir_build_drop(struct maildir_build *b, const uint8_t *drop);
 [[nodiscard]] int maildir_sort(struct maildir_build *b);
 /* Fresh and kept rows become one table. */
 [[nodiscard]] int maildir_merge(struct maildir_build *b);
+/* Whether a known row goes before fresh row i. */
+bool maildir_kept_is_first(const struct maildir_build *b, uint32_t idx, uint32_t i);
 /* Which of two fresh rows is first, places left aside. */
 int maildir_order_of(const struct maildir_build *b, uint32_t x, uint32_t y);
+
+/* ---- maildir_patch.c --------------------------------------------------------- */
+
+/* In place of merge and finish, where it can be: the known table's rows, a few of them
+ * changed. The known one is empty then. */
+bool maildir_patch(struct maildir_build *b, struct maildir_table *known);
 
 /* ---- maildir_uidl.c ---------------------------------------------------------- */
 

@@ -32,8 +32,6 @@ add_dir(struct store *s, struct view folder, const char *sub)
 static int
 add_folder(struct store *s, struct view folder)
 {
-	if (s->dirs + 2 > MAILDIR_DIRS_MAX)
-		return -E2BIG;
 	if (folder.n > MAILDIR_NAME_MAX - 1 || memchr(folder.p, '/', folder.n))
 		return -EINVAL;
 	/* "." is the parent's own entry, and a folder of no name. */
@@ -46,8 +44,20 @@ add_folder(struct store *s, struct view folder)
 int
 maildir_dirs_init(struct store *s, struct view folders)
 {
-	int r = add_dir(s, (struct view){NULL, 0}, "new");
+	size_t dirs = 2;
 
+	/* Thousands of these lie there, and few show folders. */
+	for (size_t i = 0; i < folders.n; i++)
+		dirs += folders.p[i] == '\0' ? 2 : 0;
+	if (dirs > MAILDIR_DIRS_MAX)
+		return -E2BIG;
+	s->dir_names = calloc(dirs, sizeof(s->dir_names[0]) + sizeof(s->sub[0]));
+	if (!s->dir_names)
+		return -ENOMEM;
+	s->sub = (int *)(void *)(s->dir_names + dirs);
+	for (size_t d = 0; d < dirs; d++)
+		s->sub[d] = -1;
+	int r = add_dir(s, (struct view){NULL, 0}, "new");
 	if (r == 0)
 		r = add_dir(s, (struct view){NULL, 0}, "cur");
 	while (r == 0 && folders.n > 0) {
@@ -58,8 +68,6 @@ maildir_dirs_init(struct store *s, struct view folders)
 		r = add_folder(s, (struct view){folders.p, n});
 		folders = (struct view){end + 1, folders.n - n - 1};
 	}
-	for (unsigned d = 0; d < MAILDIR_DIRS_MAX; d++)
-		s->sub[d] = -1;
 	return r;
 }
 
@@ -68,6 +76,8 @@ maildir_dirs_done(struct store *s)
 {
 	for (unsigned d = 0; d < s->dirs; d++)
 		free(s->dir_names[d]);
+	free(s->dir_names);
+	s->dir_names = NULL;
 	s->dirs = 0;
 }
 

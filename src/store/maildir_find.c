@@ -163,6 +163,7 @@ count_row(struct store *s, const struct maildir_table *t, uint32_t idx, int fd,
 		return e;
 	r->ino = file->ino;
 	r->mtime_ns = file->mtime_ns;
+	s->recounted = true;
 	if (r->wire != t->messages[idx].wire) {
 		stat_add(STAT_INDEX_HEALED, 1);
 		s->healed = true;
@@ -185,7 +186,7 @@ maildir_slice(struct store *s, const struct store_table *pub, uint32_t idx,
 	if (fd < 0)
 		return fd;
 	if (!(r->flags & ROW_COUNTED) || file.ino != r->ino || file.size != r->stored ||
-		file.mtime_ns != r->mtime_ns) {
+		!maildir_time_holds(r, file.mtime_ns)) {
 		int e = count_row(s, t, idx, fd, &file);
 		if (e < 0)
 			return e;

@@ -264,6 +264,16 @@ is_kept(const struct maildir_row *r)
 	return r->dir != MAILDIR_NOWHERE && !(r->flags & ROW_REMOVED);
 }
 
+static uint32_t
+count_kept(const struct maildir_table *t)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->pub.count; i++)
+		n += is_kept(&t->rows[i]);
+	return n;
+}
+
 static size_t
 text_max(const struct maildir_table *t)
 {
@@ -284,19 +294,19 @@ put(uint8_t *text, uint64_t *at, const void *p, size_t n)
 	return (uint32_t)start;
 }
 
-/* Names first, so that what no name may hold is looked for in them alone. */
 static void
-put_rows(const struct maildir_table *t, struct disk_header *h, struct maildir_row *rows)
+put_rows(const struct maildir_table *t, struct maildir_row *rows)
 {
 	for (uint32_t i = 0; i < t->pub.count; i++) {
 		if (!is_kept(&t->rows[i]))
 			continue;
-		struct maildir_row *r = &rows[h->count++];
-		*r = t->rows[i];
-		r->flags &= ROW_FLAGS_KEPT;
+		*rows = t->rows[i];
+		rows->flags &= ROW_FLAGS_KEPT;
+		rows++;
 	}
 }
 
+/* Names first, so that what no name may hold is looked for in them alone. */
 static void
 put_text(const struct maildir_table *t, struct disk_header *h, struct maildir_row *rows,
 	uint8_t *text)
@@ -331,7 +341,6 @@ maildir_index_encode(
 {
 	struct disk_header h = {.magic = MAILDIR_INDEX_MAGIC,
 		.version = INDEX_VERSION,
-		.count = t->pub.count,
 		.racy = t->racy,
 		.log = t->log,
 		.dirs = t->dirs,
@@ -343,23 +352,18 @@ maildir_index_encode(
 		h.racy = UINT64_MAX;
 	if (text_n > UINT32_MAX || folders.n > MAILDIR_FOLDERS_OCTETS)
 		return -EFBIG;
-	size_t text_at = layout_of(&h).text;
-	uint8_t *out = aligned_alloc(MAILDIR_INDEX_ALIGN, aligned(text_at + text_n + 1));
-	AUTO_FREE uint8_t *text = malloc(text_n + 1);
-	if (!out || !text) {
-		free(out);
-		return -ENOMEM;
-	}
+	h.count = count_kept(t);
 	struct layout l = layout_of(&h);
+	uint8_t *out = maildir_room(l.text + text_n + 1);
+	if (!out)
+		return -ENOMEM;
 	memset(out, 0, l.rows);
-	h.count = 0;
-	put_rows(t, &h, (void *)(out + l.rows));
-	put_text(t, &h, (void *)(out + l.rows), text);
+	put_rows(t, (void *)(out + l.rows));
+	put_text(t, &h, (void *)(out + l.rows), out + l.text);
 	l = layout_of(&h);
 	memcpy(out + l.ids, t->ids, t->dirs * sizeof(*t->ids));
 	if (folders.n > 0)
 		memcpy(out + l.folders, folders.p, folders.n);
-	memcpy(out + l.text, text, h.text);
 	memcpy(out, &h, sizeof(h));
 	h.checksum = checksum(out, l.end);
 	memcpy(out, &h.checksum, sizeof(h.checksum));

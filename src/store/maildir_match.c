@@ -1,6 +1,7 @@
 /* Fresh names against what was known: the same message elsewhere, the same file twice. */
 #include "base/ascii.h"
 #include "os/fd.h"
+#include "store/item_sort.h"
 #include "store/maildir_build.h"
 
 #include <errno.h>
@@ -141,10 +142,16 @@ maildir_match(struct maildir_build *b)
 
 /* ---- the same key twice ------------------------------------------------------- */
 
+/* What is met tells by its hash alone whether it can be another key's. */
+struct key_slot {
+	uint32_t hash;
+	uint32_t number; /* plus 1; 0: free */
+};
+
 /* Rows whose keys are compared with all others: fresh ones, behind the known ones. */
 struct keys {
 	struct maildir_build *b;
-	uint32_t *slots; /* number + 1 */
+	struct key_slot *slots;
 	uint32_t mask, known_n;
 };
 
@@ -167,19 +174,20 @@ mark(struct keys *k, uint32_t number)
 
 /* Marks it and what has the same key; adds it where `add` says so. */
 static void
-key_meet(struct keys *k, uint32_t number, bool add)
+key_meet(struct keys *k, uint32_t number, uint32_t hash, bool add)
 {
-	struct view key = key_of(k, number);
-	uint32_t at = maildir_key_hash(key) & k->mask;
+	uint32_t at = hash & k->mask;
 
-	for (; k->slots[at] != 0; at = (at + 1) & k->mask) {
-		if (!view_equal(key_of(k, k->slots[at] - 1), key))
+	for (; k->slots[at].number != 0; at = (at + 1) & k->mask) {
+		const struct key_slot *p = &k->slots[at];
+		if (p->hash != hash ||
+			!view_equal(key_of(k, p->number - 1), key_of(k, number)))
 			continue;
-		mark(k, k->slots[at] - 1);
+		mark(k, p->number - 1);
 		mark(k, number);
 	}
 	if (add)
-		k->slots[at] = number + 1;
+		k->slots[at] = (struct key_slot){hash, number + 1};
 }
 
 static bool
@@ -194,22 +202,25 @@ maildir_mark_shared(struct maildir_build *b)
 	struct keys k = {.b = b, .known_n = b->known ? b->known->pub.count : 0};
 	uint32_t n = b->n;
 
-	for (uint32_t i = 0; i < k.known_n; i++)
+	for (uint32_t i = 0; i < k.known_n && b->scan->known_shared; i++)
 		n += was_shared(b, i);
 	k.mask = maildir_hash_mask(n);
-	AUTO_FREE uint32_t *slots = calloc((size_t)k.mask + 1, sizeof(*slots));
+	AUTO_FREE struct key_slot *slots = calloc((size_t)k.mask + 1, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
 	k.slots = slots;
-	for (uint32_t i = 0; i < k.known_n; i++)
+	if (n > 0 && b->known && maildir_table_hashes(b->known) < 0)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < k.known_n && n > b->n; i++)
 		if (was_shared(b, i))
-			key_meet(&k, i, true);
+			key_meet(&k, i, b->known->hashes[i], true);
 	for (uint32_t i = 0; i < b->n; i++)
-		key_meet(&k, k.known_n + i, true);
+		key_meet(&k, k.known_n + i,
+			maildir_key_hash(maildir_key(b->t, &b->t->rows[i])), true);
 	/* Kept rows that were alone can only have got a fresh one beside them. */
 	for (uint32_t i = 0; i < k.known_n && b->n > 0; i++)
-		if (b->kept[i] && !was_shared(b, i))
-			key_meet(&k, i, false);
+		if (b->kept[i] && !(b->scan->known_shared && was_shared(b, i)))
+			key_meet(&k, i, b->known->hashes[i], false);
 	return 0;
 }
 
@@ -226,19 +237,19 @@ is_better_name(const struct maildir_build *b, uint32_t x, uint32_t y)
 	return maildir_order_of(b, x, y) < 0;
 }
 
-/* Of two fresh names the better one stays. */
-static void
-drop_link(struct maildir_build *b, uint32_t x, uint32_t y, uint32_t *slot, uint8_t *drop)
+/* Of two fresh names the better one stays. The number of that one. */
+static uint32_t
+drop_link(struct maildir_build *b, uint32_t x, uint32_t y, uint8_t *drop)
 {
 	struct maildir_row *rows = b->t->rows;
 	bool better = is_better_name(b, x, y);
 	uint32_t keep = better ? x : y, gone = better ? y : x;
 
 	drop[gone] = 1;
-	*slot = keep + 1;
 	rows[keep].flags |= ROW_LINKED;
 	if (b->match[keep] == 0 && keys_equal(b->t, &rows[keep], b->t, &rows[gone]))
 		b->match[keep] = b->match[gone];
+	return keep;
 }
 
 /* A fresh name of a file whose row stays: the one that is known goes on being its name,
@@ -268,28 +279,46 @@ is_link_of_kept(struct maildir_build *b, uint32_t i)
 	return false;
 }
 
+/* Rows of one inode, of whichever file systems. */
+static void
+drop_links_of(
+	struct maildir_build *b, const struct sort_item *run, size_t n, uint8_t *drop)
+{
+	const struct maildir_row *rows = b->t->rows;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t keep = run[i].idx;
+		for (size_t k = i + 1; k < n && !drop[run[i].idx]; k++) {
+			uint32_t x = run[k].idx;
+			if (!drop[x] &&
+				b->t->ids[rows[x].dir].dev ==
+					b->t->ids[rows[keep].dir].dev)
+				keep = drop_link(b, x, keep, drop);
+		}
+	}
+}
+
 int
 maildir_drop_links(struct maildir_build *b)
 {
-	uint32_t mask = maildir_hash_mask(b->n);
-	AUTO_FREE uint32_t *slots = calloc((size_t)mask + 1, sizeof(*slots));
+	AUTO_FREE struct sort_item *list =
+		maildir_room((2 * (size_t)b->n + 1) * sizeof(*list));
 	AUTO_FREE uint8_t *drop = calloc((size_t)b->n + 1, 1);
-	struct maildir_row *rows = b->t->rows;
+	bool sorted = true;
 
-	if (!slots || !drop)
+	if (!list || !drop)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < b->n; i++) {
-		uint32_t at = maildir_hash_u64(rows[i].ino) & mask;
-		for (; slots[at] != 0; at = (at + 1) & mask) {
-			const struct maildir_row *o = &rows[slots[at] - 1];
-			if (o->ino == rows[i].ino &&
-				b->t->ids[o->dir].dev == b->t->ids[rows[i].dir].dev)
-				break;
-		}
-		if (slots[at] == 0)
-			slots[at] = i + 1;
-		else
-			drop_link(b, i, slots[at] - 1, &slots[at], drop);
+		list[i] = (struct sort_item){b->t->rows[i].ino, i};
+		sorted = sorted && (i == 0 || list[i - 1].key <= list[i].key);
+	}
+	if (!sorted)
+		item_sort(list, list + b->n, b->n);
+	for (uint32_t from = 0, to; from < b->n; from = to) {
+		for (to = from + 1; to < b->n && list[to].key == list[from].key; to++)
+			continue;
+		if (to - from > 1)
+			drop_links_of(b, list + from, to - from, drop);
 	}
 	for (uint32_t i = 0; b->known && i < b->n; i++)
 		if (!drop[i] && is_link_of_kept(b, i))

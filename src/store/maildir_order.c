@@ -2,12 +2,14 @@
 #include "base/ascii.h"
 #include "base/check.h"
 #include "os/fd.h"
+#include "store/item_sort.h"
 #include "store/maildir_build.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define TEXT_ROOM      16384
 #define ROW_TEXT_GUESS 64 /* octets of text of a row that is gone */
 
 /* What decides the order of a row. */
@@ -56,36 +58,99 @@ maildir_order_of(const struct maildir_build *b, uint32_t x, uint32_t y)
 	return by_rank(&p, &q);
 }
 
+/* 0: the same place and time. */
+static int
+by_place_and_time(const struct maildir_build *b, uint32_t x, uint32_t y)
+{
+	const struct maildir_row *p = &b->t->rows[x], *q = &b->t->rows[y];
+
+	if (p->place != q->place)
+		return p->place < q->place ? -1 : 1;
+	return b->times[x] < b->times[y] ? -1 : b->times[x] > b->times[y];
+}
+
+static bool
+is_sorted(const struct maildir_build *b)
+{
+	for (uint32_t i = 1; i < b->n; i++) {
+		int r = by_place_and_time(b, i - 1, i);
+		if (r > 0)
+			return false;
+		struct rank x = rank_of_fresh(b, i - 1), y = rank_of_fresh(b, i);
+		if (r == 0 && by_rank(&x, &y) > 0)
+			return false;
+	}
+	return true;
+}
+
+/* Rows of one place and time, of which there are few, by name. */
+static int
+sort_run(const struct maildir_build *b, struct sort_item *run, size_t n)
+{
+	AUTO_FREE struct rank *ranks = calloc(n, sizeof(*ranks));
+
+	if (!ranks)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		ranks[i] = rank_of_fresh(b, run[i].idx);
+	qsort(ranks, n, sizeof(*ranks), by_rank);
+	for (size_t i = 0; i < n; i++)
+		run[i].idx = ranks[i].row;
+	return 0;
+}
+
+static int
+sort_items(const struct maildir_build *b, struct sort_item *list)
+{
+	bool placed = false;
+	int r = 0;
+
+	for (uint32_t i = 0; i < b->n; i++) {
+		list[i] = (struct sort_item){b->times[i], i};
+		placed |= b->t->rows[i].place != IDENTITY_NO_PLACE;
+	}
+	item_sort(list, list + b->n, b->n);
+	if (placed) {
+		for (uint32_t i = 0; i < b->n; i++)
+			list[i].key = b->t->rows[list[i].idx].place;
+		item_sort(list, list + b->n, b->n);
+	}
+	for (uint32_t from = 0, to; from < b->n && r == 0; from = to) {
+		for (to = from + 1; to < b->n; to++)
+			if (by_place_and_time(b, list[from].idx, list[to].idx) != 0)
+				break;
+		if (to - from > 1)
+			r = sort_run(b, list + from, to - from);
+	}
+	return r;
+}
+
 int
 maildir_sort(struct maildir_build *b)
 {
-	AUTO_FREE struct rank *ranks = calloc((size_t)b->n + 1, sizeof(*ranks));
-	AUTO_FREE uint32_t *match = calloc((size_t)b->n + 1, sizeof(*match));
-	struct maildir_row *rows = calloc((size_t)b->n + 1, sizeof(*rows));
-	bool sorted = true;
+	size_t n = (size_t)b->n + 1;
 
-	if (!ranks || !match || !rows) {
-		free(rows);
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < b->n; i++) {
-		ranks[i] = rank_of_fresh(b, i);
-		if (i > 0 && by_rank(&ranks[i - 1], &ranks[i]) > 0)
-			sorted = false;
-	}
-	if (sorted) {
-		free(rows);
+	if (is_sorted(b))
 		return 0;
-	}
-	qsort(ranks, b->n, sizeof(*ranks), by_rank);
+	AUTO_FREE struct sort_item *list = maildir_room(2 * n * sizeof(*list));
+	AUTO_FREE uint32_t *match = calloc(n, sizeof(*match));
+	AUTO_FREE uint64_t *times = calloc(n, sizeof(*times));
+	AUTO_FREE struct maildir_row *rows = maildir_room(n * sizeof(*rows));
+	if (!list || !match || !times || !rows)
+		return -ENOMEM;
+	int r = sort_items(b, list);
+	if (r < 0)
+		return r;
 	for (uint32_t i = 0; i < b->n; i++) {
-		rows[i] = b->t->rows[ranks[i].row];
-		match[i] = b->match[ranks[i].row];
-		b->times[i] = ranks[i].time;
+		rows[i] = b->t->rows[list[i].idx];
+		match[i] = b->match[list[i].idx];
+		times[i] = b->times[list[i].idx];
 	}
 	free(b->t->rows);
 	b->t->rows = rows;
+	rows = NULL;
 	memcpy(b->match, match, b->n * sizeof(*match));
+	memcpy(b->times, times, b->n * sizeof(*times));
 	return 0;
 }
 
@@ -116,6 +181,14 @@ kept_is_first(const struct maildir_build *b, uint32_t idx, const struct rank *fr
 	kept.key = maildir_key(b->known, k);
 	kept.time = time_of_key(kept.key);
 	return by_rank(&kept, fresh) < 0;
+}
+
+bool
+maildir_kept_is_first(const struct maildir_build *b, uint32_t idx, uint32_t i)
+{
+	struct rank fresh = rank_of_fresh(b, i);
+
+	return kept_is_first(b, idx, &fresh);
 }
 
 struct merge {
@@ -154,7 +227,9 @@ merge_begin(struct merge *m)
 	size_t base = m->whole ? k->text.n : 0;
 	if (base + fresh->n > UINT32_MAX - 1)
 		return -EFBIG;
-	m->text.cap = k->text.n + k->names.n + fresh->n + 4096;
+	/* Room for what a few changes bring (maildir_patch.c). */
+	m->text.cap = k->text.n + k->names.n + fresh->n;
+	m->text.cap += m->text.cap / 64 + TEXT_ROOM;
 	m->text.p = maildir_room(m->text.cap);
 	if (!m->text.p)
 		return -ENOMEM;
@@ -171,8 +246,9 @@ static int
 take_kept(struct merge *m, uint32_t idx)
 {
 	const struct maildir_table *k = m->b->known;
-	struct maildir_row *r = &m->rows[m->n++];
+	struct maildir_row *r = &m->rows[m->n];
 
+	m->b->moved[idx] = m->n++;
 	*r = k->rows[idx];
 	r->flags = (uint8_t)(r->flags & ~(ROW_SHARED | ROW_LINKED));
 	if (m->b->kept[idx] & MAILDIR_KEPT_LINKED)

@@ -8,15 +8,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define SCAN_ATTEMPTS 4 /* then what was read counts, but is not trusted next time */
 #define ENTRIES_MAX   (2 * SCAN_ATTEMPTS * (size_t)MAILDIR_MESSAGES_MAX)
 #define SCAN_BUFFER   32768
-#define AHEAD	      16 /* rows whose slots are fetched while others are put */
 #define NS_PER_S      INT64_C(1000000000)
-#define RACY_NS	      INT64_C(20000000) /* two ticks of the coarsest kernel clock */
-#define RACY_COARSE   (2 * NS_PER_S)	/* where file times are whole seconds */
+#define RACY_COARSE   (2 * NS_PER_S) /* where file times are whole seconds */
 
 int
 maildir_bytes_add(struct maildir_bytes *b, const void *p, size_t n, uint32_t *ret_at)
@@ -46,7 +43,7 @@ static bool
 is_racy(const struct maildir_dir_id *id, int64_t scanned_ns)
 {
 	bool whole = id->mtime_ns % NS_PER_S == 0 && id->ctime_ns % NS_PER_S == 0;
-	int64_t window = whole ? RACY_COARSE : RACY_NS;
+	int64_t window = whole ? RACY_COARSE : MAILDIR_RACY_NS;
 
 	if (id->ino == 0)
 		return false;
@@ -55,82 +52,40 @@ is_racy(const struct maildir_dir_id *id, int64_t scanned_ns)
 			id->mtime_ns < scanned_ns + window);
 }
 
-/* ---- rows by inode ---------------------------------------------------------- */
-
-static uint64_t
-tag_of(const char *name, size_t n, unsigned dir)
-{
-	return XXH3_64bits_withSeed(name, n, dir);
-}
-
-static int
-inodes_make(const struct maildir_table *t, struct maildir_inodes *ret)
-{
-	uint32_t mask = maildir_hash_mask(t->pub.count);
-	struct maildir_inode_slot *slots = calloc((size_t)mask + 1, sizeof(*slots));
-
-	if (!slots)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < t->pub.count; i++) {
-		const struct maildir_row *r = &t->rows[i];
-		uint32_t at = maildir_hash_u64(r->ino) & mask;
-		if (i + AHEAD < t->pub.count)
-			__builtin_prefetch(
-				&slots[maildir_hash_u64(r[AHEAD].ino) & mask], 1);
-		if (r->flags & ROW_REMOVED)
-			continue;
-		while (slots[at].row != 0)
-			at = (at + 1) & mask;
-		slots[at] = (struct maildir_inode_slot){
-			tag_of(maildir_row_name(t, r), r->name_n, r->dir),
-			(uint32_t)r->ino, i + 1};
-	}
-	*ret = (struct maildir_inodes){slots, mask};
-	return 0;
-}
-
-bool
-maildir_inodes_next(const struct maildir_table *t, const struct maildir_inodes *h,
-	uint64_t ino, int64_t *slot, uint32_t *ret_idx)
-{
-	uint32_t at = *slot < 0 ? maildir_hash_u64(ino) : (uint32_t)*slot + 1;
-
-	if (!h->slots)
-		return false;
-	for (;; at++) {
-		at &= h->mask;
-		const struct maildir_inode_slot *p = &h->slots[at];
-		if (p->row == 0)
-			return false;
-		if (p->ino != (uint32_t)ino || t->rows[p->row - 1].ino != ino)
-			continue;
-		*slot = at;
-		*ret_idx = p->row - 1;
-		return true;
-	}
-}
-
 /* ---- one reading ------------------------------------------------------------ */
 
-/* Marks the row that has this file under this name in this directory. */
-static bool
+/* Too many are off the walk, or there is none: each is looked up. */
+static int
+leave_walk(struct maildir_scan *scan)
+{
+	free(scan->inodes.slots);
+	return maildir_inodes_make(scan->known, &scan->inodes);
+}
+
+/* 1: a row has this file under this name in this directory, and is marked. 0: none. */
+static int
 entry_is_kept(struct maildir_scan *scan, const struct dirent64 *e, size_t n, unsigned dir)
 {
-	const struct maildir_inodes *h = &scan->inodes;
-	uint64_t tag;
-
 	if (!scan->keeps || scan->known->ids[dir].dev != scan->ids[dir].dev)
-		return false;
-	tag = tag_of(e->d_name, n, dir);
-	for (uint32_t at = maildir_hash_u64(e->d_ino);; at++) {
-		const struct maildir_inode_slot *p = &h->slots[at & h->mask];
-		if (p->row == 0)
-			return false;
-		if (p->tag != tag || p->ino != (uint32_t)e->d_ino)
-			continue;
-		scan->kept[p->row - 1] = scan->attempt;
-		return true;
+		return 0;
+	uint64_t tag = maildir_tag(e->d_name, n, dir, e->d_ino);
+	uint32_t row = maildir_walk_next(scan, dir, tag);
+	bool leaves = !scan->walks || scan->late_n == MAILDIR_LATE_MAX;
+	if (row == 0 && leaves && !scan->inodes.whole) {
+		int r = leave_walk(scan);
+		if (r < 0)
+			return r;
 	}
+	if (row == 0 && scan->inodes.whole)
+		row = maildir_inodes_row(&scan->inodes, tag, e->d_ino);
+	if (row > 0 && scan->kept[row - 1] == MAILDIR_GONE)
+		row = 0;
+	size_t place = maildir_walk_put(scan, dir, tag, row);
+	if (row > 0)
+		scan->kept[row - 1] = scan->attempt;
+	else if (scan->walks && scan->late_n < MAILDIR_LATE_MAX)
+		scan->late[scan->late_n++] = (struct maildir_late){scan->n, place};
+	return row > 0;
 }
 
 static int
@@ -144,8 +99,11 @@ entry_add(struct maildir_scan *scan, const struct dirent64 *e, unsigned dir)
 		return 0;
 	if (e->d_type != DT_REG && e->d_type != DT_UNKNOWN)
 		return 0;
-	if (entry_is_kept(scan, e, n, dir))
-		return 0;
+	if (e->d_type == DT_UNKNOWN)
+		scan->untyped |= UINT64_C(1) << dir;
+	int kept = entry_is_kept(scan, e, n, dir);
+	if (kept != 0)
+		return kept < 0 ? kept : 0;
 	if (scan->n == scan->cap) {
 		size_t cap = scan->cap ? scan->cap * 2 : 64;
 		void *grown = realloc(scan->entries, cap * sizeof(*scan->entries));
@@ -169,7 +127,7 @@ entry_add(struct maildir_scan *scan, const struct dirent64 *e, unsigned dir)
 static void
 fetch_slots(const struct maildir_scan *scan, const char *buffer, ssize_t n)
 {
-	for (ssize_t at = 0; scan->keeps && at < n;) {
+	for (ssize_t at = 0; scan->inodes.whole && at < n;) {
 		const struct dirent64 *e = (const void *)(buffer + at);
 		__builtin_prefetch(
 			&scan->inodes
@@ -178,9 +136,47 @@ fetch_slots(const struct maildir_scan *scan, const char *buffer, ssize_t n)
 	}
 }
 
+/*
+ * The few entries that were off the walk: rows that have them by inode, as they are.
+ * Those are taken out of the list. What rows the scan's entries may be is known then.
+ */
+static int
+look_up_late(struct maildir_scan *scan)
+{
+	size_t n = scan->late_from, late = 0;
+
+	if (!scan->keeps || scan->n == 0)
+		return 0;
+	if (!scan->inodes.whole) {
+		free(scan->inodes.slots);
+		int r = maildir_inodes_make_few(scan);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = n; i < scan->n; i++) {
+		const struct maildir_entry *e = &scan->entries[i];
+		const char *name = scan->names.p + e->name_at;
+		uint64_t tag = maildir_tag(name, e->name_n, e->dir, e->ino);
+		bool same = scan->known->ids[e->dir].dev == scan->ids[e->dir].dev;
+		uint32_t row = same ? maildir_inodes_row(&scan->inodes, tag, e->ino) : 0;
+		while (late < scan->late_n && scan->late[late].entry < i)
+			late++;
+		if (row == 0) {
+			scan->entries[n++] = *e;
+			continue;
+		}
+		scan->kept[row - 1] = scan->attempt;
+		if (late < scan->late_n && scan->late[late].entry == i)
+			maildir_walk_mend(scan, e->dir, scan->late[late].place, row);
+	}
+	scan->n = n;
+	return 0;
+}
+
 static int
 read_dir(int fd, unsigned dir, char *buffer, struct maildir_scan *scan)
 {
+	scan->step = 0;
 	for (;;) {
 		ssize_t n = getdents64(fd, buffer, SCAN_BUFFER);
 		if (n < 0)
@@ -211,9 +207,8 @@ to_read(const struct store *s, const struct maildir_scan *scan)
 
 	if (!scan->keeps || maildir_ids_differ(t->found, t->ids, s->dirs) != 0)
 		return all;
-	for (uint32_t i = 0; i < t->pub.count; i++)
-		if (t->rows[i].flags & ROW_LINKED)
-			return all;
+	if (scan->known_linked)
+		return all;
 	return (t->racy | t->found_racy |
 		       maildir_ids_differ(t->ids, scan->ids, s->dirs)) &
 		all;
@@ -231,6 +226,9 @@ read_once(struct store *s, char *buffer, struct maildir_scan *scan)
 	if (r < 0)
 		return r;
 	scan->read |= to_read(s, scan);
+	scan->late_from = scan->n;
+	scan->late_n = 0;
+	r = maildir_walk_begin(scan, s->dirs);
 	/* Those of new messages first: what moves on while we read is met twice then. */
 	for (unsigned i = 0; i < s->dirs && r == 0; i++) {
 		unsigned d = i < s->dirs / 2 ? i * 2 : (i - s->dirs / 2) * 2 + 1;
@@ -245,6 +243,8 @@ read_once(struct store *s, char *buffer, struct maildir_scan *scan)
 	}
 	if (r == 0)
 		r = maildir_ids_now(s, after);
+	if (r == 0)
+		r = look_up_late(scan);
 	if (r < 0)
 		return r;
 	return maildir_ids_differ(scan->ids, after, s->dirs) ? -EAGAIN : 0;
@@ -319,13 +319,19 @@ static void
 keep_unread(struct maildir_scan *scan)
 {
 	const struct maildir_table *t = scan->known;
+	uint32_t unread = 0;
 
-	for (uint32_t i = 0; t && i < t->pub.count; i++) {
+	for (unsigned d = 0; d < scan->dirs; d++)
+		unread += scan->read >> d & 1 ? 0 : scan->known_in[d];
+	for (uint32_t i = 0; t && i < t->pub.count && unread > 0; i++) {
 		const struct maildir_row *r = &t->rows[i];
 		if (r->dir != MAILDIR_NOWHERE && !(r->flags & ROW_REMOVED) &&
 			!(scan->read >> r->dir & 1))
 			scan->kept[i] = scan->attempt;
 	}
+	for (uint32_t i = 0; t && i < t->pub.count; i++)
+		if (scan->kept[i] == MAILDIR_GONE)
+			scan->kept[i] = 0;
 }
 
 static int
@@ -335,7 +341,19 @@ scan_begin(struct maildir_scan *scan, const struct maildir_table *known, bool ke
 	if (!known)
 		return 0;
 	scan->kept = calloc((size_t)known->pub.count + 1, 1);
-	return scan->kept ? inodes_make(known, &scan->inodes) : -ENOMEM;
+	if (!scan->kept)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < known->pub.count; i++) {
+		const struct maildir_row *r = &known->rows[i];
+		scan->known_linked |= (r->flags & ROW_LINKED) != 0;
+		scan->known_shared |= (r->flags & ROW_SHARED) != 0;
+		if (r->flags & ROW_REMOVED)
+			scan->kept[i] = MAILDIR_GONE;
+		else if (r->dir < MAILDIR_DIRS_MAX)
+			scan->known_in[r->dir]++;
+	}
+	/* Otherwise rows are looked up once it is known which. */
+	return keeps ? 0 : maildir_inodes_make(known, &scan->inodes);
 }
 
 static int
@@ -369,6 +387,7 @@ maildir_scan_read(struct store *s, const struct maildir_table *known, bool keeps
 	AUTO_FREE char *buffer = malloc(SCAN_BUFFER);
 	int r = scan_begin(&scan, known, keeps);
 
+	scan.dirs = s->dirs;
 	if (r == 0)
 		r = buffer ? scan_read(s, buffer, &scan) : -ENOMEM;
 	if (r < 0) {
@@ -386,5 +405,6 @@ maildir_scan_done(struct maildir_scan *scan)
 	free(scan->names.p);
 	free(scan->inodes.slots);
 	free(scan->kept);
+	maildir_walks_free(&scan->walks, scan->dirs);
 	*scan = (struct maildir_scan){.n = 0};
 }

@@ -15,8 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MAILDIR_MESSAGES_MAX 4000000U /* as a snapshot may hold */
-#define MAILDIR_BLOCK	     262144   /* octets read at once to count */
+#define MAILDIR_MESSAGES_MAX 4000000U	       /* as a snapshot may hold */
+#define MAILDIR_BLOCK	     262144	       /* octets read at once to count */
+#define MAILDIR_RACY_NS	     INT64_C(20000000) /* two ticks of the coarsest kernel clock */
 
 /*
  * Directories are numbered: new and cur of the maildrop itself, then those of each folder
@@ -62,7 +63,7 @@ enum maildir_row_flag {
 /* Also as it stands in the index file. */
 struct maildir_row {
 	uint64_t ino, stored, wire;
-	int64_t mtime_ns;
+	int64_t mtime_ns;	  /* below 0: not asked for; counted then, negated */
 	uint32_t name_at;	  /* in names, NUL behind it */
 	uint32_t key_at, uidl_at; /* in text */
 	uint32_t place;		  /* IDENTITY_NO_PLACE but for imported ones */
@@ -73,6 +74,17 @@ struct maildir_row {
 	uint8_t zero[7];
 };
 _Static_assert(sizeof(struct maildir_row) == 64);
+
+/* An entry of a directory, in the order in which they were read (maildir_walk.c). */
+struct maildir_met {
+	uint64_t tag; /* of name, inode and directory */
+	uint32_t row; /* plus 1; 0: none that is known */
+};
+
+struct maildir_walk {
+	struct maildir_met *list;
+	size_t n, cap;
+};
 
 struct maildir_table {
 	struct store_table pub; /* first */
@@ -85,6 +97,10 @@ struct maildir_table {
 	size_t stale;	  /* octets of text that no row needs */
 	uint32_t *by_key; /* open addressing: row + 1; NULL: not made yet */
 	uint32_t by_key_mask;
+	struct maildir_walk *walks; /* of each directory; NULL: none */
+	uint32_t *hashes;	    /* of each row's key; NULL: not made yet */
+	bool uidls_are_keys;	    /* all of them; told with the hashes */
+	bool as_before;		    /* patched, and a client is shown the same */
 	unsigned dirs;
 	struct maildir_dir_id *ids;   /* of each directory, as the names were read */
 	struct maildir_dir_id *found; /* as the places of rows were last read */
@@ -112,8 +128,8 @@ struct store {
 	struct session_lock lock;
 	int top; /* the maildrop; -1: not open, or missing */
 	unsigned dirs;
-	char *dir_names[MAILDIR_DIRS_MAX]; /* below top */
-	int sub[MAILDIR_DIRS_MAX];
+	char **dir_names; /* below top; of each, and in the same memory: */
+	int *sub;
 	struct maildir_table *table; /* the newest; NULL before the first refresh */
 	uint64_t generation;
 	struct identity *log;	       /* NULL: not needed so far */
@@ -122,6 +138,7 @@ struct store {
 	bool index_read;
 	bool index_newer;	 /* a later version wrote it: it is left alone */
 	bool healed;		 /* rows of the table know better than its public part */
+	bool recounted;		 /* rows were read since their public part was made */
 	bool index_old;		 /* the index file is not what the table would give */
 	uint32_t unsaved;	 /* rows with ROW_UNSAVED */
 	uint64_t index_retry_ms; /* no attempt to write before */

@@ -1,6 +1,6 @@
 /* The table as a value: room for it, its hash of keys, what it shows to a client. */
 #include "base/check.h"
-#include "store/maildir.h"
+#include "store/maildir_scan.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -71,6 +71,8 @@ maildir_table_unref(struct maildir_table **tp)
 	free(t->messages);
 	free(t->names.p);
 	free(t->by_key);
+	free(t->hashes);
+	maildir_walks_free(&t->walks, t->dirs);
 	free(t->ids);
 	free(t);
 }
@@ -97,22 +99,57 @@ maildir_table_next(
 }
 
 int
+maildir_table_hashes(const struct maildir_table *table)
+{
+	struct maildir_table *t = (struct maildir_table *)(uintptr_t)table;
+
+	if (t->hashes)
+		return 0;
+	t->hashes = malloc(((size_t)t->pub.count + 1) * sizeof(*t->hashes));
+	if (!t->hashes)
+		return -ENOMEM;
+	t->uidls_are_keys = true;
+	for (uint32_t i = 0; i < t->pub.count; i++) {
+		const struct maildir_row *r = &t->rows[i];
+		t->hashes[i] = maildir_key_hash(maildir_key(t, r));
+		if (r->uidl_at != r->key_at || r->uidl_n != r->key_n)
+			t->uidls_are_keys = false;
+	}
+	return 0;
+}
+
+int
 maildir_table_hash(struct maildir_table *t)
 {
 	if (t->by_key)
 		return 0;
+	int r = maildir_table_hashes(t);
+	if (r < 0)
+		return r;
 	t->by_key_mask = maildir_hash_mask(t->pub.count);
 	t->by_key = calloc((size_t)t->by_key_mask + 1, sizeof(*t->by_key));
 	if (!t->by_key)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < t->pub.count; i++) {
-		struct view key = maildir_key(t, &t->rows[i]);
-		uint32_t at = maildir_key_hash(key) & t->by_key_mask;
+		uint32_t at = t->hashes[i] & t->by_key_mask;
 		while (t->by_key[at] != 0)
 			at = (at + 1) & t->by_key_mask;
 		t->by_key[at] = i + 1;
 	}
 	return 0;
+}
+
+struct store_message
+maildir_message_of(const struct maildir_table *t, const struct maildir_row *r)
+{
+	return (struct store_message){
+		.wire = r->wire,
+		.stored = r->stored,
+		.wire_believed = !(r->flags & ROW_COUNTED),
+		.as_is = r->flags & ROW_AS_IS,
+		.seen = r->flags & ROW_SEEN,
+		.uidl = maildir_row_uidl(t, r),
+	};
 }
 
 int
@@ -125,16 +162,8 @@ maildir_table_finish(struct maildir_table *t)
 	if (!t->messages)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < t->pub.count; i++) {
-		const struct maildir_row *r = &t->rows[i];
-		overflow |= __builtin_add_overflow(octets, r->wire, &octets);
-		t->messages[i] = (struct store_message){
-			.wire = r->wire,
-			.stored = r->stored,
-			.wire_believed = !(r->flags & ROW_COUNTED),
-			.as_is = r->flags & ROW_AS_IS,
-			.seen = r->flags & ROW_SEEN,
-			.uidl = maildir_row_uidl(t, r),
-		};
+		overflow |= __builtin_add_overflow(octets, t->rows[i].wire, &octets);
+		t->messages[i] = maildir_message_of(t, &t->rows[i]);
 	}
 	t->pub.messages = t->messages;
 	t->pub.octets = octets;
@@ -199,15 +228,19 @@ maildir_table_add_name(
 }
 
 bool
+maildir_message_same(const struct store_message *x, const struct store_message *y)
+{
+	return x->wire == y->wire && x->seen == y->seen && x->uidl.n == y->uidl.n &&
+		memcmp(x->uidl.p, y->uidl.p, x->uidl.n) == 0;
+}
+
+bool
 maildir_table_same(const struct maildir_table *a, const struct maildir_table *b)
 {
 	if (a->pub.count != b->pub.count)
 		return false;
-	for (uint32_t i = 0; i < a->pub.count; i++) {
-		const struct store_message *x = &a->messages[i], *y = &b->messages[i];
-		if (x->wire != y->wire || x->seen != y->seen || x->uidl.n != y->uidl.n ||
-			memcmp(x->uidl.p, y->uidl.p, x->uidl.n) != 0)
+	for (uint32_t i = 0; i < a->pub.count; i++)
+		if (!maildir_message_same(&a->messages[i], &b->messages[i]))
 			return false;
-	}
 	return true;
 }

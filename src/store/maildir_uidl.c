@@ -13,11 +13,17 @@
 #define BITS_EACH	32 /* for each slot: few others have the same bit */
 #define DIGEST_ATTEMPTS 16 /* twins of one content whose UIDLs are looked for */
 
+/* What is met tells by its hash alone whether it can be another UIDL's. */
+struct uidl_slot {
+	uint32_t hash;
+	uint32_t number; /* plus 1; 0: free */
+};
+
 /* Rows are numbered known ones first, then fresh ones. */
 struct uidls {
 	struct store *s;
 	struct maildir_build *b;
-	uint32_t *slots; /* number + 1 */
+	struct uidl_slot *slots;
 	uint32_t mask;
 	uint32_t known_n;
 	/* A bit for each UIDL of a kept row; these go into the slots only when one of
@@ -53,23 +59,43 @@ hash_of(struct view uidl)
 	return (uint32_t)XXH3_64bits(uidl.p, uidl.n);
 }
 
-static uint32_t *
+static struct uidl_slot *
 slot_of(const struct uidls *u, struct view uidl, uint32_t hash)
 {
 	uint32_t at = hash & u->mask;
 
-	while (u->slots[at] != 0 && !view_equal(uidl_of(u, u->slots[at] - 1), uidl))
-		at = (at + 1) & u->mask;
-	return &u->slots[at];
+	for (;; at = (at + 1) & u->mask) {
+		struct uidl_slot *p = &u->slots[at];
+		if (p->number == 0)
+			return p;
+		if (p->hash == hash && view_equal(uidl_of(u, p->number - 1), uidl))
+			return p;
+	}
+}
+
+/* A known row's; mostly its UIDL is its key, whose hash is at hand. */
+static uint32_t
+known_hash(const struct uidls *u, uint32_t i)
+{
+	const struct maildir_table *k = u->b->known;
+	const struct maildir_row *r = &k->rows[i];
+
+	if (k->uidls_are_keys)
+		return k->hashes[i];
+	if (r->uidl_at == r->key_at && r->uidl_n == r->key_n)
+		return k->hashes[i];
+	return hash_of(maildir_row_uidl(k, r));
 }
 
 static void
 kept_into_slots(struct uidls *u)
 {
 	for (uint32_t i = 0; i < u->known_n; i++) {
+		if (!u->b->kept[i])
+			continue;
 		struct view uidl = maildir_row_uidl(u->b->known, &u->b->known->rows[i]);
-		if (u->b->kept[i])
-			*slot_of(u, uidl, hash_of(uidl)) = i + 1;
+		uint32_t hash = known_hash(u, i);
+		*slot_of(u, uidl, hash) = (struct uidl_slot){hash, i + 1};
 	}
 	free(u->bits);
 	u->bits = NULL;
@@ -80,6 +106,8 @@ kept_into_bits(struct uidls *u)
 {
 	uint32_t bits = (maildir_hash_mask(u->b->kept_n) + 1) * BITS_EACH;
 
+	if (u->known_n > 0 && maildir_table_hashes(u->b->known) < 0)
+		return -ENOMEM;
 	u->bits_mask = bits - 1;
 	u->bits = calloc(bits / 64, sizeof(*u->bits));
 	if (!u->bits)
@@ -87,17 +115,16 @@ kept_into_bits(struct uidls *u)
 	for (uint32_t i = 0; i < u->known_n; i++) {
 		if (!u->b->kept[i])
 			continue;
-		uint32_t bit = u->bits_mask &
-			hash_of(maildir_row_uidl(u->b->known, &u->b->known->rows[i]));
+		uint32_t bit = u->bits_mask & known_hash(u, i);
 		u->bits[bit / 64] |= UINT64_C(1) << bit % 64;
 	}
 	return 0;
 }
 
-static uint32_t *
-find(struct uidls *u, struct view uidl)
+static struct uidl_slot *
+find(struct uidls *u, struct view uidl, uint32_t hash)
 {
-	uint32_t hash = hash_of(uidl), bit = hash & u->bits_mask;
+	uint32_t bit = hash & u->bits_mask;
 
 	if (u->bits && (u->bits[bit / 64] >> bit % 64 & 1))
 		kept_into_slots(u);
@@ -107,19 +134,7 @@ find(struct uidls *u, struct view uidl)
 static bool
 is_taken(struct uidls *u, struct view uidl)
 {
-	return *find(u, uidl) != 0;
-}
-
-/* False if another row has this UIDL already. */
-static bool
-take(struct uidls *u, uint32_t number)
-{
-	uint32_t *slot = find(u, uidl_of(u, number));
-
-	if (*slot != 0)
-		return false;
-	*slot = number + 1;
-	return true;
+	return find(u, uidl, hash_of(uidl))->number != 0;
 }
 
 static int
@@ -136,14 +151,25 @@ set_uidl(struct maildir_build *b, uint32_t i, struct view uidl)
 	return maildir_bytes_add(&b->t->text, uidl.p, uidl.n, &r->uidl_at);
 }
 
+/* Into the slot, which is free. */
 static int
-give(struct uidls *u, uint32_t i, struct view uidl)
+give_at(struct uidls *u, uint32_t i, struct view uidl, uint32_t hash,
+	struct uidl_slot *slot)
 {
 	int r = set_uidl(u->b, i, uidl);
 
+	CHECK(slot->number == 0);
 	if (r == 0)
-		CHECK(take(u, u->known_n + i));
+		*slot = (struct uidl_slot){hash, u->known_n + i + 1};
 	return r;
+}
+
+static int
+give(struct uidls *u, uint32_t i, struct view uidl)
+{
+	uint32_t hash = hash_of(uidl);
+
+	return give_at(u, i, uidl, hash, find(u, uidl, hash));
 }
 
 /* ---- from the log ------------------------------------------------------------- */
@@ -259,10 +285,12 @@ make(struct uidls *u, uint32_t i)
 	if (pick(u, i, &row))
 		return take_from_log(u, i, &row);
 	struct view plain = maildir_uidl_plain(maildir_key(u->b->t, r), hashed);
-	if (is_taken(u, plain) || (u->log && identity_has_uidl(u->log, plain)))
+	uint32_t hash = hash_of(plain);
+	struct uidl_slot *slot = find(u, plain, hash);
+	if (slot->number != 0 || (u->log && identity_has_uidl(u->log, plain)))
 		return make_twin(u, i);
 	r->flags |= ROW_SETTLED;
-	return give(u, i, plain);
+	return give_at(u, i, plain, hash, slot);
 }
 
 /* Whether the log, now another one, has a UIDL for this known message that goes first. */
@@ -416,7 +444,7 @@ maildir_uidls_assign(struct store *s, struct maildir_build *b)
 
 	u.known_n = b->known ? b->known->pub.count : 0;
 	u.mask = maildir_hash_mask(b->n + b->kept_n);
-	AUTO_FREE uint32_t *slots = calloc((size_t)u.mask + 1, sizeof(*slots));
+	AUTO_FREE struct uidl_slot *slots = calloc((size_t)u.mask + 1, sizeof(*slots));
 	AUTO_FREE uint8_t *waits = calloc((size_t)b->n + 1, 1);
 	if (!slots || !waits)
 		return -ENOMEM;
