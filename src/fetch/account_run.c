@@ -201,7 +201,8 @@ remember_outcome(struct account_run *a)
 		m->last_success_s = now_s;
 		m->last_error[0] = 0;
 	} else if (!is_stopped(a)) {
-		m->failures++;
+		/* What is said again at once, step by step, has not failed yet. */
+		m->failures += !(m->step_by_step && a->outcome.kind == OUTCOME_CUT);
 		memcpy(m->last_error, a->outcome.why, sizeof(m->last_error));
 	}
 	/* Learnt once a poll, however many sessions it takes. */

@@ -60,7 +60,11 @@ disconnect(struct collect *c)
 static void
 look_for_end(struct collect *c)
 {
-	if (!c->over || c->told || c->jobs > 0)
+	if (!c->over || c->told)
+		return;
+	/* Its end, while jobs work on, would turn the loop without a pause. */
+	loop_remove(c->run->loop, &c->source);
+	if (c->jobs > 0)
 		return;
 	if (c->batch && c->batch->n > 0) {
 		collect_commit(c, true);
@@ -80,7 +84,7 @@ watch(struct collect *c)
 {
 	uint32_t events = EPOLLIN;
 
-	if (!c->connected)
+	if (!c->connected || !c->source.on)
 		return;
 	if (c->stream.want_write || stream_unsent(&c->stream) > 0)
 		events |= EPOLLOUT;
@@ -235,6 +239,17 @@ collect_step(struct collect *c)
 	look_for_end(c);
 }
 
+/*
+ * The session may wait for its deliveries still, maybe for long: its socket, which is
+ * readable for ever now, would turn the loop without a pause.
+ */
+static void
+hear_no_more(struct collect *c, const char *why)
+{
+	session_closed(c->session, why);
+	loop_remove(c->run->loop, &c->source);
+}
+
 /* False: nothing more now. */
 static bool
 read_some(struct collect *c)
@@ -256,12 +271,12 @@ read_some(struct collect *c)
 		return true;
 	case STREAM_AGAIN: return false;
 	case STREAM_END:
-		session_closed(c->session, "the server closed the connection");
+		hear_no_more(c, "the server closed the connection");
 		return false;
 	case STREAM_ERROR: break;
 	}
 	stream_why(&c->stream, why, sizeof(why), &certificate);
-	session_closed(c->session, why[0] ? why : STREAM_WORDS);
+	hear_no_more(c, why[0] ? why : STREAM_WORDS);
 	return false;
 }
 

@@ -284,10 +284,12 @@ collect_letter_cut(struct collect *c, struct mail *m, bool last_try)
 	if (!c->letter)
 		return;
 	f.account = c->account->name;
-	f.uid = mail_uid(&c->mails, m);
-	f.msgno = m->number;
 	f.why = c->session->outcome.why;
-	if (last_try &&
+	if (m) {
+		f.uid = mail_uid(&c->mails, m);
+		f.msgno = m->number;
+	}
+	if (m && last_try &&
 		spool_quarantine(c->spool, c->letter, f.why, path, sizeof(path)) == 0) {
 		f.target = path;
 		report_tell(c->run->report, REPORT_QUARANTINED, &f);

@@ -31,6 +31,7 @@ struct batch {
 	char (*chosen_names)[LETTER_NAME_MAX];
 	char (*chosen_ids)[TRACE_ID_MAX];
 	struct settled *settled;
+	int *fds; /* for step 2: n + 1 files, then as many results */
 };
 
 int
@@ -92,28 +93,33 @@ fate_at(struct batch *b, size_t i, size_t target)
 	return &b->fates[i * b->d->targets_n + target];
 }
 
-/* Which targets lack this letter, and its id. A letter that fails here is left out. */
+/* Which targets lack these letters, and their ids. A letter that fails here is left out.
+ */
 static void
-look_at(struct batch *b, struct letter *l)
+look_at(struct batch *b)
 {
 	const struct fetch_account *a = b->d->account;
-	int r = target_trace_id(a, l, l->trace_id);
+	size_t n = 0;
+	int r;
 
-	if (r == 0 && l->same != 0)
-		r = state_same(b->d->state, b->d->row, l, clock_unix_s());
-	l->wanted = 0;
-	l->fate = LETTER_COMING;
-	l->why[0] = 0;
-	for (size_t t = 0; r == 0 && t < b->d->targets_n; t++) {
-		bool has = false;
+	for (size_t i = 0; i < b->n; i++) {
+		struct letter *l = b->letters[i];
 
-		r = state_target_has(
-			b->d->state, b->d->row, l->uid, a->targets[t].text, &has);
-		if (!has)
-			l->wanted |= UINT32_C(1) << t;
+		l->wanted = 0;
+		l->fate = LETTER_COMING;
+		l->why[0] = 0;
+		r = target_trace_id(a, l, l->trace_id);
+		if (r == 0 && l->same != 0)
+			r = state_same(b->d->state, b->d->row, l, clock_unix_s());
+		if (r < 0)
+			target_failed(l, LETTER_TEMPORARY, "state", "cannot be asked", r);
+		else
+			b->chosen[n++] = l;
 	}
-	if (r < 0)
-		target_failed(l, LETTER_TEMPORARY, "state", "cannot be asked", r);
+	r = n > 0 ? state_want(b->d->state, b->d->row, b->chosen, n, a) : 0;
+	for (size_t i = 0; r < 0 && i < n; i++)
+		target_failed(
+			b->chosen[i], LETTER_TEMPORARY, "state", "cannot be asked", r);
 }
 
 /*
@@ -125,20 +131,23 @@ look_at(struct batch *b, struct letter *l)
 static void
 confirm_known(struct batch *b, struct letter *l)
 {
-	uint32_t before = l->wanted;
+	int r;
 
-	if (l->fate != LETTER_COMING || before != 0)
+	if (l->fate != LETTER_COMING || l->wanted != 0)
 		return;
-	look_at(b, l);
-	if (l->fate != LETTER_COMING)
+	r = state_want(b->d->state, b->d->row, &l, 1, b->d->account);
+	if (r < 0) {
+		target_failed(l, LETTER_TEMPORARY, "state", "cannot be asked", r);
+		l->wanted = 0;
 		return;
+	}
 	l->fate = LETTER_KNOWN;
-	if (l->wanted != before) {
+	if (l->wanted != 0) {
 		target_failed(l, LETTER_TEMPORARY, "state",
 			"the server gave this UIDL to another message; it is fetched "
 			"again",
 			EAGAIN);
-		l->wanted = before;
+		l->wanted = 0;
 	}
 }
 
@@ -151,31 +160,39 @@ goes_to_a_maildir(const struct batch *b, const struct letter *l)
 	return false;
 }
 
-/* Step 2. After a failed sync the file is of no use to anybody (rule 4). */
+/* Step 2, of tmp/ and of the files in it at a time: neither needs the other. After a
+ * failed sync the file is of no use to anybody (rule 4). */
 static void
 sync_spool(struct batch *b)
 {
-	bool any = false;
-	int r = 0;
+	size_t n = 0;
+	int *fds = b->fds, *results = b->fds + b->n + 1, above = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
+		const struct letter *l = b->letters[i];
+
+		if (l->fate == LETTER_COMING && goes_to_a_maildir(b, l))
+			fds[n++] = l->fd;
+	}
+	if (n == 0)
+		return;
+	if (b->d->spool_target >= 0)
+		fds[n] = b->d->spool_dir;
+	durable_sync_together(fds, n + (b->d->spool_target >= 0), results);
+	if (b->d->spool_target >= 0)
+		above = results[n];
+	for (size_t i = 0, k = 0; i < b->n; i++) {
 		struct letter *l = b->letters[i];
 
 		if (l->fate != LETTER_COMING || !goes_to_a_maildir(b, l))
 			continue;
-		r = durable_sync(l->fd);
-		if (r < 0)
+		if (results[k] < 0)
 			target_failed(l, LETTER_TEMPORARY, "spool",
-				"the message cannot be synced", r);
-		any = true;
-	}
-	r = any && b->d->spool_target >= 0 ? durable_sync(b->d->spool_dir) : 0;
-	for (size_t i = 0; r < 0 && i < b->n; i++) {
-		struct letter *l = b->letters[i];
-
-		if (l->fate == LETTER_COMING && goes_to_a_maildir(b, l))
-			target_failed(
-				l, LETTER_TEMPORARY, "spool", "tmp/ cannot be synced", r);
+				"the message cannot be synced", results[k]);
+		else if (above < 0)
+			target_failed(l, LETTER_TEMPORARY, "spool",
+				"tmp/ cannot be synced", above);
+		k++;
 	}
 }
 
@@ -350,8 +367,7 @@ commit(struct batch *b)
 		fail_open(b, "what was intended before cannot be settled", r);
 		return r;
 	}
-	for (size_t i = 0; i < b->n; i++)
-		look_at(b, b->letters[i]);
+	look_at(b);
 	sync_spool(b);
 	for (size_t t = 0; t < b->d->targets_n; t++)
 		prepare_target(b, t);
@@ -390,9 +406,10 @@ deliver_commit(struct deliver *d, struct letter *const *letters, size_t n)
 	b.chosen_names = calloc(n, sizeof(*b.chosen_names));
 	b.chosen_ids = calloc(n, sizeof(*b.chosen_ids));
 	b.settled = calloc(n * targets + 1, sizeof(*b.settled));
+	b.fds = calloc(2 * (n + 1), sizeof(*b.fds));
 	static_assert(LETTER_COMING == 0, "calloc gives letters that are coming");
 	if (b.names && b.fates && b.chosen && b.chosen_names && b.chosen_ids &&
-		b.settled) {
+		b.settled && b.fds) {
 		for (size_t i = 0; i < n; i++) {
 			letters[i]->names = b.names + i * targets;
 			letters[i]->wanted = 0;
@@ -408,5 +425,6 @@ deliver_commit(struct deliver *d, struct letter *const *letters, size_t n)
 	free(b.chosen_names);
 	free(b.chosen_ids);
 	free(b.settled);
+	free(b.fds);
 	return r;
 }

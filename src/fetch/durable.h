@@ -19,6 +19,8 @@
 [[nodiscard]] int durable_parent(const char *path, int *ret_fd, const char **ret_name);
 /* fsync over EINTR. */
 [[nodiscard]] int durable_sync(int fd);
+/* The same for n files at a time: ret[i] is the result of fds[i]. */
+void durable_sync_together(const int *fds, size_t n, int *ret);
 /*
  * A rename that never replaces. -EEXIST: the name is taken, nothing changed. Where the
  * file system cannot do that in one step: link, then unlink.

@@ -43,8 +43,9 @@ const struct known *known_find(const struct known_table *t, struct view uid);
 /* The number of rows before that uid. Pure. */
 size_t known_before(const struct known_table *t, struct view uid);
 
-#define PROBES_MAX    16
-#define PROBE_UID_MAX 128
+#define EARLY_FAULTS_MAX 2 /* then it is spoken to only after its greeting */
+#define PROBES_MAX	 16
+#define PROBE_UID_MAX	 128
 struct probe {
 	uint32_t msgno;
 	uint8_t uid_n;
@@ -66,7 +67,11 @@ struct remembered {
 	bool unstuffed;	    /* the server does not stuff dots */
 	bool sizes_lie;	    /* LIST does not agree with RETR */
 	bool has_no_uidl, has_no_top;
-	bool not_ahead; /* it forgets what is sent with the login */
+	bool not_ahead;	 /* it forgets what is sent with the login */
+	bool all_listed; /* nothing that was known was missing from the last whole listing
+			  */
+	bool step_by_step;    /* of this run: a login in one flight was refused */
+	uint8_t early_faults; /* logins before the greeting that went wrong, in a row */
 	/* The listing as it was after the last session that ended in order (QUIT +OK),
 	 * less what was deleted; count UINT32_MAX: not known. */
 	uint32_t count;

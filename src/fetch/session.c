@@ -148,6 +148,7 @@ session_end(struct fetch_session *s, enum session_outcome_kind kind, const char 
 		n = append(o->why, n, sizeof(o->why), says, strlen(says));
 		append(o->why, n, sizeof(o->why), said.p, said.n);
 	}
+	session_guess_drop(s);
 	/* What went wrong here is not the message's fault. */
 	cut_coming(s, kind != OUTCOME_LOCAL);
 	spare_all(s);
@@ -189,6 +190,7 @@ session_closed(struct fetch_session *s, const char *why)
 		session_end(s, s->outcome.kind, "", NOTHING);
 		return;
 	}
+	(void)session_was_too_early(s);
 	session_end(s, s->step == STEP_GREETING ? OUTCOME_UNREACHABLE : OUTCOME_CUT, why,
 		NOTHING);
 }
@@ -213,7 +215,8 @@ session_timed_out(struct fetch_session *s)
 
 	/* Within a message it may be that message; elsewhere asking again at once only
 	 * takes the same time again. */
-	if (s->step == STEP_GREETING || s->step == STEP_QUIT || s->coming)
+	if (s->step == STEP_GREETING || s->step == STEP_QUIT || s->coming ||
+		(s->early && !s->ready))
 		session_closed(s, why);
 	else
 		session_end(s, OUTCOME_TEMPORARY, why, NOTHING);
@@ -244,6 +247,17 @@ session_may_send(const struct fetch_session *s)
 		buf_room(&s->out) > 64;
 }
 
+/*
+ * Nothing was deleted, so that its answer tells nothing; where another session follows at
+ * once it does: that the server has let go of the drop.
+ */
+static bool
+is_quit_enough(const struct fetch_session *s)
+{
+	return s->ready && s->outcome.kind == OUTCOME_OK && s->counts.dele_sent == 0 &&
+		pop3_client_waits(&s->client) == 1u + (s->guess != 0);
+}
+
 void
 session_quit(struct fetch_session *s)
 {
@@ -252,6 +266,10 @@ session_quit(struct fetch_session *s)
 		return;
 	}
 	s->step = STEP_QUIT;
+	if (is_quit_enough(s)) {
+		s->quit_ok = true;
+		session_end(s, OUTCOME_OK, "", NOTHING);
+	}
 }
 
 static void
@@ -294,6 +312,8 @@ on_status(struct fetch_session *s, const struct pop3_answer *a)
 	if (a->command == POP3_CAPA) {
 		if (!a->more)
 			session_capa_end(s, false);
+		else
+			session_capa_begin(s);
 	} else if (a->command < POP3_COMMANDS && takers[a->command]) {
 		takers[a->command](s, a);
 	}
@@ -366,7 +386,8 @@ on_event(struct fetch_session *s, enum pop3_client_event event,
 	case POP3_CLIENT_DATA: on_data(s, a); return;
 	case POP3_CLIENT_END: on_end(s, a); return;
 	case POP3_CLIENT_BROKEN:
-		session_end(s, OUTCOME_PROTOCOL, a->why, a->text);
+		session_end(s, session_was_too_early(s) ? OUTCOME_CUT : OUTCOME_PROTOCOL,
+			a->why, a->text);
 		return;
 	case POP3_CLIENT_NEED_INPUT: return;
 	}

@@ -38,13 +38,6 @@ enum session_step {
 #define SESSION_CAPA_MAX  1000 /* rows, before and after login together */
 #define SESSION_TOP_MAX	  (4 * 1024 * 1024)
 
-struct session_counts {
-	uint32_t fetched, committed, failed, temporary, quarantined, deleted, dele_sent,
-		dele_waiting, uncommitted, suspects, tops_waiting, filters_waiting,
-		undeleted;
-	uint64_t octets;
-};
-
 struct fetch_session {
 	const struct fetch_account *account;
 	struct remembered *memory; /* learns what this session sees */
@@ -55,6 +48,7 @@ struct fetch_session {
 	bool has_caps, caps_fresh;
 	bool tls, has_binding, has_password, has_token; /* set before session_connected */
 	bool list_only, held, quit_ok, stopping, exchange, ahead;
+	bool early;		/* the login went out before the greeting came */
 	char words[160];	/* of a login's error document */
 	bool pipelining, ready; /* ready: after login */
 	enum session_step step;
@@ -78,7 +72,10 @@ struct fetch_session {
 	uint64_t stat_octets;
 	bool has_stat;
 	struct mail *coming;
-	uint32_t order_sent;		/* of mails->order */
+	uint32_t guess; /* RETR of this message is under way, unasked (session_guess.c) */
+	bool guess_due, guess_open, guess_dropped, guess_whole;
+	uint64_t guess_octets, guess_dots, guess_lone_dots; /* of its end */
+	uint32_t order_sent;				    /* of mails->order */
 	uint32_t check_next, dele_next; /* where to look on in the table */
 	uint64_t asked_octets, seed;
 	uint64_t now_ms, now_s, logged_in_ms, noop_ms;

@@ -24,7 +24,8 @@ enum session_action_kind {
 	SESSION_LETTER,	    /* `mail` begins */
 	SESSION_DATA,	    /* `data` of it */
 	SESSION_LETTER_END, /* it is whole; session_committed, some time */
-	SESSION_LETTER_CUT, /* it will never be; `last_try`: keep what came */
+	SESSION_LETTER_CUT, /* it will never be; `last_try`: keep what came; mail may be
+			       NULL */
 	SESSION_COMMIT,	    /* commit what has come now, nothing more comes for a while */
 	SESSION_TELL,	    /* `event` with `facts` */
 	SESSION_FINISH,	    /* close; s->outcome is set */
@@ -37,6 +38,13 @@ struct session_action {
 	bool last_try, answered;
 	enum report_event event;
 	struct report_facts facts;
+};
+
+struct session_counts {
+	uint32_t fetched, committed, failed, temporary, quarantined, deleted, dele_sent,
+		dele_waiting, uncommitted, suspects, tops_waiting, filters_waiting,
+		undeleted;
+	uint64_t octets;
 };
 
 enum session_outcome_kind {

@@ -1,6 +1,7 @@
 /*
  * session_auth.c: from the greeting to the end of AUTHORIZATION.
  */
+#include "base/check.h"
 #include "fetch/session_parts.h"
 
 #include <string.h>
@@ -43,6 +44,13 @@ set_pipelining(struct fetch_session *s)
 }
 
 void
+session_capa_begin(struct fetch_session *s)
+{
+	memset(&s->caps, 0, sizeof(s->caps));
+	s->caps.expire_days = POP3_EXPIRE_NEVER;
+}
+
+void
 session_capa_row(struct fetch_session *s, const struct pop3_answer *a)
 {
 	if (++s->capa_rows > SESSION_CAPA_MAX)
@@ -58,8 +66,7 @@ session_capa_row(struct fetch_session *s, const struct pop3_answer *a)
 static void
 ask_caps(struct fetch_session *s)
 {
-	memset(&s->caps, 0, sizeof(s->caps));
-	s->caps.expire_days = POP3_EXPIRE_NEVER;
+	session_capa_begin(s);
 	s->memory->has_capabilities = false;
 	s->step = STEP_CAPA;
 	if (!pop3_client_send(&s->client, POP3_CAPA, 0, 0, &s->out))
@@ -120,7 +127,8 @@ begin_login(struct fetch_session *s)
 	if (s->tls != s->memory->over_tls)
 		forget_plain(s->memory);
 	s->memory->over_tls = s->tls;
-	if (!s->memory->has_capabilities || s->memory->failures > 0) {
+	if (!s->memory->has_capabilities || s->memory->failures > 0 ||
+		s->memory->step_by_step) {
 		ask_caps(s);
 		return;
 	}
@@ -143,6 +151,8 @@ session_greeting(struct fetch_session *s, const struct pop3_answer *a)
 	}
 	/* Exchange wants a token on a line of its own. */
 	s->exchange = memmem(a->text.p, a->text.n, "Microsoft Exchange", 18) != NULL;
+	if (s->early)
+		return;
 	if (s->account->tls != FETCH_TLS_STLS) {
 		begin_login(s);
 		return;
@@ -176,10 +186,44 @@ session_secured(struct fetch_session *s)
 	begin_login(s);
 }
 
+/*
+ * The greeting of a server that is known says nothing that the login waits for. A server
+ * with PIPELINING keeps what comes while it is busy, and it has proved who it is. APOP
+ * needs the greeting's stamp, a token its words (s->exchange).
+ */
+static bool
+may_be_early(const struct fetch_session *s)
+{
+	const struct remembered *r = s->memory;
+	static const char *const none[] = {"", "APOP", "OAUTHBEARER", "XOAUTH2"};
+
+	if (!s->tls || !r->over_tls || !r->has_capabilities || r->failures > 0 ||
+		r->step_by_step || r->not_ahead || r->early_faults >= EARLY_FAULTS_MAX ||
+		!(r->before.has & POP3_CAPA_PIPELINING) || s->account->window < 2)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		if (strcmp(r->mechanism, none[i]) == 0)
+			return false;
+	return true;
+}
+
 void
 session_connected(struct fetch_session *s)
 {
 	s->step = STEP_GREETING;
+	s->early = may_be_early(s);
+	if (s->early)
+		begin_login(s);
+}
+
+bool
+session_was_too_early(struct fetch_session *s)
+{
+	if (!s->early || s->ready)
+		return false;
+	s->memory->early_faults++;
+	s->memory->step_by_step = true;
+	return true;
 }
 
 /* ---- the login
@@ -248,10 +292,13 @@ session_choose(struct fetch_session *s)
 static void
 go_on_at_once(struct fetch_session *s)
 {
-	bool known = s->memory->has_capabilities && !s->caps_fresh &&
-		strcmp(s->memory->mechanism, s->choice.mechanism) == 0;
+	const struct remembered *r = s->memory;
+	bool known = r->has_capabilities && !s->caps_fresh &&
+		strcmp(r->mechanism, s->choice.mechanism) == 0;
+	bool first = s->caps_fresh && r->failures == 0 && !r->step_by_step;
 
-	if (s->pipelining && known && s->choice.one_flight && !s->memory->not_ahead) {
+	if (s->pipelining && (known || first) && s->choice.one_flight &&
+		!s->memory->not_ahead) {
 		s->ahead = true;
 		session_list_begin(s);
 		session_list_send(s);
@@ -349,6 +396,9 @@ logged_in(struct fetch_session *s)
 	if (n < sizeof(s->memory->mechanism))
 		memcpy(s->memory->mechanism, s->choice.mechanism, n + 1);
 	s->ready = true;
+	s->memory->step_by_step = false;
+	if (s->early)
+		s->memory->early_faults = 0;
 	s->logged_in_ms = s->noop_ms = s->now_ms;
 	session_push(s, SESSION_LOGGED_IN);
 }
@@ -380,6 +430,16 @@ session_login_proved(struct fetch_session *s, bool proved, const char *why)
 		session_list_begin(s);
 }
 
+static bool
+may_be_the_mechanism(const struct fetch_session *s, const struct pop3_answer *a)
+{
+	if (a->command != POP3_AUTH)
+		return false;
+	return binds_channel(s) ||
+		(a->code == POP3_CODE_NONE && (s->caps.has & POP3_CAPA_AUTH_RESP_CODE) &&
+			s->words[0] == 0);
+}
+
 /*
  * RFC 3206 s.6: a server with AUTH-RESP-CODE says [AUTH] where the credentials are wrong,
  * so another mechanism may do. So it may where the channel was bound: both sides may bind
@@ -389,11 +449,22 @@ session_login_proved(struct fetch_session *s, bool proved, const char *why)
 static bool
 is_not_about_credentials(const struct fetch_session *s, const struct pop3_answer *a)
 {
-	if (a->command != POP3_AUTH || s->step != STEP_LOGIN)
+	return s->step == STEP_LOGIN && may_be_the_mechanism(s, a);
+}
+
+/*
+ * Said step by step it may be taken, or another mechanism instead of it: what came with
+ * the login, or before the greeting, may be what is refused.
+ */
+static bool
+was_too_much_at_once(struct fetch_session *s, const struct pop3_answer *a)
+{
+	if (a->code != POP3_CODE_NONE && a->code != POP3_CODE_OTHER)
 		return false;
-	return binds_channel(s) ||
-		(a->code == POP3_CODE_NONE && (s->caps.has & POP3_CAPA_AUTH_RESP_CODE) &&
-			s->words[0] == 0);
+	if (!session_was_too_early(s) &&
+		!(s->ahead && s->caps_fresh && may_be_the_mechanism(s, a)))
+		return false;
+	return s->memory->step_by_step = true;
 }
 
 void
@@ -412,7 +483,10 @@ session_login_status(struct fetch_session *s, const struct pop3_answer *a)
 			session_choose(s);
 			return;
 		}
-		session_refused(s, a, OUTCOME_REFUSED, s->words);
+		if (was_too_much_at_once(s, a))
+			session_end(s, OUTCOME_CUT, "the login was refused", a->text);
+		else
+			session_refused(s, a, OUTCOME_REFUSED, s->words);
 		return;
 	}
 	if (a->command != POP3_USER) {

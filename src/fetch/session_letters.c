@@ -178,6 +178,10 @@ session_mail_status(struct fetch_session *s, const struct pop3_answer *a)
 {
 	struct mail *m = mails_find(s->mails, a->msgno);
 
+	if (a->command == POP3_RETR && s->guess != 0) {
+		session_guess_status(s, a);
+		return;
+	}
 	if (!m)
 		return;
 	if (a->command == POP3_DELE) {
@@ -211,6 +215,10 @@ session_mail_data(struct fetch_session *s, const struct pop3_answer *a)
 {
 	struct session_action *action;
 
+	if (s->guess != 0) {
+		session_guess_data(s, a);
+		return;
+	}
 	if (!s->coming)
 		return;
 	s->counts.octets += a->data.n;
@@ -237,6 +245,10 @@ session_mail_end(struct fetch_session *s, const struct pop3_answer *a)
 	struct session_action *action;
 	struct report_facts f = REPORT_NOTHING;
 
+	if (s->guess != 0) {
+		session_guess_end(s, a);
+		return;
+	}
 	if (!m)
 		return;
 	s->coming = NULL;

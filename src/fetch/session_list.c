@@ -55,8 +55,6 @@ session_list_begin(struct fetch_session *s)
 	s->step = STEP_LIST;
 	s->todo_n = s->todo_sent = s->todo_done = 0;
 	if (!s->memory->has_capabilities && (s->has_caps || !s->caps_fresh)) {
-		memset(&s->caps, 0, sizeof(s->caps));
-		s->caps.expire_days = POP3_EXPIRE_NEVER;
 		ask(s, POP3_CAPA, 0);
 	} else if (!s->memory->has_capabilities) {
 		s->memory->has_capabilities = true; /* that it has none */
@@ -81,6 +79,7 @@ session_list_begin(struct fetch_session *s)
 	if (s->pipelining) {
 		ask(s, POP3_UIDL, r->count + 1);
 		ask(s, POP3_LIST, r->count + 1);
+		s->guess_due = session_may_guess(s);
 	}
 }
 
@@ -88,6 +87,9 @@ static void
 list_whole(struct fetch_session *s)
 {
 	s->quick = false;
+	s->guess_due = false;
+	if (s->probes_wrong > 0)
+		session_guess_drop(s);
 	s->mails->base = s->mails->n = s->mails->count = 0;
 	s->mails->text_n = 0;
 	s->todo_n = s->todo_sent = s->todo_done = 0;
@@ -243,6 +245,8 @@ session_list_send(struct fetch_session *s)
 			return;
 		s->todo_sent++;
 	}
+	if (s->guess_due && s->todo_sent == s->todo_n)
+		session_guess_send(s);
 	while (s->step == STEP_LIST && s->ready && s->todo_done == s->todo_n) {
 		decide(s);
 		if (s->step == STEP_LIST && s->todo_sent < s->todo_n) {

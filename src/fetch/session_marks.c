@@ -195,6 +195,16 @@ learn_probes(struct fetch_session *s, uint32_t staying)
 		r->probes[r->probes_n++] = old[i - 1];
 }
 
+/* What is missing may come back, with the number that a new one would have. */
+static bool
+all_known_are_listed(const struct fetch_session *s)
+{
+	for (uint32_t row = 0; row < s->known->n; row++)
+		if (!is_listed(s, row))
+			return false;
+	return s->counts.dele_sent == 0;
+}
+
 void
 session_learn(struct fetch_session *s)
 {
@@ -229,6 +239,8 @@ session_learn(struct fetch_session *s)
 		else
 			octets -= m->size;
 	}
+	if (s->whole)
+		r->all_listed = all_known_are_listed(s);
 	learn_probes(s, staying);
 	r->count = s->mails->base + staying;
 	r->octets = r->count == 0 ? 0 : octets;

@@ -25,9 +25,14 @@ void session_refused(struct fetch_session *s, const struct pop3_answer *a,
 void session_greeting(struct fetch_session *s, const struct pop3_answer *a);
 void session_login_status(struct fetch_session *s, const struct pop3_answer *a);
 void session_choose(struct fetch_session *s);
+/* A list begins: what was known is no longer. */
+void session_capa_begin(struct fetch_session *s);
 void session_capa_row(struct fetch_session *s, const struct pop3_answer *a);
 void session_capa_end(struct fetch_session *s, bool ok);
 void session_use_remembered(struct fetch_session *s);
+/* The server made nothing of a login that came before its greeting: next time it comes
+ * behind. False: there was none. */
+bool session_was_too_early(struct fetch_session *s);
 
 /* session_list.c */
 void session_list_begin(struct fetch_session *s);
@@ -42,6 +47,17 @@ void session_mail_status(struct fetch_session *s, const struct pop3_answer *a);
 void session_mail_data(struct fetch_session *s, const struct pop3_answer *a);
 void session_mail_end(struct fetch_session *s, const struct pop3_answer *a);
 void session_mail_fail(struct fetch_session *s, struct mail *m, struct view said);
+
+/* session_guess.c */
+bool session_may_guess(const struct fetch_session *s);
+void session_guess_send(struct fetch_session *s);
+void session_guess_status(struct fetch_session *s, const struct pop3_answer *a);
+void session_guess_data(struct fetch_session *s, const struct pop3_answer *a);
+void session_guess_end(struct fetch_session *s, const struct pop3_answer *a);
+/* It is not what was meant. */
+void session_guess_drop(struct fetch_session *s);
+/* The order stands: if it is in it, it is the first. */
+void session_guess_adopt(struct fetch_session *s);
 
 /* session_plan.c */
 void session_plan(struct fetch_session *s);

@@ -78,6 +78,7 @@ session_marked(struct fetch_session *s)
 		return;
 	plan_order(&f, s->mails, &s->counts.suspects);
 	s->step = STEP_MAIL;
+	session_guess_adopt(s);
 	session_mail_send(s);
 }
 

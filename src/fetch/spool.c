@@ -52,6 +52,11 @@ make_mark(struct spool *s)
 		return r;
 	durable_hex(hash, 8, hex);
 	(void)snprintf(s->mark, sizeof(s->mark), "restante-fetch.%s.", hex);
+	r = durable_random(id, 8);
+	if (r < 0)
+		return r;
+	durable_hex(id, 8, hex);
+	(void)snprintf(s->run, sizeof(s->run), "%ld.%s", (long)getpid(), hex);
 	return 0;
 }
 
@@ -253,8 +258,8 @@ keep_after_from(struct spool *s, struct letter *l, struct view octets)
 int
 spool_begin(struct spool *s, struct letter *l)
 {
-	uint8_t random[8];
-	char hex[17], line[512];
+	char line[512];
+	int r;
 
 	l->fd = -1;
 	l->fate = LETTER_COMING;
@@ -263,12 +268,8 @@ spool_begin(struct spool *s, struct letter *l)
 	l->wanted = 0;
 	l->names = NULL;
 	header_init(&l->scan);
-	int r = durable_random(random, sizeof(random));
-	if (r < 0)
-		return r;
-	durable_hex(random, sizeof(random), hex);
-	(void)snprintf(l->tmp, sizeof(l->tmp), "%s%ld.%llu.%s", s->mark, (long)getpid(),
-		(unsigned long long)++s->counter, hex);
+	(void)snprintf(l->tmp, sizeof(l->tmp), "%s%s.%llu", s->mark, s->run,
+		(unsigned long long)++s->counter);
 	struct writing *w = start_writing(s);
 	if (!w)
 		return -ENOMEM;

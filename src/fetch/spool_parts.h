@@ -34,6 +34,7 @@ struct spool {
 	int dir, target;
 	bool to_lf;
 	char mark[SPOOL_MARK_MAX];
+	char run[40]; /* of this opening alone: the process and a random number */
 	uint64_t counter;
 	struct writing *free;
 };

@@ -67,9 +67,9 @@ struct unsettled {
 /* The replay's outcome for one of them; found false: to be fetched again. */
 [[nodiscard]] int state_replayed(
 	struct state *s, const struct unsettled *u, bool found, uint64_t now_s);
-/* Whether this target has this message already (a second target failed before). */
-[[nodiscard]] int state_target_has(
-	struct state *s, int64_t account, struct view uid, const char *target, bool *ret);
+/* Sets `wanted` of each letter: the targets that do not have its message yet. */
+[[nodiscard]] int state_want(struct state *s, int64_t account, struct letter *const *l,
+	size_t n, const struct fetch_account *a);
 
 /* ---- what a session saw; one call, one transaction ---- */
 enum mark_kind {

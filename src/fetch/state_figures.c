@@ -90,7 +90,9 @@ read_remembered(sqlite3_stmt *q, struct remembered *r)
 	r->collected_octets = column_u64(q, 24, 0);
 	r->interval_ms = column_u64(q, 25, 0);
 	r->policy = column_u64(q, 26, 0);
-	r->not_ahead = column_u32(q, 27, 0) != 0;
+	r->not_ahead = column_u32(q, 27, 0) & 1;
+	r->all_listed = column_u32(q, 27, 0) >> 1 & 1;
+	r->early_faults = (uint8_t)(column_u32(q, 27, 0) >> 2 & 0x3f);
 }
 
 static int
@@ -222,7 +224,7 @@ bind_remembered(sqlite3_stmt *q, const struct remembered *r, struct view probes)
 	bind_i64(q, 26, (int64_t)r->interval_ms);
 	bind_blob(q, 27, (struct view){r->tls_session, r->tls_session_n});
 	bind_i64(q, 28, (int64_t)r->policy);
-	bind_i64(q, 29, r->not_ahead);
+	bind_i64(q, 29, r->not_ahead | r->all_listed << 1 | r->early_faults << 2);
 }
 
 int

@@ -282,25 +282,39 @@ state_replayed(struct state *s, const struct unsettled *u, bool found, uint64_t 
 	return state_leave(s, r);
 }
 
-int
-state_target_has(
-	struct state *s, int64_t account, struct view uid, const char *target, bool *ret)
+static int
+want(struct state *s, int64_t account, struct letter *l, const struct fetch_account *a)
 {
-	int r = state_enter_read(s, "asking for a delivery");
-
-	if (r < 0)
-		return r;
-	{
+	l->wanted = 0;
+	for (size_t t = 0; t < a->targets_n; t++) {
 		AUTO_RESET *q = state_statement(s, STATE_TARGET_HAS);
 		bind_i64(q, 1, account);
-		bind_blob(q, 2, uid);
-		bind_text(q, 3, target);
-		r = state_step(s, q);
+		bind_blob(q, 2, l->uid);
+		bind_text(q, 3, a->targets[t].text);
+		int r = state_step(s, q);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			l->wanted |= UINT32_C(1) << t;
 	}
-	bool has = r > 0;
-	r = state_leave(s, r);
+	return 0;
+}
+
+int
+state_want(struct state *s, int64_t account, struct letter *const *l, size_t n,
+	const struct fetch_account *a)
+{
+	int r = state_enter_read(s, "asking for deliveries");
+
+	CHECK(a->targets_n <= FETCH_TARGETS_MAX);
 	if (r < 0)
 		return r;
-	*ret = has;
-	return 0;
+	/* Else each statement takes and gives back the locks of a reader. */
+	if (n > 1) {
+		AUTO_RESET *q = state_statement(s, STATE_BEGIN_READ);
+		r = state_run(s, q);
+	}
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = want(s, account, l[i], a);
+	return state_leave(s, r);
 }

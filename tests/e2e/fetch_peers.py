@@ -146,7 +146,7 @@ class Peer:
 
 
 class Ours(Peer):
-    name, turns = "restante", 7  # SCRAM is the best that it offers: three more than PLAIN
+    name, turns = "restante", 6  # SCRAM is the best that it offers: three more than PLAIN
 
     def __init__(self, base):
         super().__init__(base)
@@ -163,7 +163,7 @@ class Ours(Peer):
 
 
 class Dovecot(Peer):
-    name, turns = "dovecot", 4
+    name, turns = "dovecot", 3
 
     def __init__(self, base):
         super().__init__(base)

@@ -194,6 +194,11 @@ class Trial:
                 if x.octets.upper().split(b" ")[0] == verb.encode()
                 and (visits is None or x.session in visits)]
 
+    def retrieved(self, run=None):
+        """Numbers of the messages that RETR sent: a guess at one that is not there is none."""
+        visits = None if run is None else self.runs[run].visits
+        return [n for visit, n, _ in self.house.retrieved if visits is None or visit in visits]
+
     def quarantined(self):
         d = self.state / "quarantine"
         return [p for p in d.iterdir() if p.suffix != ".txt"] if d.is_dir() else []

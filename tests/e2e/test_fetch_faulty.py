@@ -31,7 +31,7 @@ def test_sin(scenario, tmp_path, pki):
 
 def no_retr_after_the_first_run(cls, t):
     for i in range(1, len(t.runs)):
-        assert not t.said("RETR", i), f"run {i + 1} fetched again\n{t.last()}"
+        assert not t.retrieved(i), f"run {i + 1} fetched again\n{t.last()}"
 
 
 # ---- capabilities --------------------------------------------------------------------
@@ -240,7 +240,7 @@ class UidlIsReused(Sin):
 
     @classmethod
     def check(cls, t):
-        assert len(t.said("RETR", 1)) == 1
+        assert len(t.retrieved(1)) == 1
 
 
 @sin
@@ -295,7 +295,7 @@ class UidlAndTopAreRefusedLater(Sin):
 
     @classmethod
     def check(cls, t):
-        assert any(t.said("RETR", i) for i in range(1, len(t.runs))), "it was put to no test"
+        assert any(t.retrieved(i) for i in range(1, len(t.runs))), "it was put to no test"
 
 
 @sin

@@ -236,7 +236,8 @@ def test_another_authority(peer, account, tmp_path):
 
 @every()
 def test_waits_of_a_poll(peer, account):
-    """Nothing new, all remembered: handshake; greeting; login with all questions; QUIT."""
+    """Nothing new, all remembered: handshake; login with all questions, before the greeting;
+    QUIT, whose answer nobody waits for."""
     peer.put(*plain(30))
     with Line(peer.pop3s, RTT_S / 2) as line:
         account.run("--keep", port=line.port)
@@ -245,7 +246,7 @@ def test_waits_of_a_poll(peer, account):
         turns, connections = line.turns, line.connections
     assert connections == 1, said
     if peer.turns:
-        assert turns == peer.turns
+        assert turns <= peer.turns
     else:  # a challenge more, or a command at a time
         assert turns <= 8
     assert len(account.got()) == 30

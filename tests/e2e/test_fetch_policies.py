@@ -519,9 +519,9 @@ def test_quarantine_is_counted(trial):
     words = t.run(more=["--status"], codes=[0]).out.decode().splitlines()
     assert words[0].split()[6] == "ASIDE" and re.split(r"\s{2,}|(?<=ago)\s", words[1]), words
     # From then on it is left alone, and that is no failure.
-    before = len(t.said("RETR"))
+    before = len(t.retrieved())
     t.run(codes=[0])
-    assert len(t.said("RETR")) == before
+    assert len(t.retrieved()) == before
 
 
 def test_status_says_what_is_due(trial):

@@ -16,8 +16,8 @@ import pytest
 from fetch_drop import LONG, SANITIZED, SEED, SHIM, Drop, Place, make_base, make_mails
 
 MAILS = 30
-KILLS = 1000 if LONG else 100
-NAMED = 300 if LONG else 30  # of calls, besides
+KILLS = 1000 if LONG else 50
+NAMED = 300 if LONG else 20  # of calls, besides
 WAYS = [(targets, keep) for targets in ("maildir", "mbox", "both", "two")
         for keep in (False, True)]
 # Small windows and short sessions have more moments of interest.

@@ -224,6 +224,9 @@ retr(struct world *w, uint32_t number, bool top)
 	uint8_t *asked = top ? w->asked_top : w->asked_retr;
 
 	assert_true(number > w->old_n && number - w->old_n <= IDS_MAX);
+	/* A guess that was none is asked for once more, when it is wanted. */
+	if (!top && number == w->session.guess && asked[number - w->old_n] == 0)
+		w->may_again[number - w->old_n]++;
 	number -= w->old_n;
 	/* A filter reads the header once more where it told a reused UIDL. */
 	assert_true(asked[number] <=
@@ -305,6 +308,8 @@ refuse(struct world *w, const char *word, uint32_t number)
 	if (number == 0 && (strcmp(word, "UIDL") == 0 || strcmp(word, "LIST") == 0))
 		return false;
 	if (number > 0 && number <= IDS_MAX && strcmp(word, "RETR") == 0) {
+		if (number == w->session.guess && w->asked_retr[number] == 0)
+			w->may_again[number]++;
 		assert_true(w->asked_retr[number]++ <= w->may_again[number]);
 		if (which == 1)
 			w->may_again[number]++;

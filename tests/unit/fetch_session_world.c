@@ -528,7 +528,12 @@ world_session(struct world *w)
 	server_connect(w);
 	session_init(s, &w->account, &w->memory, &w->mails, world_random(w, UINT32_MAX));
 	s->has_password = true;
+	s->tls = w->tls;
 	session_connected(s);
+	if (w->cut_early && s->early) {
+		w->cut_at = 0;
+		w->out_n = w->out_at = 0;
+	}
 	w->turns++; /* the greeting is waited for */
 	for (uint32_t steps = 0; !w->over; steps++) {
 		step(w);

@@ -29,10 +29,13 @@ settle(const struct home *h, struct letter *l, size_t target, bool delivered)
 static bool
 has(const struct home *h, struct view uid, const char *target)
 {
-	bool v = false;
+	struct fetch_account one = h->account;
+	struct letter l = {.uid = uid}, *only = &l;
 
-	assert_int_equal(state_target_has(h->s, h->r.row, uid, target, &v), 0);
-	return v;
+	one.targets_n = 1;
+	one.targets[0].text = target;
+	assert_int_equal(state_want(h->s, h->r.row, &only, 1, &one), 0);
+	return l.wanted == 0;
 }
 
 static size_t
