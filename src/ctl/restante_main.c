@@ -29,6 +29,9 @@ static const struct subcommand {
 		"ask two servers whether a move would be noticed"},
 	{"passport", "restante-move", true,
 		"the signed list of a maildrop, to hold against another"},
+	{"torture", "restante-torture", false,
+		"try a POP3 server with all that RFCs demand, and all that attackers "
+		"send"},
 	{"stat", "restante-ctl", true, "the counters of the running server"},
 	{"who", "restante-ctl", true, "who is logged in"},
 	{"kick", "restante-ctl", true, "end sessions"},
