@@ -59,8 +59,7 @@ apop_free(struct apop **a)
 }
 
 static bool
-mac_entry(const struct apop *a, const struct apop_entry *e, bool with_serial,
-	uint64_t ret[2])
+mac_entry(const struct apop *a, const struct apop_entry *e, uint64_t ret[2])
 {
 	uint8_t octets[24];
 	uint8_t mac[MAC_OCTETS];
@@ -68,8 +67,7 @@ mac_entry(const struct apop *a, const struct apop_entry *e, bool with_serial,
 
 	buf_put_u64(&b, e->front);
 	buf_put_u64(&b, e->connection);
-	if (with_serial)
-		buf_put_u64(&b, e->serial);
+	buf_put_u64(&b, e->serial);
 	struct view part = buf_view(&b);
 	if (!mac_of(a->key, &part, 1, mac))
 		return false;
@@ -82,7 +80,7 @@ put_stamp(const struct apop *a, const struct apop_entry *e, struct buf *out)
 {
 	uint64_t numbers[2];
 
-	if (!mac_entry(a, e, true, numbers))
+	if (!mac_entry(a, e, numbers))
 		return false;
 	buf_put_u8(out, '<');
 	buf_put_dec(out, numbers[0]);
@@ -94,16 +92,18 @@ put_stamp(const struct apop *a, const struct apop_entry *e, struct buf *out)
 	return !out->full;
 }
 
-/* The entry of this connection in its set, else the oldest there; NULL: no memory. */
+/* The entry of this connection in its set, else the oldest there. */
 static struct apop_entry *
 find(struct apop *a, const struct apop_entry *wanted, bool *ret_found)
 {
-	uint64_t numbers[2];
+	uint8_t octets[16];
+	struct buf b = buf_over(octets, sizeof(octets));
 
+	buf_put_u64(&b, wanted->front);
+	buf_put_u64(&b, wanted->connection);
 	/* Under the key: a front cannot choose whose stamps it pushes out. */
-	if (!mac_entry(a, wanted, false, numbers))
-		return NULL;
-	struct apop_entry *set = &a->entries[numbers[0] % APOP_SETS * APOP_WAYS];
+	uint64_t number = mac_number(a->key, buf_view(&b));
+	struct apop_entry *set = &a->entries[number % APOP_SETS * APOP_WAYS];
 	struct apop_entry *oldest = &set[0];
 	for (size_t i = 0; i < APOP_WAYS; i++) {
 		*ret_found = set[i].serial != 0 && set[i].front == wanted->front &&
@@ -123,8 +123,6 @@ apop_give(struct apop *a, uint64_t front, uint64_t connection, struct buf *out)
 	bool found = false;
 	struct apop_entry *e = find(a, &wanted, &found);
 
-	if (!e)
-		return false;
 	wanted.serial = ++a->serial;
 	*e = wanted;
 	return put_stamp(a, e, out);
@@ -135,9 +133,12 @@ apop_take(struct apop *a, uint64_t front, uint64_t connection, struct buf *out)
 {
 	struct apop_entry wanted = {.front = front, .connection = connection};
 	bool found = false;
-	struct apop_entry *e = find(a, &wanted, &found);
 
-	if (!e || !found)
+	/* Each login comes here, also where there is no APOP. */
+	if (a->serial == 0)
+		return false;
+	struct apop_entry *e = find(a, &wanted, &found);
+	if (!found)
 		return false;
 	wanted = *e;
 	*e = (struct apop_entry){.serial = 0};

@@ -47,6 +47,7 @@ struct unsent {
 
 struct auth_front {
 	struct source source; /* first; fd -1 once it is gone */
+	struct channel_pace pace;
 	struct auth *auth;
 	struct auth_front *next;
 	uint64_t incarnation;

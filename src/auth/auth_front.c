@@ -205,10 +205,14 @@ front_ready(struct source *s, uint32_t events)
 	if (events & EPOLLOUT)
 		if (f->source.fd >= 0 && !front_flush(f))
 			front_end(f);
-	for (int i = 0; i < MESSAGES_A_TURN && f->source.fd >= 0 && !f->unsent_first;
-		i++) {
+	/* Who waits must be known with all who wait behind him: order is by suspicion. */
+	bool all = f->attempts > 1, dry = false;
+	unsigned asked =
+		all ? MESSAGES_A_TURN : channel_pace_begin(&f->pace, MESSAGES_A_TURN);
+	for (unsigned i = 0; i < asked && f->source.fd >= 0 && !f->unsent_first; i++) {
 		int got = channel_recv(f->source.fd, r, 0);
-		if (got == -EAGAIN)
+		dry = got == -EAGAIN;
+		if (dry)
 			break;
 		if (got < 0) {
 			front_end(f);
@@ -219,6 +223,8 @@ front_ready(struct source *s, uint32_t events)
 		if (!alive)
 			break;
 	}
+	if (!all)
+		channel_pace_end(&f->pace, asked, dry);
 	front_release(f);
 }
 

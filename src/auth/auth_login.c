@@ -142,8 +142,13 @@ static struct attempt *
 attempt_new(struct auth_front *f, uint64_t session, size_t n)
 {
 	struct attempt *a = calloc(1, sizeof(*a) + n);
+	struct log_record r;
 
 	if (!a) {
+		log_begin(&r, LOG_LEVEL_ERROR, "attempt_refused");
+		log_number(&r, "session", session);
+		log_str(&r, "reason", "no memory");
+		log_send(&r);
 		sessions_end(&f->sessions, session, false);
 		front_fail(f, session, REFUSAL_TEMPORARY, 0);
 		return NULL;

@@ -231,7 +231,7 @@ make_mac(const struct core *c, struct attempt *a)
 		{a->user.stored.octets, a->user.stored.n},
 	};
 
-	return mac_of(c->cache_key, parts, ARRAY_SIZE(parts), a->mac);
+	return mac_make(c->cache_mac, parts, ARRAY_SIZE(parts), a->mac);
 }
 
 static enum core_step
@@ -351,7 +351,7 @@ core_unseen_mac(const struct core *c, const struct attempt *a, uint8_t backend,
 		{a->address, sizeof(a->address)},
 	};
 
-	return mac_of(c->cache_key, parts, ARRAY_SIZE(parts), ret);
+	return mac_make(c->cache_mac, parts, ARRAY_SIZE(parts), ret);
 }
 
 /* ---- the permit ----------------------------------------------------------------------

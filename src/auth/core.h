@@ -20,7 +20,7 @@
 
 struct core {
 	const struct users *users; /* NULL: none could be read */
-	const uint8_t *cache_key;  /* 32 octets */
+	struct mac *cache_mac;	   /* under the key of the cache */
 	uint8_t delimiter;	   /* of recipients; 0: none */
 	struct cache *cache;
 	struct chain chain;

@@ -1,4 +1,5 @@
 #include "auth/defence.h"
+#include "auth/sip.h"
 #include "base/check.h"
 #include "base/network.h"
 
@@ -74,73 +75,20 @@ defence_free(struct defence **d)
 	*d = NULL;
 }
 
-/* ---- keys: SipHash-2-4, so that nobody can choose what meets in one place -----------
+/* ---- keys
+ * ------------------------------------------------------------------------------
  */
-
-struct sip {
-	uint64_t v[4];
-};
-
-static uint64_t
-turn(uint64_t x, unsigned by)
-{
-	return x << by | x >> (64 - by);
-}
-
-static void
-sip_round(struct sip *s)
-{
-	uint64_t *v = s->v;
-
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = turn(v[1], 13) ^ v[0];
-	v[3] = turn(v[3], 16) ^ v[2];
-	v[0] = turn(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = turn(v[1], 17) ^ v[2];
-	v[3] = turn(v[3], 21) ^ v[0];
-	v[2] = turn(v[2], 32);
-}
-
-static void
-sip_word(struct sip *s, uint64_t word)
-{
-	s->v[3] ^= word;
-	sip_round(s);
-	sip_round(s);
-	s->v[0] ^= word;
-}
-
-static void
-sip_octets(struct sip *s, struct view v)
-{
-	sip_word(s, v.n);
-	while (v.n > 0) {
-		uint64_t word = 0;
-		size_t n = v.n < 8 ? v.n : 8;
-		memcpy(&word, v.p, n);
-		sip_word(s, word);
-		v.p += n;
-		v.n -= n;
-	}
-}
 
 /* Never 0, which is the key of a free row. */
 static uint64_t
 key_of(const struct defence *d, uint64_t table, struct view a, struct view b)
 {
-	struct sip s = {{d->key[0] ^ 0x736f6d6570736575U, d->key[1] ^ 0x646f72616e646f6dU,
-		d->key[0] ^ 0x6c7967656e657261U, d->key[1] ^ 0x7465646279746573U}};
+	struct sip s = sip_begin(d->key);
 
 	sip_word(&s, table);
 	sip_octets(&s, a);
 	sip_octets(&s, b);
-	s.v[2] ^= 0xFF;
-	for (int i = 0; i < 4; i++)
-		sip_round(&s);
-	return (s.v[0] ^ s.v[1] ^ s.v[2] ^ s.v[3]) | 1;
+	return sip_end(&s) | 1;
 }
 
 /* An IPv4 address whole, of an IPv6 one the first 64 bits. */

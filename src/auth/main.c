@@ -100,8 +100,11 @@ got_front(struct auth *a, const struct msg_auth_front *m, struct received *r)
 		front_gone(a, m->front);
 		return;
 	}
-	if (front_add(a, m, fd) < 0)
-		fault("no room for another front; its channel is closed", MSG_AUTH_FRONT);
+	/* Nobody would bring that channel again, but to the auth that comes after us. */
+	if (front_add(a, m, fd) < 0) {
+		fault("no room for another front; so auth ends", MSG_AUTH_FRONT);
+		_exit(EX_OSERR);
+	}
 }
 
 static void
@@ -115,9 +118,10 @@ got_helper(struct auth *a, const struct msg_auth_helper *m, struct received *r)
 		helper_gone(a, m->helper);
 		return;
 	}
-	if (helper_add(a, m, fd) < 0)
-		fault("no room for another helper; its channel is closed",
-			MSG_AUTH_HELPER);
+	if (helper_add(a, m, fd) < 0) {
+		fault("no room for another helper; so auth ends", MSG_AUTH_HELPER);
+		_exit(EX_OSERR);
+	}
 }
 
 static void
@@ -215,7 +219,6 @@ take_options(struct auth *a, const struct msg_auth_setup *m)
 	a->helper_timeout_ms = m->helper_timeout_ms > 0 ? m->helper_timeout_ms : 1;
 	a->talk_ms = (m->talk_s > 0 ? m->talk_s : 1) * UINT64_C(1000);
 	a->cache->life_ms = (uint64_t)m->cache_s * 1000;
-	a->core.cache_key = a->cache_key;
 	a->core.delimiter = m->delimiter.n > 0 ? m->delimiter.p[0] : 0;
 	a->core.cache = a->cache;
 	a->core.logins_per_minute = m->logins_per_minute;
@@ -261,10 +264,13 @@ make_tables(struct auth *a, const struct msg_auth_setup *m)
 	}
 	census_default(&a->core.census[BACKEND_FILE]);
 	a->core.defence = defence_new(&defence, a->defence_key);
+	a->core.cache_mac = mac_new(a->cache_key);
+	explicit_bzero(a->cache_key, sizeof(a->cache_key)); /* there it stands no more */
 	a->refusals = refusals_new();
 	a->unseen = unseen_new((uint64_t)m->unseen_cache_s * 1000);
 	a->apop = apop_new(a->apop_key, m->hostname);
-	if (!a->core.defence || !a->refusals || !a->unseen || !a->apop)
+	if (!a->core.defence || !a->core.cache_mac || !a->refusals || !a->unseen ||
+		!a->apop)
 		return "no memory";
 	a->sasl = sasl_new(m->hostname, m->realm, m->key.p);
 	return a->sasl ? NULL : "GNU SASL does not work";

@@ -57,6 +57,10 @@ void scheme_work_free(struct scheme_work **w); /* wiped */
  */
 [[nodiscard]] enum scheme_fault scheme_read(
 	struct view field, struct stored *ret, struct view *ret_name);
+/* Of a field that scheme_read found right: what it costs (cost_at, cost_n) is not told.
+ */
+[[nodiscard]] enum scheme_fault scheme_read_again(
+	struct view field, struct stored *ret, struct view *ret_name);
 /* Slow ones go to a thread; the others are checked on the spot. */
 bool scheme_is_slow(const struct stored *s);
 const char *scheme_name(const struct stored *s);

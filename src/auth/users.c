@@ -8,8 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Of slot.at: the line was read whole and without a fault, and the octets stay as they
+ * are. */
+#define SOUND (1U << 31)
+_Static_assert(USERS_OCTETS_MAX < SOUND, "an offset leaves the bit free");
+
 struct slot {
-	uint32_t at; /* of the line in octets, plus 1; 0: free */
+	uint32_t at; /* of the line in octets, plus 1, and SOUND; 0: free */
 	uint32_t tag;
 };
 
@@ -59,6 +64,12 @@ line_at(const struct users *u, size_t at)
 	return (struct view){start, end ? (size_t)(end - start) : u->n - at};
 }
 
+static size_t
+start_of(const struct slot *s)
+{
+	return (s->at & ~SOUND) - 1;
+}
+
 static struct view
 name_at(const struct users *u, size_t at)
 {
@@ -83,7 +94,7 @@ find_slot(const struct users *u, struct view name, uint32_t *ret_tag)
 		struct slot *s = &u->slots[i];
 		if (s->at == 0)
 			return s;
-		if (s->tag == *ret_tag && view_equal(name_at(u, s->at - 1), name))
+		if (s->tag == *ret_tag && view_equal(name_at(u, start_of(s)), name))
 			return s;
 	}
 }
@@ -153,7 +164,8 @@ add_line(struct users *u, size_t at, struct view line, uint32_t number,
 		report(u, number, USERS_TOO_MANY, name, name);
 		return;
 	}
-	*slot = (struct slot){(uint32_t)at + 1, tag};
+	uint32_t sound = fault == USERS_OK ? SOUND : 0;
+	*slot = (struct slot){((uint32_t)at + 1) | sound, tag};
 	u->count++;
 	bool can_log_in = fault == USERS_OK ||
 		(fault == USERS_NO_PASSWORD && scratch->policy.certificates_n > 0);
@@ -274,7 +286,7 @@ users_free(struct users **up)
 }
 
 static bool
-find_with(const struct users *u, struct view name, const struct users_options *options,
+find_with(const struct users *u, struct view name, struct users_options options,
 	struct user *ret, enum users_fault *ret_fault)
 {
 	struct view about;
@@ -285,7 +297,8 @@ find_with(const struct users *u, struct view name, const struct users_options *o
 	const struct slot *slot = find_slot(u, name, &tag);
 	if (slot->at == 0)
 		return false;
-	*ret_fault = users_line_read(line_at(u, slot->at - 1), options, ret, &about);
+	options.is_sound = slot->at & SOUND;
+	*ret_fault = users_line_read(line_at(u, start_of(slot)), &options, ret, &about);
 	return true;
 }
 
@@ -293,7 +306,7 @@ bool
 users_find(const struct users *u, struct view name, struct user *ret,
 	enum users_fault *ret_fault)
 {
-	return find_with(u, name, &u->options, ret, ret_fault);
+	return find_with(u, name, u->options, ret, ret_fault);
 }
 
 bool
@@ -303,7 +316,7 @@ users_find_without(const struct users *u, struct view name, struct user *ret,
 	struct users_options options = u->options;
 
 	options.password_elsewhere = true;
-	return find_with(u, name, &options, ret, ret_fault);
+	return find_with(u, name, options, ret, ret_fault);
 }
 
 static struct view

@@ -160,7 +160,10 @@ read_password(struct view field, const struct users_options *options, struct use
 	if (field.n == 0)
 		return options->password_elsewhere ? USERS_OK : USERS_NO_PASSWORD;
 	ret->has_stored = true;
-	switch (scheme_read(field, &ret->stored, ret_about)) {
+	enum scheme_fault fault = options->is_sound
+		? scheme_read_again(field, &ret->stored, ret_about)
+		: scheme_read(field, &ret->stored, ret_about);
+	switch (fault) {
 	case SCHEME_OK: return USERS_OK;
 	case SCHEME_EMPTY: return USERS_NO_PASSWORD;
 	case SCHEME_LOCKED: return USERS_LOCKED;
@@ -257,6 +260,25 @@ read_owner(const struct fields *f, const struct users_options *options, struct u
 	return USERS_OK;
 }
 
+/* What the fields say, once the line as such is right. */
+static enum users_fault
+read_fields(struct fields *f, const struct users_options *options, struct user *ret,
+	struct view *ret_about)
+{
+	enum users_fault fault = read_extras(f, &ret->policy, ret_about);
+
+	if (fault != USERS_OK)
+		return fault;
+	/* One whose password is locked or broken still gets mail; one whose rights are
+	 * misspelt too. */
+	struct view about = *ret_about;
+	fault = read_password(f->of[PASSWORD], options, ret, &about);
+	enum users_fault owner = read_owner(f, options, ret, ret_about);
+	if (fault != USERS_OK)
+		*ret_about = about;
+	return fault != USERS_OK ? fault : owner;
+}
+
 enum users_fault
 users_line_read(struct view line, const struct users_options *options, struct user *ret,
 	struct view *ret_about)
@@ -269,6 +291,8 @@ users_line_read(struct view line, const struct users_options *options, struct us
 	ret->policy = (struct user_policy){0};
 	split(line, &f);
 	ret->name = f.of[NAME];
+	if (options->is_sound)
+		return read_fields(&f, options, ret, ret_about);
 	if (ret->name.n > MAILDROP_NAME_MAX || check_octets(ret->name) != USERS_OK)
 		ret->name.n = 0;
 	enum users_fault fault = check_octets(line);
@@ -278,17 +302,7 @@ users_line_read(struct view line, const struct users_options *options, struct us
 		return USERS_NO_NAME;
 	if (f.of[NAME].n > MAILDROP_NAME_MAX)
 		return USERS_NAME_LONG;
-	fault = read_extras(&f, &ret->policy, ret_about);
-	if (fault != USERS_OK)
-		return fault;
-	/* One whose password is locked or broken still gets mail; one whose rights are
-	 * misspelt too. */
-	struct view about = *ret_about;
-	fault = read_password(f.of[PASSWORD], options, ret, &about);
-	enum users_fault owner = read_owner(&f, options, ret, ret_about);
-	if (fault != USERS_OK)
-		*ret_about = about;
-	return fault != USERS_OK ? fault : owner;
+	return read_fields(&f, options, ret, ret_about);
 }
 
 const char *

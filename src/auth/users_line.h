@@ -83,6 +83,9 @@ struct users_options {
 	uint32_t uid, gid;    /* 0: none */
 	/* An empty password is no fault: only the database can check it. */
 	bool password_elsewhere;
+	/* This very line was read before, without a fault: what costs most is not checked
+	 * twice. */
+	bool is_sound;
 	/* Which mechanisms a password can serve, for users_offer; NULL: nobody asks. */
 	uint32_t (*mechanisms_of)(const struct stored *s);
 };

@@ -12,8 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define ACCEPTS_A_ROUND 64  /* others come between two such rounds of a storm */
-#define BURST_MS	50U /* a round of the loop in a storm takes less */
+#define ACCEPTS_A_ROUND 64 /* others come between two such rounds of a storm */
 #define PAUSE_MS	1000U
 
 /* ---- listeners ---------------------------------------------------------- */
@@ -194,30 +193,16 @@ serve(struct listener *l, int take_fd, const union socket_address *from)
 	conn_start(c);
 }
 
-/*
- * One is accepted at a time, which saves a call that finds nothing; twice as many with
- * each round that did not find the end, for in a storm each round of the loop counts.
- */
-static void
-burst_begin(struct listener *l)
-{
-	uint64_t now = loop_now_ms(l->front->loop);
-
-	if (now - l->ready_ms > BURST_MS)
-		l->burst = 1;
-	else if (l->burst < ACCEPTS_A_ROUND)
-		l->burst *= 2;
-	l->ready_ms = now;
-}
-
 static void
 listener_ready(struct source *s, uint32_t events)
 {
 	struct listener *l = CONTAINER_OF(s, struct listener, source);
 
+	unsigned asked = channel_pace_begin(&l->pace, ACCEPTS_A_ROUND);
+	bool dry = false;
+
 	(void)events;
-	burst_begin(l);
-	for (uint32_t i = 0; i < l->burst && s->on; i++) {
+	for (unsigned i = 0; i < asked && s->on && !dry; i++) {
 		union socket_address from = {0};
 		socklen_t n = sizeof(from);
 		int fd = accept4(s->fd, &from.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -228,12 +213,11 @@ listener_ready(struct source *s, uint32_t events)
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			errno == ENOBUFS)
 			pause_accepting(l->front, -errno);
-		else if (errno == EAGAIN || errno == EINVAL || errno == EBADF) {
-			l->ready_ms = 0; /* the next one comes alone */
-			break;
-		}
-		/* Anything else is the fault of that one connection, gone already. */
+		else /* Anything else is the fault of that one connection, gone already.
+		      */
+			dry = errno == EAGAIN || errno == EINVAL || errno == EBADF;
 	}
+	channel_pace_end(&l->pace, asked, dry);
 }
 
 int
@@ -256,7 +240,6 @@ accept_add(struct front *f, int take_fd, const struct msg_front_listener *m)
 	l->source = (struct source){.fd = fd_take(&fd), .ready = listener_ready};
 	l->front = f;
 	l->rules = r;
-	l->burst = 1;
 	f->listeners[f->listeners_n++] = l;
 	accept_update(f);
 	return 0;

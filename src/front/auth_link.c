@@ -444,8 +444,14 @@ auth_start(struct front *f, int take_fd)
 		auth_lost(f);
 	f->auth.front = f;
 	f->auth.source = (struct source){.fd = take_fd, .ready = auth_ready};
-	if (loop_add(f->loop, &f->auth.source, EPOLLIN) < 0)
+	int r = loop_add(f->loop, &f->auth.source, EPOLLIN);
+	if (r < 0) {
+		/* Without it there is no login ever; the next front is brought another.
+		 */
+		report_error("auth_lost", "its channel cannot be watched", r);
 		auth_lost(f);
+		front_end(f, 71);
+	}
 	f->has_auth = true;
 	accept_update(f);
 }

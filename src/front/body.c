@@ -2,6 +2,8 @@
 
 #include "base/check.h"
 
+#include <string.h>
+
 void
 body_retr(struct body *b, uint64_t length, uint64_t wire)
 {
@@ -52,21 +54,11 @@ finish(struct body *b, struct buf *out)
 	b->ended = true;
 }
 
-enum body_result
-body_feed(struct body *b, const struct dot_kernel *k, struct view in, struct buf *out)
+/* n octets more have gone into the output. */
+static enum body_result
+go_on(struct body *b, size_t n, struct buf *out)
 {
-	size_t taken = in.n;
-
-	CHECK(!b->ended);
-	CHECK(in.n <= b->length - b->offset);
-	CHECK(in.n > 0 || b->length == 0);
-	CHECK(buf_room(out) >= BODY_ROOM(in.n));
-	if (b->is_top)
-		taken = dot_top_take(&b->top, in.p, in.n);
-	else if (!account(b, k->count(&b->counted, in.p, in.n)))
-		return BODY_CHANGED;
-	out->n += k->encode(&b->encoded, in.p, taken, out->p + out->n);
-	b->offset += in.n;
+	b->offset += n;
 	if (b->offset < b->length && !(b->is_top && b->top.done))
 		return BODY_MORE;
 	if (!account(b, b->is_top ? 0 : dot_finish_count(&b->counted)) ||
@@ -74,4 +66,49 @@ body_feed(struct body *b, const struct dot_kernel *k, struct view in, struct buf
 		return BODY_CHANGED;
 	finish(b, out);
 	return BODY_DONE;
+}
+
+static void
+check_feed(const struct body *b, size_t n, const struct buf *out)
+{
+	CHECK(!b->ended);
+	CHECK(n <= b->length - b->offset);
+	CHECK(n > 0 || b->length == 0);
+	CHECK(buf_room(out) >= BODY_ROOM(n));
+}
+
+enum body_result
+body_feed(struct body *b, const struct dot_kernel *k, struct view in, struct buf *out)
+{
+	size_t taken = in.n;
+
+	check_feed(b, in.n, out);
+	if (b->is_top)
+		taken = dot_top_take(&b->top, in.p, in.n);
+	else if (!account(b, k->count(&b->counted, in.p, in.n)))
+		return BODY_CHANGED;
+	out->n += k->encode(&b->encoded, in.p, taken, out->p + out->n);
+	return go_on(b, in.n, out);
+}
+
+enum body_result
+body_feed_in_place(struct body *b, const struct dot_kernel *k, size_t n, uint8_t *spare,
+	struct buf *out)
+{
+	uint8_t *in = out->p + out->n;
+	bool broken = false;
+
+	check_feed(b, n, out);
+	CHECK(!b->is_top);
+	if (!account(b, k->survey(&b->counted, in, n, &broken)))
+		return BODY_CHANGED;
+	if (broken) {
+		memcpy(spare, in, n);
+		out->n += k->encode(&b->encoded, spare, n, in);
+	} else {
+		/* Encoding would have left it there too. */
+		b->encoded = b->counted;
+		out->n += n;
+	}
+	return go_on(b, n, out);
 }

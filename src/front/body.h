@@ -45,5 +45,12 @@ size_t body_wants(const struct body *b, size_t max);
  * left. */
 [[nodiscard]] enum body_result body_feed(
 	struct body *b, const struct dot_kernel *k, struct view in, struct buf *out);
+/*
+ * The same for n octets that were read to where the output ends, of a message that is
+ * said to travel as it is stored: they stay there if that is true, and are looked at
+ * alone. If not, they are encoded by way of spare, which has room for n. Not for TOP.
+ */
+[[nodiscard]] enum body_result body_feed_in_place(struct body *b,
+	const struct dot_kernel *k, size_t n, uint8_t *spare, struct buf *out);
 
 #endif

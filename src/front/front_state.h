@@ -57,8 +57,7 @@ struct listener {
 	struct source source;
 	struct front *front;
 	struct rules *rules;
-	uint32_t burst;	   /* connections that are accepted at once */
-	uint64_t ready_ms; /* when some came last */
+	struct channel_pace pace; /* of connections that are accepted at once */
 };
 
 /* The table of sessions for `restante who`; rows 0: none. */
@@ -75,6 +74,7 @@ struct who_table {
 struct link {
 	struct source source;
 	struct front *front;
+	struct channel_pace pace;
 };
 
 struct front {

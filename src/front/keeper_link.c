@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #define VERDICT_MARKS 32768U /* octets of marks in one message */
@@ -28,6 +29,7 @@ keeper_attach(struct conn *c, int take_fd)
 	int r = loop_add(c->front->loop, &c->keeper, EPOLLIN);
 	if (r < 0) {
 		fd_close(&c->keeper.fd);
+		report_error("session_refused", "its channel cannot be watched", r);
 		return r;
 	}
 	c->at = CONN_SNAPSHOT;
@@ -70,9 +72,11 @@ keeper_lost(struct conn *c)
 	enum conn_at at = (enum conn_at)c->at;
 
 	keeper_close(c);
-	if (at == CONN_SNAPSHOT || at == CONN_CHECKING)
+	if (at == CONN_SNAPSHOT || at == CONN_CHECKING) {
+		report_error("session_refused",
+			"its keeper, or memory, was gone before it was open", 0);
 		refuse(c, &(struct msg_refused){.code = REFUSAL_TEMPORARY});
-	else if (at == CONN_COMMIT)
+	} else if (at == CONN_COMMIT)
 		session_committed(&c->session, VERDICT_UNKNOWN, 0, 0);
 	else
 		session_end(&c->session, SESSION_LOST_KEEPER);
@@ -153,6 +157,30 @@ on_snapshot(struct conn *c, struct view payload, struct received *r)
 	return true;
 }
 
+static_assert(SNAPSHOT_SMALL_MAX <= SEALED_SMALL, "sealed_view_done frees it");
+
+static bool
+on_snapshot_small(struct conn *c, struct view payload, struct received *r)
+{
+	struct msg_snapshot_small m;
+
+	(void)r;
+	if (c->at != CONN_SNAPSHOT || !msg_snapshot_small_get(&m, payload) ||
+		m.table.n == 0)
+		return false;
+	uint8_t *copy = malloc(m.table.n);
+	if (!copy)
+		return false;
+	memcpy(copy, m.table.p, m.table.n);
+	if (!snapshot_check_begin((struct view){copy, m.table.n}, &c->check)) {
+		free(copy);
+		return false;
+	}
+	c->rights = m.rights;
+	c->at = CONN_CHECKING;
+	return true;
+}
+
 /* What is about the maildrop; whether a password was right, a keeper does not say. */
 static bool
 keeper_may_say(uint8_t code)
@@ -228,6 +256,7 @@ static const struct {
 	message_fn *fn;
 } messages[] = {
 	{MSG_SNAPSHOT, on_snapshot},
+	{MSG_SNAPSHOT_SMALL, on_snapshot_small},
 	{MSG_REFUSED, on_refused},
 	{MSG_SLICES, transfer_slices},
 	{MSG_FETCHED, pump_fetched},

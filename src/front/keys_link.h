@@ -1,8 +1,8 @@
 /*
  * keys_link.h: the front's channel to restante-keys. A signature is asked for and waited
  * for in the middle of a handshake, for two seconds at most. Until a late answer has come
- * nothing is asked and nobody waits again; after one that is no answer the channel is
- * dead until FRONT_KEYS brings another.
+ * nothing is asked and nobody waits again, for ten seconds: then it was lost. After one
+ * that is no answer the channel is dead until FRONT_KEYS brings another.
  */
 #ifndef FRONT_KEYS_LINK_H
 #define FRONT_KEYS_LINK_H
@@ -17,7 +17,8 @@
 struct keys_link {
 	int fd; /* -1: none, or dead */
 	uint32_t question;
-	bool late; /* the answer to `question` did not come in time */
+	bool late;	   /* the answer to `question` did not come in time */
+	uint64_t asked_ms; /* when that was */
 	uint8_t octets[KEYS_LINK_OCTETS]; /* the last answer */
 };
 

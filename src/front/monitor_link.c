@@ -244,9 +244,11 @@ monitor_ready(struct source *s, uint32_t events)
 	if (events & EPOLLOUT)
 		monitor_tell_full(f);
 	/* As many as one round of the loop may ask for, else answers would pile up. */
+	unsigned asked = channel_pace_begin(&f->monitor.pace, MESSAGES_A_ROUND);
 	int r = 0;
-	for (int i = 0; i < MESSAGES_A_ROUND && r == 0; i++)
+	for (unsigned i = 0; i < asked && r == 0; i++)
 		r = read_message(f);
+	channel_pace_end(&f->monitor.pace, asked, r == -EAGAIN);
 	/* Without the monitor there is nothing to be done and nobody to do it for. */
 	if (r == -EPIPE)
 		front_end(f, 0);

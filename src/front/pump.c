@@ -151,7 +151,7 @@ read_at(int fd, uint8_t *p, size_t n, uint64_t offset, int flags)
 }
 
 static ssize_t
-read_piece(struct conn *c, size_t n)
+read_piece(struct conn *c, uint8_t *to, size_t n)
 {
 	struct transfer *t = c->transfer;
 	const struct piece *p = &t->piece;
@@ -163,15 +163,15 @@ read_piece(struct conn *c, size_t n)
 		return -EPIPE;
 	if (n > p->length - within)
 		n = (size_t)(p->length - within);
-	return read_at(p->fd, c->front->block, n, within, 0);
+	return read_at(p->fd, to, n, within, 0);
 }
 
 /*
- * Octets from body.offset on into front->block: how many; 0 where the file ends too
- * early. -EAGAIN: the keeper was asked. -EPIPE: it is gone.
+ * Octets from body.offset on: how many; 0 where the file ends too early. -EAGAIN: the
+ * keeper was asked. -EPIPE: it is gone.
  */
 static ssize_t
-read_block(struct conn *c, size_t n)
+read_block(struct conn *c, uint8_t *to, size_t n)
 {
 	struct transfer *t = c->transfer;
 	const struct slice *s = &t->now.slice;
@@ -183,12 +183,11 @@ read_block(struct conn *c, size_t n)
 		t->piece_next.fd = -1;
 	}
 	if (covers(&t->piece, at))
-		return read_piece(c, n);
+		return read_piece(c, to, n);
 	if (s->kind == SLICE_SEALED)
-		return read_at(t->now.fd, c->front->block, n, s->offset + at, 0);
+		return read_at(t->now.fd, to, n, s->offset + at, 0);
 	if (s->kind == SLICE_FILE && !t->no_nowait) {
-		ssize_t got = read_at(
-			t->now.fd, c->front->block, n, s->offset + at, RWF_NOWAIT);
+		ssize_t got = read_at(t->now.fd, to, n, s->offset + at, RWF_NOWAIT);
 		if (got != -EAGAIN && got != -EOPNOTSUPP)
 			return got;
 		t->no_nowait = got == -EOPNOTSUPP;
@@ -237,7 +236,11 @@ pump_step(struct conn *c, struct turn *t)
 	struct front *f = c->front;
 	struct body *b = &c->transfer->body;
 	size_t n = body_wants(b, FRONT_BLOCK_OCTETS);
-	ssize_t got = n > 0 ? read_block(c, n) : 0;
+	/* What travels as it is stored is read to where it is sent from. */
+	bool in_place = c->transfer->now.slice.as_is && !b->is_top;
+	CHECK(buf_room(&t->out) >= BODY_ROOM(n));
+	ssize_t got =
+		n > 0 ? read_block(c, in_place ? t->out.p + t->out.n : f->block, n) : 0;
 
 	if (got == -EAGAIN)
 		return STEP_WAIT;
@@ -250,7 +253,10 @@ pump_step(struct conn *c, struct turn *t)
 		cut(c);
 		return STEP_GO;
 	}
-	switch (body_feed(b, f->dot, (struct view){f->block, (size_t)got}, &t->out)) {
+	enum body_result fed = in_place
+		? body_feed_in_place(b, f->dot, (size_t)got, f->block, &t->out)
+		: body_feed(b, f->dot, (struct view){f->block, (size_t)got}, &t->out);
+	switch (fed) {
 	case BODY_MORE: return STEP_GO;
 	case BODY_CHANGED: cut(c); return STEP_GO;
 	case BODY_DONE: break;

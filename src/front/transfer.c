@@ -147,6 +147,8 @@ transfer_want(struct conn *c)
 	if (!c->transfer) {
 		struct transfer *t = calloc(1, sizeof(*t));
 		if (!t) {
+			report_error(
+				"message_refused", "no memory for its transfer", -ENOMEM);
 			session_no_slice(&c->session, false);
 			c->at = CONN_RUN;
 			return STEP_GO;

@@ -15,6 +15,16 @@ channel_pair(int ret[2])
 	return socketpair(AF_UNIX, type, 0, ret) < 0 ? -errno : 0;
 }
 
+/*
+ * A want of the system's that passes is no fault of the channel: nothing was sent,
+ * nothing was taken, and the next try may do. Like a queue that is full, or empty.
+ */
+static int
+failure(int error)
+{
+	return error == ENOBUFS || error == ENOMEM ? -EAGAIN : -error;
+}
+
 int
 channel_send(int fd, struct view message, const int *fds, size_t nfds)
 {
@@ -40,7 +50,7 @@ channel_send(int fd, struct view message, const int *fds, size_t nfds)
 		if (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
 			return 0;
 		if (errno != EINTR)
-			return -errno;
+			return failure(errno);
 	}
 }
 
@@ -90,7 +100,7 @@ channel_recv(int fd, struct received *r, size_t fds_max)
 	r->nfds = 0;
 	ssize_t n = receive(fd, &msg);
 	if (n < 0)
-		return errno == ECONNRESET ? -EPIPE : -errno;
+		return errno == ECONNRESET ? -EPIPE : failure(errno);
 	collect_fds(&msg, r);
 	r->message = (struct view){r->octets, (size_t)n};
 	r->truncated = (msg.msg_flags & MSG_TRUNC) ||
@@ -103,6 +113,33 @@ channel_recv(int fd, struct received *r, size_t fds_max)
 		return -EPIPE;
 	}
 	return 0;
+}
+
+#define TURNS_OF_ONE 7
+
+unsigned
+channel_pace_begin(struct channel_pace *p, unsigned max)
+{
+	if (p->rest > 0) {
+		p->rest--;
+		return 1;
+	}
+	if (p->most < 2)
+		p->most = 2;
+	return p->most < max ? p->most : max;
+}
+
+void
+channel_pace_end(struct channel_pace *p, unsigned asked, bool dry)
+{
+	if (asked < 2)
+		return;
+	if (dry) {
+		*p = (struct channel_pace){.rest = TURNS_OF_ONE};
+		return;
+	}
+	if (p->most < UINT16_MAX / 2)
+		p->most *= 2;
 }
 
 int

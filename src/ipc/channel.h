@@ -45,6 +45,19 @@ struct received {
  */
 [[nodiscard]] int channel_recv(int fd, struct received *r, size_t fds_max);
 
+/*
+ * How many messages to take in one turn. Mostly one is there, and a look for a second one
+ * finds nothing: so most turns take one, every eighth looks for more, and as long as it
+ * finds them each turn takes twice as many. What is left over makes the next turn. Zeroed
+ * at first.
+ */
+struct channel_pace {
+	uint16_t most, rest;
+};
+unsigned channel_pace_begin(struct channel_pace *p, unsigned max);
+/* asked: what begin gave; dry: fewer were there. */
+void channel_pace_end(struct channel_pace *p, unsigned asked, bool dry);
+
 /* Takes descriptor i out of *r: the caller's from now on. */
 int received_take(struct received *r, size_t i);
 /* Closes what was not taken. */

@@ -4,6 +4,7 @@
 #include "ipc/channel.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,9 +93,19 @@ log_address(struct log_record *r, const char *key, struct view address)
 	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
 	char text[INET6_ADDRSTRLEN] = "unknown";
 
-	if (address.n == 16 && memcmp(address.p, mapped, sizeof(mapped)) == 0)
-		(void)inet_ntop(AF_INET, address.p + 12, text, sizeof(text));
-	else if (address.n == 16)
+	struct buf b = buf_over((uint8_t *)text, sizeof(text));
+
+	/* By hand: each session is logged twice, and inet_ntop prints as printf does. */
+	if (address.n == 16 && memcmp(address.p, mapped, sizeof(mapped)) == 0) {
+		for (size_t i = 12; i < 16; i++) {
+			if (i > 12)
+				buf_put_u8(&b, '.');
+			buf_put_dec(&b, address.p[i]);
+		}
+		log_text(r, key, buf_view(&b));
+		return;
+	}
+	if (address.n == 16)
 		(void)inet_ntop(AF_INET6, address.p, text, sizeof(text));
 	log_str(r, key, text);
 }
@@ -115,7 +126,11 @@ log_send(struct log_record *r)
 	m.event = (struct view){(const uint8_t *)r->event, strlen(r->event)};
 	msg_log_record_put(&m, &out);
 	CHECK(!out.full);
-	if (channel_send(log_fd, buf_view(&out), NULL, 0) < 0) {
+	int err = channel_send(log_fd, buf_view(&out), NULL, 0);
+	/* Once more for a want that passes: this may be all that an operator hears. */
+	if (err == -EAGAIN)
+		err = channel_send(log_fd, buf_view(&out), NULL, 0);
+	if (err < 0) {
 		__atomic_fetch_add(&untold, lost + 1, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&dropped, 1, __ATOMIC_RELAXED);
 	}

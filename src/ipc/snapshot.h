@@ -1,7 +1,8 @@
 /*
  * snapshot.h: contract 2, the table of messages of one session.
  *
- * A sealed memfd, all integers little-endian (the only byte order we run on):
+ * A sealed memfd, or the message itself where it is small; all integers little-endian
+ * (the only byte order we run on):
  *
  *     header   magic u64, version u32, count u32, octets u64, strings u64   32 octets
  *     rows     count times: wire u64, uidl u32 (offset), uidl_n u16, flags u16   16
@@ -24,7 +25,8 @@
 #define SNAPSHOT_HEADER	      32
 #define SNAPSHOT_ROW	      16
 #define SNAPSHOT_MESSAGES_MAX 4000000U
-#define SNAPSHOT_UIDL_MAX     255 /* 70 by RFC 1939 s.7; imported ones may be longer */
+#define SNAPSHOT_SMALL_MAX    4096U /* one up to here goes in the message itself */
+#define SNAPSHOT_UIDL_MAX     255   /* 70 by RFC 1939 s.7; imported ones may be longer */
 
 enum snapshot_flag {
 	SNAPSHOT_SEEN = 1,

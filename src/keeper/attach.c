@@ -29,10 +29,9 @@ session_new(struct received *r, const struct msg_attach *m)
 
 	if (!s)
 		return NULL;
-	for (uint32_t i = 0; i < KEEPER_FILES_OPEN; i++)
-		s->files[i].at.fd = -1;
 	s->fd = received_take(r, 0);
 	s->id = m->session;
+	s->place = m->place;
 	s->rights = m->rights;
 	s->connections_max = m->connections;
 	s->delay_s = m->login_delay_s;
@@ -54,7 +53,12 @@ refuse_at_once(int fd, uint8_t code)
 	uint8_t storage[64];
 	struct buf b = buf_over(storage, sizeof(storage));
 	struct msg_refused m = {.code = code};
+	struct log_record r;
 
+	log_begin(&r, LOG_LEVEL_ERROR, "session_refused");
+	log_str(&r, "reason",
+		code == REFUSAL_TEMPORARY ? "no memory" : "a permit that cannot be");
+	log_send(&r);
 	msg_refused_put(&m, &b);
 	/* A fresh socket has room; if not, the front sees its end. */
 	(void)!channel_send(fd, buf_view(&b), NULL, 0);
@@ -76,6 +80,7 @@ keeper_attach(
 	if (has_nul(m.maildrop) || has_nul(m.user) || !store_ops_of(m.store) ||
 		!keeper_rights_are_sound(m.rights)) {
 		refuse_at_once(r->fds[0], REFUSAL_PERMANENT);
+		keeper_left(k, m.place);
 		return 0;
 	}
 	AUTO_FREE char *path = text_of(m.maildrop);
@@ -83,6 +88,7 @@ keeper_attach(
 	if (!path || !s || !s->user || keeper_session_place(k, s) < 0) {
 		int fd = s ? s->fd : r->fds[0];
 		refuse_at_once(fd, REFUSAL_TEMPORARY);
+		keeper_left(k, m.place);
 		if (s) {
 			fd_close(&s->fd);
 			free(s->user);
@@ -126,7 +132,8 @@ keeper_log_store(const struct session *s, const char *what, int e)
 	log_str(&r, "user", s->user);
 	log_str(&r, "maildrop", s->drop->path);
 	log_str(&r, "what", what);
-	log_error(&r, "error", e);
+	if (e < 0)
+		log_error(&r, "error", e);
 	log_send(&r);
 	stat_set(STAT_LOG_DROPPED, log_dropped());
 }
@@ -175,7 +182,7 @@ ask_to_yield(struct keeper *k, struct session *s)
 
 	msg_yield_put(&m, &b);
 	/* A holder that has something to send is not idle. */
-	if (holder->out.n == 0)
+	if (!holder->out || holder->out->n == 0)
 		(void)!channel_send(holder->fd, buf_view(&b), NULL, 0);
 	s->ask_until_ms = clock_ms() + KEEPER_YIELD_MS;
 	s->drop->waiters++;
@@ -184,16 +191,24 @@ ask_to_yield(struct keeper *k, struct session *s)
 static void
 send_snapshot(struct session *s, uint64_t now_ms)
 {
+	struct drop *d = s->drop;
 	struct buf b = keeper_out_begin(s);
 	struct msg_snapshot m = {.rights = s->rights,
 		.count = s->table->count,
-		.octets = s->drop->snapshot_octets};
+		.octets = d->snapshot_octets};
+	struct msg_snapshot_small small = {
+		.rights = s->rights, .table = {d->small, d->small_n}};
 
-	msg_snapshot_put(&m, &b);
+	if (d->small)
+		msg_snapshot_small_put(&small, &b);
+	else
+		msg_snapshot_put(&m, &b);
 	keeper_out_end(s, &b);
-	s->out.fds[0] = s->drop->snapshot;
-	s->out.nfds = 1;
-	s->out.borrowed = true;
+	if (!d->small) {
+		s->out->fds[0] = d->snapshot;
+		s->out->nfds = 1;
+		s->out->borrowed = true;
+	}
 	s->drop->last_login_ms = now_ms;
 	s->marks = (struct keeper_marks){.count = s->table->count, .next = 1};
 	s->state = KEEPER_SERVING;

@@ -86,7 +86,11 @@ keeper_take_deposit(struct session *s, struct view payload, struct received *r)
 		return "no memory";
 	s->handed->fd = received_take(r, 0);
 	s->state = KEEPER_STORING;
-	d->group[d->group_n++] = s;
+	if (d->group_n++ == 0)
+		d->group_end = &d->group;
+	s->behind = NULL;
+	*d->group_end = s;
+	d->group_end = &s->behind;
 	return NULL;
 }
 
@@ -116,27 +120,33 @@ keeper_group_store(struct drop *d)
 	struct store_deposit list[KEEPER_GROUP_MAX];
 	uint64_t now_s = clock_unix_s();
 
-	for (uint32_t i = 0; i < d->group_n; i++) {
-		const struct handed *h = d->group[i]->handed;
-		list[i] = (struct store_deposit){.fd = h->fd,
+	struct session *s;
+	uint32_t n = 0;
+
+	for (s = d->group; s; s = s->behind) {
+		const struct handed *h = s->handed;
+		CHECK(n < KEEPER_GROUP_MAX);
+		list[n++] = (struct store_deposit){.fd = h->fd,
 			.length = h->length,
 			.sender = h->sender,
 			.recipient = h->recipient,
 			.now_s = now_s,
 			.result = -EIO};
 	}
-	d->ops->deposit(d->store, list, d->group_n);
+	CHECK(n == d->group_n);
+	d->ops->deposit(d->store, list, n);
 	stat_add(STAT_DEPOSIT_GROUPS, 1);
-	keeper_log_notices(d->group[0]);
-	for (uint32_t i = 0; i < d->group_n; i++) {
-		struct session *s = d->group[i];
-		if (list[i].result < 0) {
-			keeper_log_store(s, "deposit", list[i].result);
+	keeper_log_notices(d->group);
+	n = 0;
+	for (s = d->group; s; s = s->behind) {
+		int result = list[n++].result;
+		if (result < 0) {
+			keeper_log_store(s, "deposit", result);
 		} else {
 			stat_add(STAT_DEPOSITS, 1);
 			stat_add(STAT_DEPOSIT_OCTETS, s->handed->length);
 		}
 		keeper_handed_drop(s);
-		answer(s, list[i].result);
+		answer(s, result);
 	}
 }

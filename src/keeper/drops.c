@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#define LEFT_BATCH_MAX 64U
+
 static void
 use_unlink(struct keeper *k, struct drop *d)
 {
@@ -33,7 +35,7 @@ drop_free(struct drop *d)
 		d->ops->flush(d->store);
 		d->ops->close(&d->store);
 	}
-	fd_close(&d->snapshot);
+	keeper_snapshot_drop(d);
 	heads_free(&d->heads);
 	free(d->path);
 	free(d);
@@ -141,7 +143,7 @@ keeper_drops_flush(struct keeper *k, struct received *r)
 void
 keeper_drop_measure(struct keeper *k, struct drop *d)
 {
-	size_t now = d->ops->memory(d->store) + heads_memory(&d->heads);
+	size_t now = d->ops->memory(d->store) + heads_memory(&d->heads) + d->small_n;
 
 	k->memory += now;
 	k->memory -= d->memory;
@@ -159,21 +161,97 @@ keeper_queue(struct drop *d, struct session *s)
 	d->last = s;
 }
 
+static uint64_t
+user_hash(const struct session *s)
+{
+	uint64_t hash = XXH3_64bits(s->user, strlen(s->user));
+
+	return hash != 0 ? hash : 1;
+}
+
+/* ---- what the monitor is told ------------------------------------------------ */
+
+/* So many in one message; few where there are few places, for it counts on them. */
+static uint32_t
+left_batch(const struct keeper *k)
+{
+	uint32_t n = k->o.sessions_max / 16;
+
+	return n < 1 ? 1 : n > LEFT_BATCH_MAX ? LEFT_BATCH_MAX : n;
+}
+
+void
+keeper_left(struct keeper *k, uint32_t place)
+{
+	/* It attaches no more than sessions_max, less those that it was not told of. */
+	if (place == 0 || k->left_n == KEEPER_SESSIONS_MAX)
+		return;
+	if (k->left_n == 0)
+		k->left_since_ms = clock_ms();
+	k->left[k->left_n++] = place;
+	if (k->left_n >= left_batch(k))
+		(void)keeper_left_tell(k, UINT64_MAX);
+	else if (k->left_n == 1)
+		keeper_deadline(k, k->left_since_ms + KEEPER_LEFT_MS);
+}
+
+uint64_t
+keeper_left_tell(struct keeper *k, uint64_t now_ms)
+{
+	uint8_t storage[LEFT_BATCH_MAX * sizeof(uint32_t) + 8];
+
+	while (k->left_n > 0 && now_ms >= k->left_since_ms + KEEPER_LEFT_MS) {
+		uint8_t places[LEFT_BATCH_MAX * sizeof(uint32_t)];
+		struct buf p = buf_over(places, sizeof(places));
+		struct buf b = buf_over(storage, sizeof(storage));
+		uint32_t n = k->left_n < LEFT_BATCH_MAX ? k->left_n : LEFT_BATCH_MAX;
+		for (uint32_t i = 0; i < n; i++)
+			buf_put_u32(&p, k->left[k->left_n - 1 - i]);
+		msg_keeper_left_put(
+			&(struct msg_keeper_left){.places = buf_view(&p)}, &b);
+		CHECK(!b.full);
+		/* A monitor that has much to read is told in a while. */
+		if (channel_send(FD_MONITOR, buf_view(&b), NULL, 0) < 0) {
+			k->left_since_ms = clock_ms();
+			keeper_deadline(k, k->left_since_ms + KEEPER_LEFT_MS);
+			break;
+		}
+		k->left_n -= n;
+	}
+	return k->left_n > 0 ? k->left_since_ms + KEEPER_LEFT_MS : KEEPER_NEVER;
+}
+
+/* ---- sessions' places ---------------------------------------------------------- */
+
+void
+keeper_unqueue(struct drop *d, struct session *s)
+{
+	struct session *before = NULL;
+
+	if (!s->queued)
+		return;
+	for (struct session *at = d->first; at != s; at = at->next) {
+		CHECK(at != NULL);
+		before = at;
+	}
+	*(before ? &before->next : &d->first) = s->next;
+	if (d->last == s)
+		d->last = before;
+	s->queued = false;
+}
+
 int
 keeper_session_place(struct keeper *k, struct session *s)
 {
-	uint32_t i = 0;
-
+	uint32_t most = k->o.sessions_max, i;
 	bool accepts = s->rights & RIGHT_DELIVER;
 
-	if (k->sessions == KEEPER_SESSIONS_MAX ||
-		(accepts && k->accepts == KEEPER_ACCEPTS_MAX))
+	if (k->sessions >= most || (accepts && k->accepts >= most - most / 4))
 		return -EMFILE;
-	while (k->slots[i])
-		i++;
-	if (i >= k->slots_used)
-		k->slots_used = i + 1;
+	i = k->vacant_n > 0 ? k->vacant[--k->vacant_n] : k->slots_used++;
+	CHECK(i < KEEPER_SESSIONS_MAX);
 	k->slots[i] = s;
+	k->users[i] = s->counts ? user_hash(s) : 0;
 	s->slot = i;
 	s->turn = ++k->turns[i];
 	k->sessions++;
@@ -187,6 +265,9 @@ keeper_session_free(struct keeper *k, struct session *s)
 	CHECK(!s->queued);
 	CHECK(k->slots[s->slot] == s);
 	k->slots[s->slot] = NULL;
+	k->users[s->slot] = 0;
+	k->vacant[k->vacant_n++] = s->slot;
+	keeper_left(k, s->place);
 	k->sessions--;
 	k->accepts -= s->rights & RIGHT_DELIVER ? 1 : 0;
 	if (s->drop)
@@ -195,7 +276,7 @@ keeper_session_free(struct keeper *k, struct session *s)
 		k->idle_since_ms = clock_ms();
 		keeper_deadline(k, k->idle_since_ms + UINT64_C(1000) * k->o.idle_s);
 	}
-	keeper_out_drop(s);
+	keeper_out_done(s);
 	keeper_handed_drop(s);
 	fd_close(&s->fd);
 	free(s->marks.octets);
@@ -206,12 +287,15 @@ keeper_session_free(struct keeper *k, struct session *s)
 uint32_t
 keeper_session_others(const struct keeper *k, const struct session *s)
 {
+	uint64_t hash = user_hash(s);
 	uint32_t n = 0;
 
+	/* Thousands are looked at for each login: in a row of their own. */
 	for (uint32_t i = 0; i < k->slots_used; i++) {
+		if (k->users[i] != hash)
+			continue;
 		const struct session *o = k->slots[i];
-		if (o && o != s && o != s->drop->current && o->counts &&
-			strcmp(o->user, s->user) == 0)
+		if (o != s && o != s->drop->current && strcmp(o->user, s->user) == 0)
 			n++;
 	}
 	return n;

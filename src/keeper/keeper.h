@@ -34,9 +34,15 @@ void keeper_drops_trim(struct keeper *k);
 void keeper_drops_flush(struct keeper *k, struct received *r);
 void keeper_drop_measure(struct keeper *k, struct drop *d);
 void keeper_queue(struct drop *d, struct session *s);
+/* Nothing where it is not queued. */
+void keeper_unqueue(struct drop *d, struct session *s);
 /* -EMFILE: all places are taken. Takes the session. */
 [[nodiscard]] int keeper_session_place(struct keeper *k, struct session *s);
 void keeper_session_free(struct keeper *k, struct session *s);
+/* A session of this place has ended, or never began. */
+void keeper_left(struct keeper *k, uint32_t place);
+/* Tells the monitor, now or when it is due (KEEPER_NEVER: nothing is to be told). */
+uint64_t keeper_left_tell(struct keeper *k, uint64_t now_ms);
 /* Sessions of the same user but s and its drop's holder. */
 uint32_t keeper_session_others(const struct keeper *k, const struct session *s);
 
@@ -52,7 +58,7 @@ uint32_t keeper_session_others(const struct keeper *k, const struct session *s);
 enum step keeper_attach_step(
 	struct keeper *k, struct session *s, struct received *r, bool *ret_on);
 
-/* A store's error, in the log. */
+/* A store's error, in the log; 0: what says it all. */
 void keeper_log_store(const struct session *s, const char *what, int e);
 /* What the drop's store has to tell an operator. */
 void keeper_log_notices(const struct session *s);
@@ -83,10 +89,14 @@ void keeper_slices_build(struct session *s);
 void keeper_fetch(struct session *s, const struct msg_fetch *m);
 /* The snapshot of this table, at hand or made. 0 or -errno. */
 [[nodiscard]] int keeper_snapshot(struct drop *d, const struct store_table *t);
+void keeper_snapshot_drop(struct drop *d);
 /* Begins the session's outgoing message; octets are put to the result. */
 struct buf keeper_out_begin(struct session *s);
 void keeper_out_end(struct session *s, const struct buf *b);
 void keeper_out_fd(struct session *s, int take_fd);
 void keeper_out_drop(struct session *s);
+/* Room for it, which the session has while it runs; false: no memory. Given back. */
+[[nodiscard]] bool keeper_out_there(struct session *s);
+void keeper_out_done(struct session *s);
 
 #endif

@@ -1,6 +1,7 @@
 /* Threads that wait together, a queue for each maildrop, and the time. */
 #include "base/check.h"
 #include "ipc/log.h"
+#include "ipc/start.h"
 #include "keeper/keeper.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -81,7 +82,16 @@ run_session(struct keeper *k, struct session *s, struct received *r)
 	enum step step = keeper_step(k, s, r);
 	if (step == STEP_END)
 		keeper_session_leave(s);
+	/* Thousands of them are idle. */
+	if (step == STEP_READ)
+		keeper_out_done(s);
 	lock(k);
+	/*
+	 * Two events may have come for it: one that a thread had before it was due, and
+	 * the one by which it was told so. The second finds it run, and queues it.
+	 */
+	if (step == STEP_END)
+		keeper_unqueue(s->drop, s);
 	if (step == STEP_END)
 		keeper_session_free(k, s);
 	else if (step != STEP_HOLD)
@@ -92,14 +102,18 @@ run_session(struct keeper *k, struct session *s, struct received *r)
 static void
 run_group(struct keeper *k, struct drop *d, struct received *r)
 {
-	uint32_t n = d->group_n;
+	struct session *s, *behind;
 
 	unlock(k);
 	keeper_group_store(d);
 	lock(k);
+	s = d->group;
+	d->group = NULL;
 	d->group_n = 0;
-	for (uint32_t i = 0; i < n; i++)
-		run_session(k, d->group[i], r);
+	for (; s; s = behind) {
+		behind = s->behind; /* it may end */
+		run_session(k, s, r);
+	}
 }
 
 void
@@ -201,14 +215,25 @@ monitor_event(struct keeper *k, struct received *r)
 		keeper_run_drop(k, d, r);
 }
 
+/* Of a thread's own, for all its life. */
+static struct received *
+room_for_messages(void)
+{
+	struct received *r = malloc(sizeof(*r));
+
+	if (r)
+		return r;
+	start_fail(&start_words, "memory for a thread", -ENOMEM);
+	_exit(70);
+}
+
 static void *
 worker(void *arg)
 {
 	struct keeper *k = arg;
-	struct received *r = malloc(sizeof(*r));
+	struct received *r = room_for_messages();
 	struct epoll_event e;
 
-	CHECK(r != NULL);
 	lock(k);
 	for (;;) {
 		k->waiting++;
@@ -339,16 +364,16 @@ least(uint64_t a, uint64_t b)
 void
 keeper_watch(struct keeper *k)
 {
-	struct received *r = malloc(sizeof(*r));
+	struct received *r = room_for_messages();
 	struct epoll_event e;
 	uint64_t woken;
 
-	CHECK(r != NULL);
 	for (;;) {
 		lock(k);
 		uint64_t now = clock_ms();
 		k->main_wakes_ms = 0; /* no wake while we look */
 		uint64_t next = idle_due(k, now, r);
+		next = least(next, keeper_left_tell(k, now));
 		next = least(next, sessions_due(k, now));
 		next = least(next, stuck_due(k, now));
 		k->main_wakes_ms = next;

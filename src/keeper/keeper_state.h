@@ -5,8 +5,11 @@
 #define KEEPER_KEEPER_STATE_H
 
 #include "ipc/channel.h"
+#include "ipc/snapshot.h"
 #include "keeper/core.h"
 #include "keeper/heads.h"
+#include "keeper/keeper_places.h"
+#include "keeper/outgoing.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -14,8 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEEPER_SESSIONS_MAX 4096U
-#define KEEPER_ACCEPTS_MAX  3072U /* of them bring mail: who reads finds a place */
 #define KEEPER_DROPS_MAX    512U
 #define KEEPER_MEMORY_MAX   (UINT64_C(256) << 20)
 #define KEEPER_THREADS_MIN  2U
@@ -30,29 +31,15 @@
 #define KEEPER_SEND_MS	    60000U /* a front's time to read */
 #define KEEPER_AGAIN_MS	    50U	   /* after ETOOMANYREFS */
 #define KEEPER_GROUP_MAX    32U	   /* deposits stored together */
+#define KEEPER_LEFT_MS	    1000U  /* that a session has ended is told by then */
 #define KEEPER_NEVER	    UINT64_MAX
 
 struct keeper_options {
 	uint32_t threads, idle_s, takeover_s;
+	uint32_t sessions_max; /* a quarter of them is for those who read */
 	bool mark_seen;
 	bool utf8_downgrade;
 	struct store_options store; /* its texts live as long as the process */
-};
-
-/* One message on its way to the front, kept while the front does not read. */
-struct outgoing {
-	uint8_t octets[1040]; /* the largest is SLICES */
-	size_t n;	      /* 0: none */
-	int fds[SLICES_BATCH_MAX];
-	size_t nfds;
-	bool borrowed;	   /* the descriptor is the drop's snapshot */
-	uint64_t since_ms; /* first refused then; 0: not yet tried */
-};
-
-struct open_file {
-	uint32_t msgno; /* 0: none */
-	struct store_slice at;
-	uint64_t used;
 };
 
 /* A message that was handed in. */
@@ -73,9 +60,11 @@ enum step {
 
 struct session {
 	uint32_t slot, turn; /* lock: place in keeper.slots, and which tenant of it */
+	uint32_t place;	     /* the monitor's number, told at its end; 0: not told */
 	int fd;
 	struct drop *drop;
 	struct session *next;	   /* lock: in the drop's queue */
+	struct session *behind;	   /* in the drop's group */
 	bool armed;		   /* lock: in the epoll set */
 	bool queued, cut_when_due; /* lock */
 	bool counts;		   /* lock: for connections_per_user */
@@ -94,9 +83,9 @@ struct session {
 	struct keeper_wants wants;
 	struct keeper_form form;
 	struct keeper_marks marks;
-	struct handed *handed; /* KEEPER_STORING */
-	struct outgoing out;
-	struct open_file files[KEEPER_FILES_OPEN];
+	struct handed *handed;	 /* KEEPER_STORING */
+	struct outgoing *out;	 /* NULL while it waits with nothing to say */
+	struct open_file *files; /* KEEPER_FILES_OPEN, once one is kept; else NULL */
 	uint64_t files_used;
 };
 
@@ -114,12 +103,14 @@ struct drop {
 	/* runner */
 	const struct store_ops *ops;
 	struct store *store;
-	struct session *current;		 /* holds the maildrop */
-	uint32_t waiters;			 /* sessions that wait until it goes */
-	struct session *group[KEEPER_GROUP_MAX]; /* whose deposits come next */
+	struct session *current;	    /* holds the maildrop */
+	uint32_t waiters;		    /* sessions that wait until it goes */
+	struct session *group, **group_end; /* whose deposits come next */
 	uint32_t group_n;
 	struct heads heads;
-	int snapshot; /* sealed; -1: none */
+	int snapshot;	/* sealed; -1: none */
+	uint8_t *small; /* a snapshot that goes in a message; NULL: none */
+	size_t small_n;
 	uint64_t snapshot_generation, snapshot_octets, last_login_ms;
 	uint64_t nowait_device; /* its files take RWF_NOWAIT */
 };
@@ -136,7 +127,13 @@ struct keeper {
 	uint64_t stuck_since_ms;   /* no thread idle since; 0: one is */
 	struct session *slots[KEEPER_SESSIONS_MAX];
 	uint32_t turns[KEEPER_SESSIONS_MAX];
-	uint32_t slots_used; /* no slot from here on was ever used */
+	uint64_t users[KEEPER_SESSIONS_MAX];  /* a hash of who counts there; 0: nobody */
+	uint32_t vacant[KEEPER_SESSIONS_MAX]; /* slots that were used, a stack */
+	uint32_t vacant_n;
+	uint32_t slots_used;		    /* no slot from here on was ever used */
+	uint32_t left[KEEPER_SESSIONS_MAX]; /* places of ended ones, not yet told */
+	uint32_t left_n;
+	uint64_t left_since_ms;
 	uint32_t sessions, drops;
 	uint32_t accepts;  /* of them, with RIGHT_DELIVER */
 	uint64_t attached; /* ATTACH read so far */

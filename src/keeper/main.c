@@ -12,6 +12,7 @@
 #include "store/deposit_write.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -77,6 +78,9 @@ read_setup(struct keeper *k, struct received *r)
 		threads = KEEPER_THREADS_MAX;
 	k->o = (struct keeper_options){.threads = threads,
 		.idle_s = m.idle_s,
+		.sessions_max = m.sessions_max < 1 || m.sessions_max > KEEPER_SESSIONS_MAX
+			? KEEPER_SESSIONS_MAX
+			: m.sessions_max,
 		.takeover_s = m.lock_takeover_s,
 		.mark_seen = m.mark_seen,
 		.utf8_downgrade = m.utf8_downgrade};
@@ -101,6 +105,8 @@ int
 main(void)
 {
 	sandbox_first();
+	/* Threads that wait for disks need no arena each, of which each keeps its own. */
+	(void)mallopt(M_ARENA_MAX, 1);
 
 	struct keeper *k = calloc(1, sizeof(*k));
 	struct received *r = malloc(sizeof(*r));

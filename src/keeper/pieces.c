@@ -9,6 +9,7 @@
 #include "stat/stat.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -18,35 +19,55 @@
 struct buf
 keeper_out_begin(struct session *s)
 {
-	CHECK(s->out.n == 0);
-	s->out.nfds = 0;
-	s->out.borrowed = false;
-	s->out.since_ms = 0;
-	return buf_over(s->out.octets, sizeof(s->out.octets));
+	CHECK(s->out && s->out->n == 0);
+	s->out->nfds = 0;
+	s->out->borrowed = false;
+	s->out->since_ms = 0;
+	return buf_over(s->out->octets, sizeof(s->out->octets));
 }
 
 void
 keeper_out_end(struct session *s, const struct buf *b)
 {
 	CHECK(!b->full);
-	s->out.n = b->n;
+	s->out->n = b->n;
 }
 
 void
 keeper_out_fd(struct session *s, int take_fd)
 {
-	CHECK(s->out.nfds < SLICES_BATCH_MAX);
-	s->out.fds[s->out.nfds++] = take_fd;
+	CHECK(s->out->nfds < SLICES_BATCH_MAX);
+	s->out->fds[s->out->nfds++] = take_fd;
 }
 
 void
 keeper_out_drop(struct session *s)
 {
-	for (size_t i = 0; i < s->out.nfds && !s->out.borrowed; i++)
-		fd_close(&s->out.fds[i]);
-	s->out.n = 0;
-	s->out.nfds = 0;
-	s->out.borrowed = false;
+	struct outgoing *o = s->out;
+
+	if (!o)
+		return;
+	for (size_t i = 0; i < o->nfds && !o->borrowed; i++)
+		fd_close(&o->fds[i]);
+	o->n = 0;
+	o->nfds = 0;
+	o->borrowed = false;
+}
+
+bool
+keeper_out_there(struct session *s)
+{
+	if (!s->out && (s->out = malloc(sizeof(*s->out))))
+		s->out->n = s->out->nfds = 0; /* the rest is set with the first message */
+	return s->out;
+}
+
+void
+keeper_out_done(struct session *s)
+{
+	keeper_out_drop(s);
+	free(s->out);
+	s->out = NULL;
 }
 
 /* A sealed memfd with these octets of the file; -errno, -EIO if it has become shorter. */
@@ -91,7 +112,7 @@ seal_of_message(struct session *s, uint32_t msgno, const struct store_slice *fro
 static struct open_file *
 file_known(struct session *s, uint32_t msgno)
 {
-	for (uint32_t i = 0; i < KEEPER_FILES_OPEN; i++) {
+	for (uint32_t i = 0; s->files && i < KEEPER_FILES_OPEN; i++) {
 		if (s->files[i].msgno != msgno || s->files[i].at.fd < 0)
 			continue;
 		s->files[i].used = ++s->files_used;
@@ -100,12 +121,18 @@ file_known(struct session *s, uint32_t msgno)
 	return NULL;
 }
 
-/* In place of the one that was not used for longest. */
+/* In place of the one that was not used for longest. NULL: no memory. */
 static struct open_file *
 file_keep(struct session *s, uint32_t msgno, struct store_slice *take)
 {
+	if (!s->files) {
+		s->files = calloc(KEEPER_FILES_OPEN, sizeof(s->files[0]));
+		for (uint32_t i = 0; s->files && i < KEEPER_FILES_OPEN; i++)
+			s->files[i].at.fd = -1;
+	}
+	if (!s->files)
+		return NULL;
 	struct open_file *f = &s->files[0];
-
 	for (uint32_t i = 1; i < KEEPER_FILES_OPEN; i++)
 		if (s->files[i].used < f->used)
 			f = &s->files[i];
@@ -117,7 +144,7 @@ file_keep(struct session *s, uint32_t msgno, struct store_slice *take)
 
 /*
  * What the front gets of an open message, enum slice_kind: the file itself only where it
- * can never wait for it, and where nobody else writes. Or -ESTALE.
+ * can never wait for it, and where nobody else writes. Or -errno, -ESTALE to try again.
  */
 static int
 hand_over(struct session *s, uint32_t msgno, struct store_slice *from)
@@ -131,13 +158,11 @@ hand_over(struct session *s, uint32_t msgno, struct store_slice *from)
 		keeper_out_fd(s, fd_take(&from->fd));
 		return SLICE_FILE;
 	}
-	if (from->length > KEEPER_PIECE_MAX) {
-		(void)file_keep(s, msgno, from);
-		return SLICE_PIECES;
-	}
+	if (from->length > KEEPER_PIECE_MAX)
+		return file_keep(s, msgno, from) ? SLICE_PIECES : -ENOMEM;
 	int fd = seal_of_message(s, msgno, from, 0, (size_t)from->length);
 	if (fd < 0)
-		return fd == -ESTALE ? fd : SLICE_UNREADABLE;
+		return fd;
 	keeper_out_fd(s, fd);
 	return SLICE_SEALED;
 }
@@ -174,13 +199,14 @@ slice_build(struct session *s, uint32_t msgno, struct buf *rows)
 
 	for (int i = 0; i < STALE_TRIES && kind == -ESTALE; i++) {
 		int e = open_message(s, msgno, &got);
-		kind = e == 0	       ? hand_over(s, msgno, &got)
-			: e == -ENOENT ? SLICE_GONE
-				       : SLICE_UNREADABLE;
+		kind = e == 0 ? hand_over(s, msgno, &got) : e == -ENOENT ? SLICE_GONE : e;
 		if (e == 0)
 			fd_close(&got.fd);
 	}
-	if (kind > 0)
+	/* The client hears only that it cannot be read; the operator hears why. */
+	if (kind < 0)
+		keeper_log_store(s, "message", kind);
+	else
 		row.kind = (uint8_t)kind;
 	if (row.kind != SLICE_GONE && row.kind != SLICE_UNREADABLE) {
 		/* A sealed piece begins where the message does. */
@@ -225,7 +251,8 @@ file_again(struct session *s, uint32_t msgno, struct open_file **f)
 	if (*f)
 		fd_close(&(*f)->at.fd);
 	*f = file_keep(s, msgno, &got);
-	return 0;
+	fd_close(&got.fd);
+	return *f ? 0 : -ENOMEM;
 }
 
 static int
@@ -253,6 +280,8 @@ keeper_fetch(struct session *s, const struct msg_fetch *m)
 	struct buf b = keeper_out_begin(s);
 	int fd = fetch_piece(s, m);
 
+	if (fd < 0 && fd != -ENOENT)
+		keeper_log_store(s, "message", fd);
 	answer.error = fd < 0;
 	msg_fetched_put(&answer, &b);
 	keeper_out_end(s, &b);
@@ -328,17 +357,27 @@ snapshot_write(const struct drop *d, const struct store_table *t, struct buf *b)
 	CHECK(b->n == b->cap);
 }
 
-int
-keeper_snapshot(struct drop *d, const struct store_table *t)
+static int
+snapshot_small(struct drop *d, const struct store_table *t, size_t n)
 {
-	size_t n = snapshot_octets(d, t);
-	uint8_t *map;
+	uint8_t *p = malloc(n);
 
-	if (d->snapshot >= 0 && d->snapshot_generation == t->generation) {
-		stat_add(STAT_SNAPSHOTS_REUSED, 1);
-		return 0;
-	}
+	if (!p)
+		return -ENOMEM;
+	struct buf b = buf_over(p, n);
+	snapshot_write(d, t, &b);
+	keeper_snapshot_drop(d);
+	d->small = p;
+	d->small_n = n;
+	return 0;
+}
+
+static int
+snapshot_sealed(struct drop *d, const struct store_table *t, size_t n)
+{
+	uint8_t *map;
 	AUTO_FD fd = sealed_begin("restante-snapshot", n, &map);
+
 	if (fd < 0)
 		return fd;
 	struct buf b = buf_over(map, n);
@@ -346,8 +385,34 @@ keeper_snapshot(struct drop *d, const struct store_table *t)
 	int e = sealed_finish(fd, map, n);
 	if (e < 0)
 		return e;
-	fd_close(&d->snapshot);
+	keeper_snapshot_drop(d);
 	d->snapshot = fd_take(&fd);
+	return 0;
+}
+
+void
+keeper_snapshot_drop(struct drop *d)
+{
+	fd_close(&d->snapshot);
+	free(d->small);
+	d->small = NULL;
+	d->small_n = 0;
+}
+
+int
+keeper_snapshot(struct drop *d, const struct store_table *t)
+{
+	bool there = d->small || d->snapshot >= 0;
+
+	if (there && d->snapshot_generation == t->generation) {
+		stat_add(STAT_SNAPSHOTS_REUSED, 1);
+		return 0;
+	}
+	size_t n = snapshot_octets(d, t);
+	int e = n <= SNAPSHOT_SMALL_MAX ? snapshot_small(d, t, n)
+					: snapshot_sealed(d, t, n);
+	if (e < 0)
+		return e;
 	d->snapshot_generation = t->generation;
 	d->snapshot_octets = snapshot_total(d, t);
 	stat_add(STAT_SNAPSHOTS_BUILT, 1);

@@ -38,8 +38,10 @@ keeper_session_leave(struct session *s)
 	}
 	if (s->table)
 		d->ops->release(&s->table);
-	for (uint32_t i = 0; i < KEEPER_FILES_OPEN; i++)
+	for (uint32_t i = 0; s->files && i < KEEPER_FILES_OPEN; i++)
 		fd_close(&s->files[i].at.fd);
+	free(s->files);
+	s->files = NULL;
 	free(s->marks.octets);
 	s->marks.octets = NULL;
 	keeper_handed_drop(s);
@@ -65,7 +67,7 @@ fault(const struct session *s, const char *what, uint16_t number)
 static enum step
 flush_out(struct session *s)
 {
-	struct outgoing *o = &s->out;
+	struct outgoing *o = s->out;
 	uint64_t now;
 
 	if (o->n == 0)
@@ -114,10 +116,15 @@ judge(struct session *s)
 	if (s->marks.marked > 0 && !(s->rights & RIGHT_DELETE)) {
 		outcome = VERDICT_DENIED;
 	} else if (s->marks.marked > 0 && !d->ops->lock_is_held(d->store)) {
+		keeper_log_store(s, "its lock was lost, nothing was deleted", 0);
 		outcome = VERDICT_LOST_LOCK;
 	} else if (s->marks.marked > 0) {
 		int e = d->ops->remove(d->store, s->table, marks, &got);
 		keeper_log_notices(s);
+		if (e < 0)
+			keeper_log_store(s, "delete", e);
+		else if (got.remain > 0)
+			keeper_log_store(s, "not all marked messages were deleted", 0);
 		outcome = keeper_outcome_of(e, got.remain);
 		stat_add(STAT_DELETED, got.removed);
 	}
@@ -216,6 +223,10 @@ keeper_step(struct keeper *k, struct session *s, struct received *r)
 	bool heard = false;
 
 	s->wait_until_ms = 0;
+	if (!keeper_out_there(s)) {
+		keeper_log_store(s, "session", -ENOMEM);
+		return STEP_END;
+	}
 	if (s->state == KEEPER_ATTACHING) {
 		bool on;
 		enum step step = keeper_attach_step(k, s, r, &on);

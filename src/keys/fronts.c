@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#define SEND_TRIES   3
 #define SAY_EVERY_MS 1000
 
 struct keys_front {
@@ -144,8 +145,11 @@ take_question(struct keys_front *f, const struct received *r)
 		s.signature = (struct view){sig, n};
 	msg_signed_put(&s, &b);
 	CHECK(!b.full);
-	/* A front that does not take its answers gets none: it has a deadline. */
-	int e = channel_send(f->source.fd, buf_view(&b), NULL, 0);
+	/* A front that does not take its answers gets none: it has a deadline. Its queue
+	 * is empty, though, so that what lacks may be there at once. */
+	int e = -EAGAIN;
+	for (int i = 0; i < SEND_TRIES && e == -EAGAIN; i++)
+		e = channel_send(f->source.fd, buf_view(&b), NULL, 0);
 	return e == 0 || e == -EAGAIN;
 }
 

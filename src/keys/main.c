@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* ---- the monitor ------------------------------------------------------------------ */
 
@@ -83,6 +84,8 @@ on_front(struct keys *k, struct view payload, struct received *r)
 		log_number(&l, "front", m.front);
 		log_error(&l, "error", e);
 		log_send(&l);
+		/* Nobody would bring that channel again, but to the next one. */
+		_exit(EX_OSERR);
 	}
 	return true;
 }

@@ -155,10 +155,13 @@ keys_sign(struct keys_key *key, uint16_t scheme, struct view content, uint8_t *s
 {
 	const struct keys_scheme *s;
 	enum keys_verdict v = keys_judge(key->kind, scheme, content, &s);
+	size_t room = *n;
 
 	if (v != KEYS_SIGN)
 		return v;
-	if (!compute(key, s, content, sig, n)) {
+	/* Without memory for its DER form OpenSSL 3.0 gives success and a length of -1.
+	 */
+	if (!compute(key, s, content, sig, n) || *n == 0 || *n > room) {
 		ERR_clear_error();
 		return KEYS_FAILED;
 	}

@@ -167,8 +167,14 @@ lookup_start(struct lmtpd *l, int take_fd)
 	if (l->auth.fd >= 0)
 		auth_lost(l);
 	l->auth = (struct source){.fd = take_fd, .ready = auth_ready};
-	if (loop_add(l->loop, &l->auth, EPOLLIN) < 0)
+	int r = loop_add(l->loop, &l->auth, EPOLLIN);
+	if (r < 0) {
+		/* Without it no recipient is ever known; the next lmtpd is brought
+		 * another. */
+		report_error("auth_lost", "its channel cannot be watched", r);
 		auth_lost(l);
+		lmtpd_end(l, 71);
+	}
 	l->has_auth = true;
 	lmtpd_accept_update(l);
 }

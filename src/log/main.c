@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define EXIT_SOFTWARE 70
@@ -290,15 +291,15 @@ source_new(struct program *p, int fd, const struct msg_log_source *m)
 	if (p->sources_n >= SOURCES_MAX || fd_nonblock(channel) < 0)
 		return;
 	s = calloc(1, sizeof(*s));
+	/* Whose lines would be lost has all that is open told to the log that comes next.
+	 */
 	if (!s)
-		return;
+		_exit(EX_OSERR);
 	s->program = p;
 	s->source = (struct source){.fd = channel, .ready = source_ready};
 	log_from_set(&s->from, m->program, m->pid);
-	if (loop_add(p->loop, &s->source, EPOLLIN) < 0) {
-		free(s);
-		return;
-	}
+	if (loop_add(p->loop, &s->source, EPOLLIN) < 0)
+		_exit(EX_OSERR);
 	(void)fd_take(&channel);
 	s->next = p->sources;
 	s->link = &p->sources;

@@ -12,10 +12,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "front/peers.h"
 
 #define MESSAGES_A_ROUND 64
+#define STARVED_TRIES	 4 /* after 1, 2, 4 and 8 ms */
 
 enum program
 program_of(uint32_t slot)
@@ -59,17 +61,55 @@ child_fault(struct monitor *m, uint32_t slot, const char *what)
 	core_blame(m->core, slot, clock_ms());
 }
 
+/*
+ * Descriptors in flight count for each user: any process of ours, or of who started us,
+ * may have so many that none of these can be sent now. That is no fault of the child: it
+ * comes again, later and later.
+ */
+static void
+child_starved(struct monitor *m, uint32_t slot)
+{
+	struct log_record r;
+
+	log_begin(&r, LOG_LEVEL_WARNING, "process_starved");
+	report_child(m, &r, slot);
+	log_str(&r, "what",
+		"too many descriptors of this user are in flight between processes; "
+		"started again later (LimitNOFILE=, ulimit -n)");
+	report(m, &r);
+	if (m->core->at[slot].pid > 0)
+		(void)kill(m->core->at[slot].pid, SIGKILL); /* it may be dead already */
+	core_starve(m->core, slot, clock_ms());
+}
+
+static int
+send_patiently(int fd, struct view message, const int *fds, size_t n)
+{
+	struct timespec wait = {.tv_nsec = 1000 * 1000};
+	int rc = channel_send(fd, message, fds, n);
+
+	for (int i = 0; i < STARVED_TRIES && (rc == -ETOOMANYREFS || rc == -EAGAIN);
+		i++) {
+		(void)nanosleep(&wait, NULL); /* a signal is as good a reason to try */
+		wait.tv_nsec *= 2;
+		rc = channel_send(fd, message, fds, n);
+	}
+	return rc;
+}
+
 int
 child_send(
 	struct monitor *m, uint32_t slot, struct view message, const int *fds, size_t n)
 {
 	struct child *c = &m->children[slot];
 
-	if (c->source.fd < 0)
+	if (c->source.fd < 0 || m->core->at[slot].closing)
 		return -EPIPE;
-	int rc = channel_send(c->source.fd, message, fds, n);
+	int rc = send_patiently(c->source.fd, message, fds, n);
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		core_hangup(m->core, slot, clock_ms());
+	else if (rc == -ETOOMANYREFS)
+		child_starved(m, slot);
 	else if (rc < 0)
 		child_fault(m, slot,
 			rc == -EAGAIN ? "does not read its channel"
@@ -92,12 +132,14 @@ child_ready(struct source *s, uint32_t events)
 	struct child *c = (struct child *)s;
 	struct monitor *m = c->m;
 	uint32_t slot = (uint32_t)(c - m->children);
-	struct received r;
+	/* Too large for the stack, which is zeroed each time; nobody comes here twice. */
+	static struct received r;
 	int rc = 0;
 
 	if ((events & EPOLLOUT) != 0 && slot <= CORE_CONTROL)
 		announce_all(m, slot);
-	for (int i = 0; i < MESSAGES_A_ROUND && c->source.fd >= 0; i++) {
+	unsigned asked = channel_pace_begin(&c->pace, MESSAGES_A_ROUND);
+	for (unsigned i = 0; i < asked && c->source.fd >= 0; i++) {
 		rc = channel_recv(c->source.fd, &r, 0);
 		if (rc < 0)
 			break;
@@ -108,6 +150,7 @@ child_ready(struct source *s, uint32_t events)
 		/* What the core queued, before the next message could queue more. */
 		monitor_act(m);
 	}
+	channel_pace_end(&c->pace, asked, rc == -EAGAIN);
 	if (rc < 0 && rc != -EAGAIN)
 		core_hangup(m->core, slot, clock_ms());
 	monitor_act(m);
@@ -203,7 +246,7 @@ child_start(struct monitor *m, uint32_t slot)
 	rc = loop_add(m->loop, &c->source, EPOLLIN);
 	if (rc == 0)
 		rc = setup_child(m, slot);
-	if (rc < 0 && rc != -EPIPE)
+	if (rc < 0 && rc != -EPIPE && rc != -ETOOMANYREFS)
 		child_fault(m, slot, "its set-up could not be sent");
 	announce_child(m, slot);
 }
@@ -246,6 +289,9 @@ report_death(struct monitor *m, uint32_t slot, int code, int status)
 void
 child_died(struct monitor *m, uint32_t slot, int code, int status)
 {
+	/* At the start no other log follows, and what is said now is why. */
+	if (slot == CORE_LOG && m->core->mode == CORE_MODE_START)
+		m->log_up = false;
 	report_death(m, slot, code, status);
 	child_close(m, slot);
 	link_gone(m, slot);

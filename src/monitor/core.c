@@ -56,6 +56,7 @@ core_start(struct core *c, uint32_t slot, uint64_t now)
 	p->full = false;
 	p->expected = false;
 	p->blamed = false;
+	p->starved = false;
 	p->closing = false;
 	if (core_has_sessions(slot))
 		core_seen_clear(c, slot);
@@ -145,7 +146,7 @@ gone(struct core *c, uint32_t slot, enum core_end how, uint64_t now)
 		core_keeper_free(c, slot);
 		return;
 	}
-	if (c->mode == CORE_MODE_START && !p->expected) {
+	if (c->mode == CORE_MODE_START && !p->expected && !p->starved) {
 		/* At the start a process that fails is a fault for the operator to see.
 		 */
 		core_set_state(c, slot, CORE_FREE, UINT64_MAX);
@@ -249,6 +250,13 @@ core_blame(struct core *c, uint32_t slot, uint64_t now)
 }
 
 void
+core_starve(struct core *c, uint32_t slot, uint64_t now)
+{
+	c->at[slot].starved = true;
+	core_blame(c, slot, now);
+}
+
+void
 core_replace(struct core *c, uint32_t slot, uint64_t now)
 {
 	CHECK(slot < CORE_LMTPD);
@@ -327,7 +335,8 @@ core_tick(struct core *c, uint64_t now)
 	if (c->mode != CORE_MODE_SERVE && now >= c->deadline_ms) {
 		uint32_t late = CORE_NONE;
 		for (uint32_t s = CORE_KEEPER; s-- > 0;)
-			if (c->at[s].state == CORE_STARTING)
+			if (c->at[s].state == CORE_STARTING ||
+				c->at[s].state == CORE_WAITING)
 				late = s;
 		finish(c, c->mode == CORE_MODE_START,
 			c->mode == CORE_MODE_START ? late : CORE_NONE);

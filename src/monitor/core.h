@@ -29,6 +29,9 @@ void core_start_failed(struct core *c, uint32_t slot, uint64_t now);
 void core_hangup(struct core *c, uint32_t slot, uint64_t now);
 /* As core_hangup, for a process that did wrong; the caller kills it. */
 void core_blame(struct core *c, uint32_t slot, uint64_t now);
+/* As core_blame, for one that could not be told what it needs, for a want that passes:
+ * also at the start it is tried again. */
+void core_starve(struct core *c, uint32_t slot, uint64_t now);
 /* It is dead. */
 void core_died(struct core *c, uint32_t slot, enum core_end how, uint64_t now);
 /* End it now and start another one at once, as for a change of its configuration. */
@@ -113,6 +116,7 @@ struct core_decision {
 	uint8_t code;	 /* enum refusal */
 	const char *why; /* static text */
 	uint32_t front, keeper;
+	uint32_t place; /* of the maildrop, for core_left; 0: none */
 	bool start;
 	struct view below; /* the maildrop below the keeper's root; within the grant */
 };
@@ -120,5 +124,7 @@ struct core_decision {
 struct core_decision core_grant(struct core *c, const struct msg_grant *g, uint64_t now);
 /* The keeper was sent the session. */
 void core_attached(struct core *c, uint32_t slot);
+/* A session of this place has ended, or could not be sent. False: there was none. */
+[[nodiscard]] bool core_left(struct core *c, uint32_t slot, uint32_t place);
 
 #endif

@@ -135,20 +135,26 @@ hash_octets(struct view v)
 	return h;
 }
 
-static uint32_t *
-bucket_of(struct core *c, const struct core_process *key)
+static uint64_t
+hash_owner(const struct core_process *key)
 {
 	uint64_t h = ((uint64_t)key->uid << 32 | key->gid) * UINT64_C(0x9e3779b97f4a7c15);
 
-	h ^= ((uint64_t)key->root << 32 | key->shard) * UINT64_C(0xc2b2ae3d27d4eb4f);
-	return &c->buckets[(h >> 40) % CORE_BUCKETS];
+	return h ^ key->root * UINT64_C(0xc2b2ae3d27d4eb4f);
+}
+
+/* All keepers of one owner are in one bucket. */
+static uint32_t *
+bucket_of(struct core *c, const struct core_process *key)
+{
+	return &c->buckets[(hash_owner(key) >> 40) % CORE_BUCKETS];
 }
 
 static bool
 serves(const struct core_process *p, const struct core_process *key)
 {
 	return p->state != CORE_ENDING && !p->one_session && p->uid == key->uid &&
-		p->gid == key->gid && p->root == key->root && p->shard == key->shard &&
+		p->gid == key->gid && p->root == key->root &&
 		p->generation == key->generation;
 }
 
@@ -203,6 +209,8 @@ core_keeper_free(struct core *c, uint32_t slot)
 	uint32_t *at = bucket_of(c, &c->at[slot]);
 
 	CHECK(c->keepers > 0);
+	if (c->at[slot].live > 0)
+		core_drops_forget(&c->drops, slot);
 	while (*at != slot) {
 		CHECK(*at != 0);
 		at = &c->at[*at].next;
@@ -221,29 +229,65 @@ refuse(struct core_decision *d, enum refusal code, const char *why)
 	d->why = why;
 }
 
-static void
-choose_keeper(struct core *c, const struct msg_grant *g, uint32_t root, uint64_t now,
+/*
+ * How many a keeper may have, and one more come. The last eighth is for maildrops that it
+ * has at work already, and a quarter for those who read, however much mail comes in.
+ */
+static bool
+has_room(const struct core *c, const struct core_process *p, bool known, bool delivers)
+{
+	uint32_t places = c->limits.keeper_places;
+
+	if (places == 0)
+		return true;
+	uint32_t most = places - (known ? 0 : places / 8) - (delivers ? places / 4 : 0);
+	return p->live < most;
+}
+
+/* The keeper that has this maildrop at work, or CORE_NONE. */
+static uint32_t
+at_work(const struct core *c, const struct core_process *key, uint64_t drop)
+{
+	for (uint32_t place = core_drops_first(&c->drops, drop); place != 0;
+		place = core_drops_next(&c->drops, place)) {
+		uint32_t s = core_drops_keeper(&c->drops, place);
+		if (serves(&c->at[s], key))
+			return s;
+	}
+	return CORE_NONE;
+}
+
+/*
+ * That of its share of the maildrops; where that is full, the emptiest one of the owner.
+ * CORE_NONE: another one is to be started.
+ */
+static uint32_t
+with_room(struct core *c, const struct core_process *key, bool delivers)
+{
+	uint32_t best = CORE_NONE;
+	bool there = false;
+
+	for (uint32_t s = *bucket_of(c, key); s != 0; s = c->at[s].next) {
+		const struct core_process *p = &c->at[s];
+		if (!serves(p, key))
+			continue;
+		there |= p->shard == key->shard;
+		if (!has_room(c, p, false, delivers))
+			continue;
+		if (p->shard == key->shard)
+			return s;
+		if (best == CORE_NONE || p->live < c->at[best].live)
+			best = s;
+	}
+	return there ? best : CORE_NONE;
+}
+
+static bool
+start_keeper(struct core *c, const struct core_process *key, bool delivers, uint64_t now,
 	struct core_decision *d)
 {
-	uint64_t shard = hash_octets(g->maildrop) % c->limits.keepers_per_owner;
-	struct core_process key = {.uid = g->uid,
-		.gid = g->gid,
-		.root = root,
-		.shard = (uint32_t)shard,
-		.generation = c->generation,
-		.one_session = c->limits.keeper_per_session};
-
-	d->verdict = CORE_GRANT_ATTACH;
-	for (uint32_t s = *bucket_of(c, &key); s != 0 && !key.one_session;
-		s = c->at[s].next) {
-		if (serves(&c->at[s], &key)) {
-			d->keeper = s;
-			return;
-		}
-	}
 	/* However much mail comes in, a quarter of both is for those who read: an MTA
 	 * comes again. */
-	bool delivers = g->rights == RIGHT_DELIVER;
 	uint32_t most = c->limits.keepers_max < CORE_KEEPERS ? c->limits.keepers_max
 							     : CORE_KEEPERS;
 	if (c->keepers >= most - (delivers ? most / 4 : 0)) {
@@ -251,15 +295,55 @@ choose_keeper(struct core *c, const struct msg_grant *g, uint32_t root, uint64_t
 			delivers ? "three quarters of keepers_max keepers are there "
 				   "already, the others are for logins"
 				 : "there are keepers_max keepers already");
-		return;
+		return false;
 	}
 	if (!core_bucket_take(&c->starts, CORE_STARTS_BURST, CORE_STARTS_PER_S,
 		    delivers ? CORE_STARTS_BURST / 4 : 0, now)) {
 		refuse(d, REFUSAL_BUSY, "too many keepers were started in a short time");
+		return false;
+	}
+	d->keeper = new_keeper(c, key, now);
+	d->start = true;
+	return true;
+}
+
+static void
+choose_keeper(struct core *c, const struct msg_grant *g, uint32_t root, uint64_t now,
+	struct core_decision *d)
+{
+	uint64_t hash = hash_octets(g->maildrop);
+	bool delivers = g->rights == RIGHT_DELIVER;
+	struct core_process key = {.uid = g->uid,
+		.gid = g->gid,
+		.root = root,
+		.shard = (uint32_t)(hash % c->limits.keepers_per_owner),
+		.generation = c->generation,
+		.one_session = c->limits.keeper_per_session};
+	uint64_t drop = hash ^ hash_owner(&key);
+
+	d->verdict = CORE_GRANT_ATTACH;
+	if (key.one_session) {
+		(void)start_keeper(c, &key, delivers, now, d);
 		return;
 	}
-	d->keeper = new_keeper(c, &key, now);
-	d->start = true;
+	d->keeper = at_work(c, &key, drop);
+	if (d->keeper != CORE_NONE && !has_room(c, &c->at[d->keeper], true, delivers)) {
+		refuse(d, REFUSAL_BUSY,
+			"the keeper of this maildrop has no descriptors left "
+			"(LimitNOFILE=, ulimit -n)");
+		return;
+	}
+	if (d->keeper == CORE_NONE && !core_drops_room(&c->drops)) {
+		refuse(d, REFUSAL_BUSY, "too many maildrops are at work");
+		return;
+	}
+	if (d->keeper == CORE_NONE)
+		d->keeper = with_room(c, &key, delivers);
+	if (d->keeper == CORE_NONE && !start_keeper(c, &key, delivers, now, d))
+		return;
+	d->place = core_drops_take(&c->drops, drop, d->keeper);
+	CHECK(d->place != 0);
+	c->at[d->keeper].live++;
 }
 
 /*
@@ -312,4 +396,14 @@ core_attached(struct core *c, uint32_t slot)
 {
 	CHECK(slot >= CORE_KEEPER);
 	c->at[slot].attached++;
+}
+
+bool
+core_left(struct core *c, uint32_t slot, uint32_t place)
+{
+	if (slot < CORE_KEEPER || !core_drops_leave(&c->drops, place, slot))
+		return false;
+	CHECK(c->at[slot].live > 0);
+	c->at[slot].live--;
+	return true;
 }

@@ -31,6 +31,7 @@ struct core_limits {
 	bool lmtp; /* somebody listens for deliveries: lmtpd is wanted */
 	uint64_t front_renew_ms, drain_timeout_ms;
 	uint32_t keepers_max, keepers_per_owner;
+	uint32_t keeper_places; /* sessions and deliveries that one has; 0: any number */
 	bool keeper_per_session;
 	size_t roots_n;
 	struct core_root roots[CORE_ROOTS];

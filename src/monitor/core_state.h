@@ -4,6 +4,7 @@
 #ifndef MONITOR_CORE_STATE_H
 #define MONITOR_CORE_STATE_H
 
+#include "monitor/core_drops.h"
 #include "monitor/core_limits.h"
 #include "pop3/view.h"
 
@@ -66,6 +67,7 @@ struct core_process {
 	uint64_t incarnation; /* never used twice */
 	uint64_t started_ms, due_ms;
 	uint64_t attached; /* keeper: sessions handed to it */
+	uint32_t live;	   /* of them, those that are not known to have ended */
 	int32_t pid;
 	uint32_t backoff_ms;
 	uint32_t replaces; /* front: the slot that it renews, or CORE_NONE */
@@ -79,6 +81,7 @@ struct core_process {
 	bool closing;	  /* its channel is closed, or about to be */
 	bool expected;	  /* its end was asked for: replace it at once */
 	bool blamed;	  /* we kill it, for a fault of its own */
+	bool starved;	  /* we kill it, for what lacked and may be there later */
 };
 
 enum core_end {
@@ -133,6 +136,7 @@ struct core {
 	uint32_t buckets[CORE_BUCKETS]; /* slot, 0: none (no keeper has slot 0) */
 	struct core_process at[CORE_SLOTS];
 	struct core_seen seen[CORE_KEEPER - CORE_LMTPD];
+	struct core_drops drops;
 };
 
 #endif

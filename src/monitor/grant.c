@@ -115,7 +115,8 @@ send_attach(struct monitor *m, const struct msg_grant *g, const struct core_deci
 		.user = g->user,
 		.maildrop = d->below,
 		.connections = connections_of(m, g),
-		.login_delay_s = g->login_delay_s};
+		.login_delay_s = g->login_delay_s,
+		.place = d->place};
 
 	msg_attach_put(&a, &out);
 	CHECK(!out.full);
@@ -125,15 +126,11 @@ send_attach(struct monitor *m, const struct msg_grant *g, const struct core_deci
 	return keeper < 0 ? -EPIPE : channel_send(keeper, buf_view(&out), &fd, 1);
 }
 
+/* *ret_fd is the front's end. */
 static int
-attach(struct monitor *m, const struct msg_grant *g, const struct core_decision *d)
+give_to_keeper(struct monitor *m, const struct msg_grant *g,
+	const struct core_decision *d, int *ret_fd)
 {
-	uint8_t storage[1280];
-	struct buf out = buf_over(storage, sizeof(storage));
-	struct msg_session_attached attached = {.session = g->session,
-		.expire_days = g->expire_days,
-		.login_delay_s = g->login_delay_s,
-		.user = g->user};
 	int pair[2];
 
 	if (d->start)
@@ -145,8 +142,28 @@ attach(struct monitor *m, const struct msg_grant *g, const struct core_decision 
 		return rc;
 	AUTO_FD for_keeper = pair[0], for_front = pair[1];
 	rc = send_attach(m, g, d, for_keeper);
-	if (rc < 0)
+	if (rc == 0)
+		*ret_fd = fd_take(&for_front);
+	return rc;
+}
+
+static int
+attach(struct monitor *m, const struct msg_grant *g, const struct core_decision *d)
+{
+	uint8_t storage[1280];
+	struct buf out = buf_over(storage, sizeof(storage));
+	struct msg_session_attached attached = {.session = g->session,
+		.expire_days = g->expire_days,
+		.login_delay_s = g->login_delay_s,
+		.user = g->user};
+	AUTO_FD for_front = -1;
+	int rc = give_to_keeper(m, g, d, &for_front);
+
+	if (rc < 0) {
+		/* A keeper that could not be started has taken its places with it. */
+		(void)!core_left(m->core, d->keeper, d->place);
 		return rc;
+	}
 	core_attached(m->core, d->keeper);
 	msg_session_attached_put(&attached, &out);
 	CHECK(!out.full);

@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG		4096
+#define BACKLOG		65535 /* the kernel takes net.core.somaxconn of it */
 #define KEEPALIVE_S	60
 #define KEEPALIVE_TRIES 3
 #define USER_TIMEOUT_MS 120000

@@ -1,3 +1,4 @@
+#include "base/cursor.h"
 #include "ipc/permit.h"
 #include "monitor/monitor_send.h"
 #include "os/clock.h"
@@ -102,6 +103,20 @@ got_idle(struct monitor *m, uint32_t slot, struct view payload)
 }
 
 static bool
+got_left(struct monitor *m, uint32_t slot, struct view payload)
+{
+	struct msg_keeper_left left;
+
+	if (!msg_keeper_left_get(&left, payload) || left.places.n % sizeof(uint32_t) != 0)
+		return false;
+	struct cursor c = cursor_over(left.places);
+	while (c.n > 0)
+		if (!core_left(m->core, slot, cursor_u32(&c)))
+			return false;
+	return true;
+}
+
+static bool
 got_control(struct monitor *m, uint32_t slot, struct view payload)
 {
 	struct msg_control c;
@@ -153,6 +168,7 @@ static const struct {
 	{MSG_SPOOL_ASK, PROGRAM_LMTPD, got_spool_ask},
 	{MSG_LOG_ASK, PROGRAM_LOG, got_log_ask},
 	{MSG_KEEPER_IDLE, PROGRAM_KEEPER, got_idle},
+	{MSG_KEEPER_LEFT, PROGRAM_KEEPER, got_left},
 	{MSG_CONTROL, PROGRAM_CONTROL, got_control},
 	{MSG_KICK, PROGRAM_CONTROL, got_kick},
 };

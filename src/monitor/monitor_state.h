@@ -38,6 +38,7 @@ enum program program_of(uint32_t slot);
 /* The monitor's side of one process; its slot is its place in monitor.children. */
 struct child {
 	struct source source; /* its channel; fd -1: none */
+	struct channel_pace pace;
 	struct monitor *m;
 	int log_end; /* log's end of its log channel, kept for the next restante-log */
 	int stat_fd; /* its page of counters */
@@ -45,8 +46,7 @@ struct child {
 	int32_t pid; /* as log and control know it */
 	uint64_t users_sent_ms;
 	bool log_told, control_told, who_told;
-	bool backlog; /* log and control: there is something that did not fit its channel
-		       */
+	bool backlog;	/* log and control: something did not fit its channel */
 	bool was_there; /* the slot had a process before */
 };
 

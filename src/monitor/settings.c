@@ -7,7 +7,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+
+#include "keeper/keeper_places.h"
 
 /* Of listeners that let connections assert something: few, for few proxies. */
 #define ASSERTING_FRONTS_MAX 4
@@ -145,6 +148,20 @@ fronts_of(const struct conf *c, struct core_limits *l)
 							   : ASSERTING_FRONTS_MAX;
 }
 
+/* Keepers inherit our limit of open files. */
+static uint32_t
+places_of_keepers(const struct conf *c)
+{
+	struct rlimit files;
+	uint64_t folders = 0;
+
+	for (size_t i = 0; i < c->folders_n; i++)
+		folders += c->folders[i] == '\0';
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		files.rlim_cur = 0;
+	return keeper_places(files.rlim_cur, folders);
+}
+
 struct core_limits
 settings_limits(const struct monitor *m, const struct settings *s)
 {
@@ -162,6 +179,7 @@ settings_limits(const struct monitor *m, const struct settings *s)
 		.drain_timeout_ms = c->drain_timeout_ms,
 		.keepers_max = (uint32_t)c->keepers_max,
 		.keepers_per_owner = (uint32_t)c->keepers_per_owner,
+		.keeper_places = places_of_keepers(c),
 		.keeper_per_session = c->keeper_sessions == 1,
 		.roots_n = c->mail_roots.n,
 	};

@@ -128,6 +128,7 @@ setup_keeper(struct monitor *m, uint32_t slot)
 		.folders = {(const uint8_t *)c->folders, c->folders_n},
 		.hostname = view_of(c->hostname),
 		.utf8_downgrade = c->utf8_downgrade,
+		.sessions_max = m->core->limits.keeper_places,
 	};
 
 	CHECK(p->root < CONF_LIST_MAX);

@@ -128,6 +128,9 @@ bio_read(BIO *b, char *p, int n)
 			s->cut = true;
 		if (got > 0)
 			note_first(s->peer, p, (size_t)got);
+		/* Fewer than asked for: there is no more, so nobody need ask again. */
+		if (got > 0 && got < n)
+			s->reads = 0;
 		if (got >= 0)
 			return (int)got;
 		if (errno == EINTR)

@@ -198,8 +198,8 @@ stream_start_server(
 	SSL *ssl = s->ssl;
 	SSL_set_accept_state(ssl);
 	s->guest = guest_new(rules);
-	(void)SSL_set_app_data(ssl, s->guest);
-	if (s->guest && set_floor(ssl, rules->floor) &&
+	if (s->guest && SSL_set_app_data(ssl, s->guest) == 1 &&
+		set_floor(ssl, rules->floor) &&
 		set_client_certificates(ssl, rules->client_certificates))
 		return STREAM_OK;
 	ERR_clear_error();

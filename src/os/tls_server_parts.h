@@ -34,6 +34,21 @@ struct tls_set {
 	int of[TLS_KEY_TYPES];
 };
 
+/* What seals tickets at one listener under one server name. */
+struct tls_ticket_key {
+	uint8_t name[16];
+	uint8_t mac[32];
+	uint8_t cipher[32];
+};
+#define TLS_TICKET_PLACES 16
+struct tls_ticket_place {
+	bool used;
+	uint8_t listener_n, name_n;
+	char listener[TLS_LISTENER_NAME_MAX];
+	char name[TLS_SERVER_NAME_MAX];
+	struct tls_ticket_key keys[TLS_TICKET_KEYS_MAX];
+};
+
 struct tls_server {
 	uint32_t generation;
 	size_t certificates_n, come_n;
@@ -44,6 +59,8 @@ struct tls_server {
 	uint8_t tickets[TLS_TICKET_KEYS_MAX][TLS_TICKET_KEY_OCTETS];
 	size_t tickets_n;
 	EVP_CIPHER *ticket_cipher;
+	/* Derived before: twice HMAC costs more than all else that a ticket takes. */
+	struct tls_ticket_place places[TLS_TICKET_PLACES];
 };
 void tls_server_free(struct tls_server **s);
 

@@ -11,22 +11,14 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#define NAME_OCTETS 16
-#define MAC_OCTETS  32
-#define KEY_OCTETS  32
-#define IV_OCTETS   16
+#define IV_OCTETS 16
 
-struct ticket_key {
-	uint8_t name[NAME_OCTETS];
-	uint8_t mac[MAC_OCTETS];
-	uint8_t cipher[KEY_OCTETS];
-};
-_Static_assert(sizeof(struct ticket_key) == TLS_TICKET_KEY_OCTETS, "no holes");
+_Static_assert(sizeof(struct tls_ticket_key) == TLS_TICKET_KEY_OCTETS, "no holes");
 
 /* "restante ticket" | block | n | listener | n | server name, under the key handed over
  */
 static bool
-derive(const struct tls_guest *g, const uint8_t *key, struct ticket_key *ret)
+derive(const struct tls_guest *g, const uint8_t *key, struct tls_ticket_key *ret)
 {
 	static const char label[] = "restante ticket";
 	uint8_t text[sizeof(label) + 2 + TLS_LISTENER_NAME_MAX + 1 + TLS_SERVER_NAME_MAX];
@@ -53,9 +45,44 @@ derive(const struct tls_guest *g, const uint8_t *key, struct ticket_key *ret)
 	return ok;
 }
 
+static struct tls_ticket_place *
+place_of(struct tls_server *s, const struct tls_guest *g)
+{
+	size_t sum = g->listener_n;
+
+	for (size_t i = 0; i < g->listener_n; i++)
+		sum = sum * 31 + (uint8_t)g->listener[i];
+	for (size_t i = 0; i < g->name_n; i++)
+		sum = sum * 31 + (uint8_t)g->name[i];
+	return &s->places[sum % TLS_TICKET_PLACES];
+}
+
+/* The keys of this listener and name, in the order of those handed over; NULL: no memory.
+ */
+static struct tls_ticket_key *
+keys_for(struct tls_server *s, const struct tls_guest *g)
+{
+	struct tls_ticket_place *p = place_of(s, g);
+
+	if (p->used && p->listener_n == g->listener_n && p->name_n == g->name_n &&
+		memcmp(p->listener, g->listener, g->listener_n) == 0 &&
+		memcmp(p->name, g->name, g->name_n) == 0)
+		return p->keys;
+	p->used = false;
+	for (size_t i = 0; i < s->tickets_n; i++)
+		if (!derive(g, s->tickets[i], &p->keys[i]))
+			return NULL;
+	p->listener_n = g->listener_n;
+	p->name_n = g->name_n;
+	memcpy(p->listener, g->listener, g->listener_n);
+	memcpy(p->name, g->name, g->name_n);
+	p->used = true;
+	return p->keys;
+}
+
 static bool
-arm(const struct tls_server *s, struct ticket_key *k, uint8_t *iv, EVP_CIPHER_CTX *cipher,
-	EVP_MAC_CTX *mac, int sealing)
+arm(const struct tls_server *s, struct tls_ticket_key *k, uint8_t *iv,
+	EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
 {
 	char digest[] = "SHA256";
 	OSSL_PARAM params[] = {
@@ -76,32 +103,27 @@ ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cip
 	EVP_MAC_CTX *mac, int sealing)
 {
 	const struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	const struct tls_server *s = c->server;
-	const struct tls_guest *g = SSL_get_app_data(ssl);
-	struct ticket_key k;
+	struct tls_server *s = c->server;
+	struct tls_ticket_key *keys = keys_for(s, SSL_get_app_data(ssl));
 	/* In TLS 1.3 a ticket serves once (RFC 8446 s.C.4): each use brings a new one. */
 	bool once = !sealing && SSL_version(ssl) >= TLS1_3_VERSION;
-	int result = sealing ? -1 : 0;
-	size_t keys_n = sealing && s->tickets_n > 1 ? 1 : s->tickets_n;
+	size_t i = 0;
 
-	for (size_t i = 0; i < keys_n; i++) {
-		if (!derive(g, s->tickets[i], &k)) {
-			result = -1;
-			break;
-		}
-		if (!sealing && CRYPTO_memcmp(name, k.name, sizeof(k.name)) != 0)
-			continue;
-		if (sealing) {
-			memcpy(name, k.name, sizeof(k.name));
-			if (RAND_bytes(iv, IV_OCTETS) != 1)
-				break;
-		}
-		if (arm(s, &k, iv, cipher, mac, sealing))
-			result = i == 0 && !once ? 1 : 2;
-		break;
+	if (!keys)
+		return -1;
+	while (!sealing && i < s->tickets_n &&
+		CRYPTO_memcmp(name, keys[i].name, sizeof(keys[i].name)) != 0)
+		i++;
+	if (i == s->tickets_n)
+		return 0;
+	if (sealing) {
+		memcpy(name, keys[0].name, sizeof(keys[0].name));
+		if (RAND_bytes(iv, IV_OCTETS) != 1)
+			return -1;
 	}
-	explicit_bzero(&k, sizeof(k));
-	return result;
+	if (!arm(s, &keys[i], iv, cipher, mac, sealing))
+		return sealing ? -1 : 0;
+	return i == 0 && !once ? 1 : 2;
 }
 
 const char *

@@ -22,6 +22,7 @@ WHO_ROW = 320
 FRONT_AUTH, FRONT_PEERS, FRONT_DRAIN, SESSION_ATTACHED = 0x14, 0x15, 0x16, 0x18
 SESSION_REFUSED, FRONT_FULL, FRONTS_FULL, LISTENER_GONE = 0x19, 0x1A, 0x1B, 0x1C
 LOGIN, LOGIN_FAILED, SNAPSHOT, REFUSED, WANT, SLICES = 0x24, 0x25, 0x40, 0x41, 0x42, 0x43
+SNAPSHOT_SMALL = 0x4C
 FETCH, FETCHED, SEEN, VERDICT, DONE, YIELD = 0x44, 0x45, 0x46, 0x47, 0x48, 0x49
 FILE, SEALED, PIECES, GONE, UNREADABLE = 1, 2, 3, 4, 5
 READ, DELETE = 1, 2
@@ -205,6 +206,11 @@ class Keeper:
         total = struct.unpack_from("<Q", table, 16)[0] if len(table) >= 24 else 0
         send(self.sock, struct.pack("<HBIQ", SNAPSHOT, rights, count, total),
              [sealed(table) if fd is None else fd])
+
+    def open_small(self, table=None, rights=READ | DELETE, fds=()):
+        """The table in the message itself, as keepers send it of small maildrops."""
+        table = snapshot([len(wire(m)) for m in self.messages]) if table is None else table
+        send(self.sock, struct.pack("<HB", SNAPSHOT_SMALL, rights) + octets(table), list(fds))
 
     def refuse(self, code, holder=b"", since=0):
         send(self.sock, struct.pack("<HB", REFUSED, code) + octets(holder) + struct.pack("<QB", since, 0))

@@ -61,8 +61,10 @@ def tree_of(pid):
 class Office:
     """A running `restante sandbox`. Its attributes are what the ready line says."""
 
-    def __init__(self, *args, users=(), sets=None, build=BUILD, user=None, env=None, wait=True):
-        self.command = [str(build / "restante"), "sandbox"]
+    def __init__(self, *args, users=(), sets=None, build=BUILD, user=None, env=None, wait=True,
+                 under=()):
+        """under: a command that runs the server in its own place, as prlimit does."""
+        self.command = [*under, str(build / "restante"), "sandbox"]
         for u in users:
             self.command += ["--user", u if isinstance(u, str) else ":".join(map(str, u))]
         for name, value in (sets or {}).items():

@@ -573,6 +573,42 @@ def test_an_unsound_snapshot_is_a_temporary_failure(front, table, count):
     front.session(MAIL, client=client)
 
 
+@pytest.mark.parametrize("table", [
+    b"", b"x" * 31, snapshot(SIZES)[:-1], snapshot(SIZES) + b"x", snapshot(SIZES, total=19),
+    snapshot(SIZES, [b"a", b"b c", b"d"]), snapshot(SIZES, [b"a", b"", b"d"]),
+    snapshot([2**63, 2**63], total=0), b"\0" * 32, snapshot([7] * 250), None], ids=lambda x: None)
+def test_an_unsound_small_snapshot_is_a_temporary_failure(front, table):
+    client = front.client()
+    before = open_files(front)
+    client.send(b"USER tester\r\nPASS secret\r\n")
+    session, _, _ = front.login()
+    keeper = Keeper(front.attach(session))
+    if table is None:  # a descriptor that does not belong there
+        keeper.open_small(snapshot(SIZES), fds=[sealed(b"x")])
+    else:
+        keeper.open_small(table)
+    assert client.line().startswith(b"+OK")
+    assert client.line().startswith(b"-ERR [SYS/TEMP]")
+    assert keeper.is_closed()
+    assert open_files(front) == before
+    front.session(MAIL, client=client)
+
+
+def test_a_small_snapshot_comes_in_the_message(front):
+    for mail in (MAIL, []):
+        client = front.client()
+        client.send(b"USER tester\r\nPASS secret\r\n")
+        session, _, _ = front.login()
+        keeper = Keeper(front.attach(session), mail)
+        keeper.open_small()
+        assert client.line().startswith(b"+OK")
+        assert client.line().startswith(b"+OK"), "logged in"
+        assert client.ask(b"STAT").split()[1] == b"%d" % len(mail)
+        keeper.open_small()  # a second one is a fault
+        assert client.rest() == b""
+        assert keeper.is_closed()
+
+
 def test_a_snapshot_that_could_change_is_refused(front, tmp_path):
     path = tmp_path / "table"
     path.write_bytes(snapshot(SIZES))

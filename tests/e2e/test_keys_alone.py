@@ -234,6 +234,8 @@ def test_two_generations_and_the_one_that_signs(keys):
     assert len(keys.sign("rsa", 0x0804, verify, 6)) == 256
     keys.give("rsa", 7)
     keys.give("rsa", 8)
+    # Keys and questions come over two channels: a trial with the last one shows that it came.
+    assert len(keys.sign("rsa", 0x0804, VERIFY + bytes(32), 8)) == 256
     assert keys.sign("rsa", 0x0804, verify, 2) == NO_KEY
     assert len(keys.sign("rsa", 0x0804, verify, 6)) == 256
     keys.give("rsa", 1)

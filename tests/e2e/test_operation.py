@@ -14,10 +14,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "privs"))
 
-from house import Client, House, Mta, free_port, until  # noqa: E402
+from house import CALLER, Client, House, Mta, free_port, until  # noqa: E402
 
 MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
-CALLER = 5000
 
 
 def users(uid=CALLER):
@@ -213,7 +212,7 @@ def delivered(h, at, name="bert"):
     c.close()
 
 
-@pytest.mark.parametrize("as_uid", [0, CALLER])
+@pytest.mark.parametrize("as_uid", [0, CALLER], ids=["root", "user"])
 def test_listeners_for_delivery_come_and_go(base, as_uid):
     port, more = free_port(), free_port()
     with House(base, users(), as_uid=as_uid) as h:
@@ -430,7 +429,7 @@ def test_a_spool_directory_that_cannot_be_used_is_told(base, spool, said):
 # ---- the end ----------------------------------------------------------------------
 
 @pytest.mark.parametrize("how", ["restante drain", "SIGTERM"])
-@pytest.mark.parametrize("as_uid", [0, CALLER])
+@pytest.mark.parametrize("as_uid", [0, CALLER], ids=["root", "user"])
 def test_drain_lets_sessions_finish(base, how, as_uid):
     with House(base, users(), {"drain_timeout": "60s"}, as_uid=as_uid) as h:
         c = session(h)

@@ -13,7 +13,7 @@ from postoffice import make_maildir, until
 from pop import Pop
 
 SESSIONS, MESSAGES = 40, 50
-LOGIN_MAX, POLL_MAX, RETR_MAX = 88, 93, 583
+LOGIN_MAX, POLL_MAX, RETR_MAX = 83, 89, 583
 WARM_UP = 3
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")

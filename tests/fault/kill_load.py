@@ -17,6 +17,7 @@ import time
 from house import House, until
 
 SEED = int(os.environ.get("RESTANTE_SEED") or random.SystemRandom().randrange(1 << 32))
+LONG = bool(os.environ.get("RESTANTE_LONG"))
 LOGIN_S = 10  # a login succeeds again within so many seconds, whatever was killed
 ANSWER_S = 10
 ID = re.compile(rb"X-Id: (\S+)\n")

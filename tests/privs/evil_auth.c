@@ -95,6 +95,14 @@ lie(struct msg_grant g, const char *name)
 		g.uid = g.gid = evil.uid + 6;
 	else if (strcmp(name, "toolow") == 0)
 		g.uid = g.gid = 1;
+	else if (strcmp(name, "toohigh") == 0)
+		g.uid = g.gid = 4000000000U;
+	else if (strcmp(name, "nouid") == 0)
+		g.uid = g.gid = UINT32_MAX;
+	else if (strcmp(name, "gidservice") == 0)
+		g.gid = evil.uid;
+	else if (strcmp(name, "deliver") == 0)
+		g.rights = RIGHT_DELIVER;
 	else if (strcmp(name, "outside") == 0)
 		g.maildrop = text("/etc");
 	else if (strcmp(name, "root") == 0)

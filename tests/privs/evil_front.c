@@ -131,6 +131,8 @@ evil_snapshot(void)
 {
 	struct view payload;
 	struct msg_snapshot snapshot;
+	struct msg_snapshot_small small;
+	struct snapshot table;
 
 	switch (evil_answer(4000)) {
 	case 0: return "refused";
@@ -139,6 +141,11 @@ evil_snapshot(void)
 	}
 	int number = evil_receive(evil.mail, &got, &payload, 4000);
 	received_done(&got);
+	if (number == MSG_SNAPSHOT_SMALL && msg_snapshot_small_get(&small, payload) &&
+		snapshot_check(small.table, &table)) {
+		evil.count = table.count;
+		return "attached";
+	}
 	if (number != MSG_SNAPSHOT || !msg_snapshot_get(&snapshot, payload))
 		return number == MSG_REFUSED ? "in-use" : "no-snapshot";
 	evil.count = snapshot.count;

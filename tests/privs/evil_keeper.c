@@ -2,7 +2,7 @@
  * evil_keeper.c: a keeper that was taken over. Only the keeper of uid EVIL_UID is; all
  * others become the real program. The user's name says what the session's front is given.
  */
-#include "evil.h"
+#include "evil_keeper.h"
 #include "ipc/permit.h"
 #include "ipc/slice.h"
 #include "ipc/snapshot.h"
@@ -22,6 +22,7 @@
 static struct session {
 	int fd;
 	char attack[64];
+	const struct keeper_lie *lie; /* of evil_keeper_lies.c, or NULL */
 } sessions[SESSIONS_MAX];
 static size_t sessions_n;
 static struct received got;
@@ -171,12 +172,20 @@ static void
 hear_session(struct session *s)
 {
 	struct view payload;
+	struct msg_fetch asked;
 	int number = evil_receive(s->fd, &got, &payload, 0);
 
 	received_done(&got);
-	if (number == MSG_WANT)
+	if (number == MSG_WANT && s->lie && s->lie->want)
+		s->lie->want(s->fd);
+	else if (number == MSG_WANT)
 		give_slices(s);
-	if (number == MSG_VERDICT)
+	if (number == MSG_FETCH && s->lie && s->lie->fetch &&
+		msg_fetch_get(&asked, payload))
+		s->lie->fetch(s->fd, &asked);
+	if (number == MSG_VERDICT && s->lie && s->lie->verdict)
+		s->lie->verdict(s->fd);
+	else if (number == MSG_VERDICT)
 		give_verdict(s);
 	if (number < 0) {
 		(void)close(s->fd);
@@ -201,7 +210,11 @@ hear_monitor(void)
 			(const char *)attach.user.p);
 		if (is(s->attack, "die"))
 			_exit(1);
-		begin(s);
+		s->lie = keeper_lie_of(s->attack);
+		if (s->lie && s->lie->begin)
+			s->lie->begin(s->fd);
+		else
+			begin(s);
 	}
 	received_done(&got);
 }

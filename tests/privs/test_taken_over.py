@@ -381,7 +381,7 @@ def lying_auth(house_dir):
     with House(house_dir("auth"), {n: v for n, v in USERS.items()} |
                {"good": ("x", 5000, list(MAIL))},
                # Half of it is what a front waits for an answer.
-               {"login_timeout": "2s"},
+               {"login_timeout": "2s", "mail_uid_max": 3999999999},
                evil={"restante-auth": "evil-auth"}) as h:
         yield h
 
@@ -393,7 +393,8 @@ REFUSED_LIES["nosession"] = b"-ERR [SYS/TEMP] "
 
 
 @pytest.mark.parametrize("lie", [
-    "uid0", "gid0", "service", "front", "toolow", "outside", "root", "relative", "empty",
+    "uid0", "gid0", "service", "front", "toolow", "toohigh", "nouid", "gidservice", "deliver",
+    "outside", "root", "relative", "empty",
     "badstore", "badaddress", "deadfront", "nosession", "nul", "dotdot", "garbage"])
 def test_a_lie_of_auth_is_not_believed(lying_auth, lie):
     h = lying_auth

@@ -49,7 +49,7 @@ world_of(const char *text)
 	w.sasl = sasl_new(VIEW("pop.example.org"), VIEW(""), key);
 	assert_non_null(w.sasl);
 	w.core = (struct core){.users = w.users,
-		.cache_key = key,
+		.cache_mac = mac_new(key),
 		.cache = w.cache,
 		.expire_days = 30,
 		.connections = 7};
@@ -71,6 +71,7 @@ world_done(struct world *w)
 	for (size_t i = 0; i < BACKENDS_END; i++)
 		free(w->core.census[i].classes);
 	sasl_free(&w->sasl);
+	mac_free(&w->core.cache_mac);
 	free(w->cache);
 }
 

@@ -1,6 +1,8 @@
 /* The real restante-keeper and the sessions of readers. */
 #include "keeper_desk.h"
 
+#include "base/cursor.h"
+
 static void
 a_whole_session(void **state)
 {
@@ -147,30 +149,6 @@ another_process_holds_it(void **state)
 	ops->unlock(d->o->store);
 	assert_int_equal(snapshot_count(fd), 0);
 	(void)close(fd);
-	desk_close(d);
-}
-
-static void
-an_unchanged_maildrop_has_one_snapshot(void **state)
-{
-	struct desk *d = desk_open(&usual);
-	struct stat st;
-	ino_t seen = 0;
-	(void)state;
-
-	put(d->o, "new/1.a", "a\n");
-	age(d->o);
-	for (int i = 0; i < 3; i++) {
-		int fd = attach(d, RIGHT_READ);
-		assert_int_equal(snapshot_count(fd), 1);
-		assert_int_equal(fstat(in.fds[0], &st), 0);
-		assert_true(i == 0 || st.st_ino == seen);
-		seen = st.st_ino;
-		(void)close(fd);
-	}
-	assert_int_equal(counter(d, STAT_SNAPSHOTS_BUILT), 1);
-	assert_int_equal(counter(d, STAT_SNAPSHOTS_REUSED), 2);
-	assert_int_equal(counter(d, STAT_SCANS), 2);
 	desk_close(d);
 }
 
@@ -417,11 +395,61 @@ many_maildrops_at_once(void **state)
 	}
 	for (int i = 0; i < 600; i += 2) {
 		uint16_t a = receive(fds[i], &payload), b = receive(fds[i + 1], &payload);
-		assert_int_equal(a, MSG_SNAPSHOT);
+		assert_int_equal(a, MSG_SNAPSHOT_SMALL);
 		assert_int_equal(b, MSG_REFUSED);
 		(void)close(fds[i]);
 		(void)close(fds[i + 1]);
 	}
+	desk_close(d);
+}
+
+/* How many places of ended sessions the keeper tells next; each is one of ours, once. */
+static uint32_t
+told_of(struct desk *d, bool seen[], uint32_t most)
+{
+	struct msg_keeper_left left;
+	struct view payload;
+	uint32_t n = 0;
+
+	assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_LEFT);
+	assert_true(msg_keeper_left_get(&left, payload));
+	assert_int_equal(left.places.n % 4, 0);
+	for (struct cursor c = cursor_over(left.places); c.n > 0; n++) {
+		uint32_t place = cursor_u32(&c);
+		assert_in_range(place, 1, most);
+		assert_false(seen[place]);
+		seen[place] = true;
+	}
+	return n;
+}
+
+/* However a session ends: by its front, by a refusal, or for want of a place. */
+static void
+the_monitor_is_told_of_ends(void **state)
+{
+	enum { MANY = 48 };
+	struct msg_keeper_setup few = usual;
+	bool seen[MANY + 1] = {false};
+	int fds[MANY];
+	(void)state;
+
+	few.sessions_max = 32;
+	struct desk *d = desk_open(&few);
+	put(d->o, "new/1.a", "a\n");
+	for (int i = 0; i < MANY; i++) {
+		attach_place = (uint32_t)i + 1;
+		fds[i] = attach(d, ALL_RIGHTS);
+	}
+	attach_place = 0;
+	/* One has the maildrop, a few are refused for that, the others for their number.
+	 */
+	assert_int_equal(snapshot_count(fds[0]), 1);
+	for (int i = 1; i < MANY; i++)
+		(void)refusal(fds[i]);
+	for (int i = 0; i < MANY; i++)
+		(void)close(fds[i]);
+	for (uint32_t n = 0; n < MANY;)
+		n += told_of(d, seen, MANY);
 	desk_close(d);
 }
 
@@ -433,7 +461,6 @@ main(void)
 		cmocka_unit_test(pieces_come_sealed),
 		cmocka_unit_test(one_session_a_maildrop),
 		cmocka_unit_test(another_process_holds_it),
-		cmocka_unit_test(an_unchanged_maildrop_has_one_snapshot),
 		cmocka_unit_test(verdicts_are_bounded),
 		cmocka_unit_test(a_fault_ends_that_session_only),
 		cmocka_unit_test(a_front_that_never_reads_holds_only_itself),
@@ -441,6 +468,7 @@ main(void)
 		cmocka_unit_test(limits_of_a_user),
 		cmocka_unit_test(errors_are_refusals),
 		cmocka_unit_test(an_idle_keeper_says_so),
+		cmocka_unit_test(the_monitor_is_told_of_ends),
 		cmocka_unit_test(many_maildrops_at_once),
 	};
 	if (!desk_ready())

@@ -45,6 +45,49 @@ a_failure_at_the_start_ends_with_1(void **state)
 	world_end(&w);
 }
 
+/* What lacked when a process was to be told its set-up may be there later. */
+static void
+a_start_that_lacks_something_is_tried_again(void **state)
+{
+	(void)state;
+	struct world w;
+	struct core_limits l = world_limits();
+	static const uint32_t slots[] = {CORE_LOG, CORE_AUTH, CORE_FRONT + 1};
+	static const uint64_t waits[] = {100, 200, 400};
+
+	world_begin(&w, &l);
+	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+		for (size_t k = 0; k < sizeof(waits) / sizeof(waits[0]); k++) {
+			uint64_t died = w.now;
+			core_starve(w.c, slots[i], w.now);
+			world_act(&w);
+			core_died(w.c, slots[i], CORE_END_KILLED, w.now);
+			world_act(&w);
+			assert_int_equal(w.finished, -1);
+			assert_true(world_wait(&w));
+			assert_int_equal(w.now - died, waits[k]);
+			assert_true(core_lives(w.c, slots[i]));
+		}
+	}
+	for (uint32_t s = 0; s < CORE_KEEPER; s++)
+		if (core_lives(w.c, s))
+			world_ready(&w, s);
+	assert_int_equal(w.serving, 1);
+	world_end(&w);
+	/* Not for ever: what never becomes ready in its time ends all. */
+	world_begin(&w, &l);
+	while (w.finished < 0) {
+		if (core_lives(w.c, CORE_AUTH)) {
+			core_starve(w.c, CORE_AUTH, w.now);
+			core_died(w.c, CORE_AUTH, CORE_END_KILLED, w.now);
+		}
+		assert_true(world_wait(&w));
+	}
+	assert_int_equal(w.finished, 1);
+	assert_int_equal(w.now, 1000 + CORE_READY_MS);
+	world_end(&w);
+}
+
 static void
 restarts_back_off_and_recover(void **state)
 {
@@ -470,6 +513,7 @@ main(void)
 		cmocka_unit_test(files_for_spools_are_limited_in_rate),
 		cmocka_unit_test(serves_when_all_are_ready),
 		cmocka_unit_test(a_failure_at_the_start_ends_with_1),
+		cmocka_unit_test(a_start_that_lacks_something_is_tried_again),
 		cmocka_unit_test(restarts_back_off_and_recover),
 		cmocka_unit_test(one_killed_from_outside_is_soon_there_again),
 		cmocka_unit_test(one_that_we_kill_is_not_killed_from_outside),
