@@ -124,6 +124,9 @@ set_up(void)
 	shim.reads = getenv("FILE_SHIM_READS") != NULL;
 	if (trace && !(shim.trace = fopen(trace, "we")))
 		abort();
+	/* A child of the program's ends without a word to it. */
+	if (trace)
+		(void)setvbuf(shim.trace, NULL, _IOLBF, 1 << 16);
 }
 
 [[gnu::destructor]] static void

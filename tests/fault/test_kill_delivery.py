@@ -21,7 +21,7 @@ from smtp_sender import DOMAIN, SENDER, Letter, Smtp, body, letters, send_all
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
 LONG = bool(os.environ.get("RESTANTE_LONG"))
-MESSAGES = 3400 if LONG else 100  # to each MTA
+MESSAGES = 3400 if LONG else 60  # to each MTA
 KILLS = 400 if LONG else 40       # at least
 SETTLE_S = 1800 if LONG else 60
 SENDERS = 6

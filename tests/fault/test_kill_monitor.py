@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from kill_load import KillHouse, Pop, seeded, until
+from kill_load import LONG, KillHouse, Pop, seeded, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
-KILLS = 20  # at least; as many more as it takes until enough of them met a session
-CUTS, KILLS_MAX = 5, 60
+KILLS = 20 if LONG else 8  # at least; as many more as it takes until enough of them met a session
+CUTS, KILLS_MAX = 5 if LONG else 2, 60
 END_S = 2
 
 

@@ -16,7 +16,7 @@ from store_scripts import (BY_NAME, DRIVE, LONG, SANITIZED, SCRIPTS, SEED, SHIM,
                            Ledger, make_base)
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer comes between the same calls")
-SAMPLE = 140
+SAMPLE = 50
 WRONG_MAX = 40
 ERRORS = {
     "write": ("ENOSPC", "SHORT", "EIO", "EINTR", "EDQUOT"),
@@ -128,4 +128,4 @@ def test_each_call_fails(base, driver, name):
                 break
     print(f"{name}: {sum(calls.values())} calls {calls}; {tried} faults, {refused} refused")
     assert not wrong, "\n".join(wrong)
-    assert refused > 5, "hardly any fault was told"
+    assert refused > 2, "hardly any fault was told"
