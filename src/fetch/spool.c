@@ -337,8 +337,6 @@ spool_finish(struct spool *s, struct letter *l)
 		return w->error = r;
 	memcpy(l->header, digest, HEADER_DIGEST);
 	l->wire += dot_finish_count(&w->dot);
-	/* A hint; the sync that counts comes with the batch. */
-	(void)sync_file_range(l->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	spool_release(s, l);
 	return 0;
 }

@@ -73,10 +73,21 @@ take(struct work *w)
 }
 
 static void
+wake_loop(struct work *w)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	do
+		n = write(w->wake.fd, &one, sizeof(one));
+	while (n < 0 && errno == EINTR);
+	CHECK(n == (ssize_t)sizeof(one));
+}
+
+static void
 give_back(struct work *w, struct work_job *j)
 {
 	struct work_lane *lane = j->lane;
-	uint64_t one = 1;
 	bool first = w->done == NULL;
 
 	lane->busy = false;
@@ -89,7 +100,7 @@ give_back(struct work *w, struct work_job *j)
 		w->done = j;
 	w->done_last = j;
 	if (first)
-		CHECK(write(w->wake.fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
+		wake_loop(w);
 }
 
 static void *

@@ -181,8 +181,24 @@ fcntl64(int fd, int what, ...)
 /* ---- octets ---- */
 
 OCTETS(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n), false, EIO, EINTR)
-OCTETS(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n), shim_is_file(fd),
-	ENOSPC, EIO, EINTR)
+ssize_t
+write(int fd, const void *p, size_t n)
+{
+	static const int errors[] = {EINTR, ENOSPC, EIO};
+	struct stat st;
+	/* An eventfd, which has no disk behind it, has no kind. */
+	bool known = syscall(SYS_fstat, fd, &st) == 0;
+	bool event = known && (st.st_mode & S_IFMT) == 0;
+
+	switch (shim_octets("write", errors, event ? 1 : ARRAY_SIZE(errors),
+		known && S_ISREG(st.st_mode))) {
+	case SHIM_FAIL: return -1;
+	case SHIM_SHORT: n = n > 1 ? n / 2 : n; break;
+	case SHIM_PASS: break;
+	}
+	return SHIM_NEXT(write)(fd, p, n);
+}
+
 OCTETS(ssize_t, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), n > 1,
 	EIO, EINTR)
 OCTETS(ssize_t, pwrite64, (int fd, const void *p, size_t n, off64_t at), (fd, p, n, at),

@@ -37,8 +37,6 @@ bool shim_starves(const char *name, const void *caller);
 /* Streams may give and take less than asked; message channels never do. */
 void shim_is_stream(int fd, bool is);
 bool shim_is_stream_now(int fd);
-/* A regular file, where a write may be short. */
-bool shim_is_file(int fd);
 
 /* The real one, looked for once. */
 #define SHIM_CALLER __builtin_extract_return_addr(__builtin_return_address(0))

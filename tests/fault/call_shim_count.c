@@ -116,12 +116,3 @@ shim_is_stream_now(int fd)
 {
 	return fd >= 0 && fd < STREAMS_MAX && streams[fd];
 }
-
-bool
-shim_is_file(int fd)
-{
-	struct stat st;
-
-	/* fstat is in every cage; by number, as fstat64 is one of those that count. */
-	return syscall(SYS_fstat, fd, &st) == 0 && S_ISREG(st.st_mode);
-}
