@@ -101,6 +101,14 @@ note_first(struct tls_peer *p, const void *from, size_t n)
 	memcpy(p->first, from, p->first_n);
 }
 
+/* To clear a queue that is empty takes OpenSSL as long as one that is full. */
+static void
+forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
 /* Before the queue of errors is emptied: the first one is the cause. */
 static void
 note_fault(struct stream *s)
@@ -174,7 +182,7 @@ enter(struct stream *s)
 {
 	SSL *ssl = s->ssl;
 
-	ERR_clear_error();
+	forget_errors();
 	BIO_set_data(SSL_get_rbio(ssl), s);
 	s->reads = READS_A_CALL;
 	return ssl;
@@ -187,7 +195,7 @@ tls_attach(struct stream *s, struct tls_context *c)
 {
 	CHECK(!s->ssl);
 	CHECK(stream_unsent(s) == 0);
-	ERR_clear_error();
+	forget_errors();
 	SSL *ssl = SSL_new(c->ctx);
 	BIO *b = BIO_new(c->bio);
 	if (!ssl || !b) {
@@ -231,7 +239,7 @@ stream_handshake(struct stream *s)
 		note_fault(s);
 	/* Also after a failure: what is gathered then is the alert that says why. */
 	enum stream_result sent = ticket_only ? STREAM_OK : stream_flush(s);
-	ERR_clear_error();
+	forget_errors();
 	if (rc != 1 && what != SSL_ERROR_WANT_READ)
 		return fail(s);
 	if (sent != STREAM_OK)
@@ -291,7 +299,7 @@ tls_read(struct stream *s, void *p, size_t n, size_t *ret_n)
 	}
 	if (what != SSL_ERROR_WANT_READ && what != SSL_ERROR_ZERO_RETURN)
 		note_fault(s);
-	ERR_clear_error();
+	forget_errors();
 	if (what == SSL_ERROR_WANT_READ)
 		return STREAM_AGAIN;
 	if (what == SSL_ERROR_ZERO_RETURN)
@@ -340,7 +348,7 @@ stream_write(struct stream *s, const void *p, size_t n)
 		if (SSL_write_ex(ssl, p, n, &put) == 1 && put == n)
 			return STREAM_OK;
 		note_fault(s);
-		ERR_clear_error();
+		forget_errors();
 		return fail(s);
 	}
 	memcpy(s->out + s->out_n, p, n);
@@ -430,7 +438,7 @@ stream_goodbye(struct stream *s)
 	SSL *ssl = enter(s);
 	if (!(SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN))
 		(void)SSL_shutdown(ssl); /* its answer is not waited for */
-	ERR_clear_error();
+	forget_errors();
 }
 
 enum stream_result
@@ -464,6 +472,6 @@ stream_done(struct stream *s)
 	free(s->guest);
 	s->guest = NULL;
 	tls_context_unref(&s->context);
-	ERR_clear_error();
+	forget_errors();
 	fd_close(&s->fd);
 }
