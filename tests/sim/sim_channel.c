@@ -111,8 +111,11 @@ sim_recvmsg(int fd, struct msghdr *msg, int flags)
 		return k_fail(ECONNRESET);
 	}
 	struct packet *p = f->first;
+	if (!p && !f->peer_gone)
+		return k_fail(EAGAIN);
+	msg->msg_controllen = p ? msg->msg_controllen : 0;
 	if (!p)
-		return f->peer_gone ? 0 : k_fail(EAGAIN);
+		return 0;
 	f->first = p->next;
 	if (!f->first)
 		f->last = NULL;
