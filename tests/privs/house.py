@@ -168,6 +168,7 @@ class House:
                 if re.search(pattern, line):
                     return line
             if self.p.poll() is not None:
+                self.reader.join(5)  # its last words may still be under way
                 raise AssertionError(f"restanted ended: {self.log()}")
             return None
         try:
