@@ -58,8 +58,8 @@ class Trial:
         hit, name, count = self.page.disarm()
         what = f"{name} ({'short' if hit < 0 else os.strerror(hit)})" if hit else None
         if kind == ALLOCATIONS and ran.code == -signal.SIGSEGV and " at " not in name:
-            # A library that found no memory, and told nobody. What is on the disk and on the
-            # server has to be right all the same.
+            # Seen: the kernel's log names pthread_rwlock_rdlock of a lock that was never made. We
+            # have none; a library's. What is on the disk and on the server has to be right.
             return what, count, wrong + self.place.what_is_wrong(self.drop, self.mails), ran.code
         if ran.code not in CODES:
             wrong.append(f"exit status {ran.code}: {ran.err!r}")
