@@ -1,5 +1,6 @@
 /* The order of rule 7, several targets, the journal's failures, and the replay. */
 #include "fetch_help.h"
+#include "scratch.h"
 
 #include "fetch/target.h"
 
@@ -11,7 +12,7 @@ one_maildir(void **state)
 	struct known_table known;
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_start(&b);
 	OK(deliver_replay(b.deliver, b.why, sizeof(b.why)));
@@ -55,7 +56,7 @@ second_target(void **state)
 	char id[TRACE_ID_MAX];
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_target(&b, FETCH_LMTP, "socket");
 	bench_target(&b, FETCH_MAILDIR, "copy");
@@ -103,7 +104,7 @@ refused(void **state)
 	char path[300];
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	b.a.trace = FETCH_TRACE_NO;
 	bench_target(&b, FETCH_SMTP, "host");
 	bench_start(&b);
@@ -147,7 +148,7 @@ replay_at(enum cut cut, bool asked)
 	struct letter l, *lp = &l;
 	char names[1][LETTER_NAME_MAX], from[500], to[500];
 
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_start(&b);
 	letter_make(&b, &l, "u1", VIEW("A: 1\r\n\r\none\r\n"));
@@ -209,8 +210,8 @@ litter(void **state)
 	char path[300];
 
 	(void)state;
-	bench_make(&b, "/tmp");
-	bench_make(&other, "/tmp");
+	bench_make(&b, scratch());
+	bench_make(&other, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_target(&b, FETCH_MAILDIR, "copy");
 	bench_start(&b);
@@ -248,7 +249,7 @@ state_lost(void **state)
 	char from[500], to[500];
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_start(&b);
 	letter_make(&b, &l, "u1", VIEW("A: 1\r\n"));

@@ -5,6 +5,7 @@
  * go before the C library's, for SQLite too.
  */
 #include "fetch_help.h"
+#include "scratch.h"
 
 #include <sys/syscall.h>
 
@@ -278,7 +279,7 @@ check_all(const struct bench *b)
 static void
 make(struct bench *b)
 {
-	bench_make(b, "/dev/shm");
+	bench_make(b, scratch());
 	bench_target(b, FETCH_MAILDIR, "mail");
 	bench_target(b, FETCH_MAILDIR, "copy");
 	bench_target(b, FETCH_MBOX, "box");

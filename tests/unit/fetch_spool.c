@@ -1,5 +1,6 @@
 /* The spool: octets as they came, sizes, digests, names, and what is put aside. */
 #include "fetch_help.h"
+#include "scratch.h"
 
 #include "pop3/dot.h"
 
@@ -20,7 +21,7 @@ check_kept(bool lf, bool drop, struct view in, struct view expected)
 		uint8_t digest[32];
 		size_t first = cut <= in.n ? cut : 0;
 
-		bench_make(&b, "/tmp");
+		bench_make(&b, scratch());
 		b.a.line_ends = lf ? FETCH_LINE_ENDS_LF : FETCH_LINE_ENDS_CRLF;
 		b.a.drop_from_line = drop;
 		bench_target(&b, FETCH_MAILDIR, "mail");
@@ -101,7 +102,7 @@ directories_and_modes(void **state)
 	int target;
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MBOX, "box");
 	OK(spool_open(&b.a, b.state_dir, &b.spool, b.why, sizeof(b.why)));
 	(void)spool_directory(b.spool, &target);
@@ -139,8 +140,8 @@ marks_differ(void **state)
 	char first[SPOOL_MARK_MAX], path[200];
 
 	(void)state;
-	bench_make(&a, "/tmp");
-	bench_make(&b, "/tmp");
+	bench_make(&a, scratch());
+	bench_make(&b, scratch());
 	bench_target(&a, FETCH_MAILDIR, "mail");
 	OK(spool_open(&a.a, a.state_dir, &a.spool, a.why, sizeof(a.why)));
 	(void)snprintf(first, sizeof(first), "%s", spool_mark(a.spool));
@@ -181,7 +182,7 @@ received_line(void **state)
 	char path[400], text[1000];
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	b.a.trace = FETCH_TRACE_YES;
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	OK(spool_open(&b.a, b.state_dir, &b.spool, b.why, sizeof(b.why)));
@@ -206,7 +207,7 @@ quarantine(void **state)
 	char path[300], note[320], text[1000];
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	OK(spool_open(&b.a, b.state_dir, &b.spool, b.why, sizeof(b.why)));
 	/* Cut off in the middle, with a CR that waits for its LF. */
@@ -243,7 +244,7 @@ full_disk(void **state)
 
 	(void)state;
 	memset(piece, 'x', sizeof(piece));
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	OK(spool_open(&b.a, b.state_dir, &b.spool, b.why, sizeof(b.why)));
 	(void)sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);

@@ -2,6 +2,7 @@
 #ifndef FETCH_STATE_HELP_H
 #define FETCH_STATE_HELP_H
 
+#include "scratch.h"
 #include "unit.h"
 
 #include "fetch/state_parts.h"
@@ -71,7 +72,7 @@ set_up(void **state)
 {
 	struct home *h = calloc(1, sizeof(*h));
 
-	(void)snprintf(h->top, sizeof(h->top), "/tmp/fetch-state-XXXXXX");
+	(void)snprintf(h->top, sizeof(h->top), "%s/fetch-state-XXXXXX", scratch());
 	if (!mkdtemp(h->top))
 		return -1;
 	(void)snprintf(h->dir, sizeof(h->dir), "%s/a/b/state", h->top);

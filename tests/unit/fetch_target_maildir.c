@@ -1,5 +1,6 @@
 /* The Maildir alone: what is synced when, names that are taken, marks, a full disk. */
 #include "fetch_help.h"
+#include "scratch.h"
 
 #include "fetch/maildir_marks.h"
 #include "fetch/target.h"
@@ -80,7 +81,7 @@ syncs_in_order(void **state)
 	struct stat st;
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_start(&b);
 	letter_make(&b, &l, "u1", VIEW("A: 1\r\n"));
@@ -105,7 +106,7 @@ names(void **state)
 	char path[400];
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_start(&b);
 	letter_make(&b, &l, "u1", VIEW("A: 1\r\n\r\nx"));
@@ -161,7 +162,7 @@ taken(void **state)
 	int own;
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_start(&b);
 	struct target_context c = {.account = &b.a,
@@ -207,7 +208,7 @@ another_file_system(void **state)
 
 	(void)state;
 	assert_non_null(big);
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	bench_target(&b, FETCH_MAILDIR, "mail");
 	bench_target(&b, FETCH_MAILDIR, "small/copy");
 	(void)snprintf(path, sizeof(path), "%s/small", b.root);
@@ -247,7 +248,7 @@ no_directory(void **state)
 	char path[200];
 
 	(void)state;
-	bench_make(&b, "/tmp");
+	bench_make(&b, scratch());
 	(void)snprintf(path, sizeof(path), "%s/file", b.root);
 	put_file(path, VIEW("x"));
 	bench_target(&b, FETCH_MAILDIR, "file/mail");

@@ -1,5 +1,6 @@
 /* The mbox: its form, its locks, and what a killed run leaves. */
 #include "fetch_help.h"
+#include "scratch.h"
 
 #include "fetch/mbox_lock.h"
 #include "fetch/mbox_stage.h"
@@ -107,7 +108,7 @@ size_of(const char *path)
 static void
 box_start(struct bench *b, char path[100])
 {
-	bench_make(b, "/tmp");
+	bench_make(b, scratch());
 	bench_target(b, FETCH_MBOX, "box");
 	box_of(b, path);
 	bench_start(b);

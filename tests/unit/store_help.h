@@ -2,6 +2,7 @@
 #ifndef STORE_HELP_H
 #define STORE_HELP_H
 
+#include "scratch.h"
 #include "unit.h"
 
 #include "os/fd.h"
@@ -78,12 +79,12 @@ age(const struct office *o)
 }
 
 [[maybe_unused]] static struct office *
-office_open(void)
+office_open_under(const char *above)
 {
 	struct office *o = calloc(1, sizeof(*o));
 
 	assert_non_null(o);
-	(void)snprintf(o->dir, sizeof(o->dir), "/tmp/restante-unit-XXXXXX");
+	(void)snprintf(o->dir, sizeof(o->dir), "%s/restante-unit-XXXXXX", above);
 	assert_non_null(mkdtemp(o->dir));
 	o->root = open(o->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	assert_true(o->root >= 0);
@@ -95,6 +96,12 @@ office_open(void)
 	assert_int_equal(mkdirat(o->top, "tmp", 0700), 0);
 	assert_int_equal(ops->open(o->root, "Maildir", &store_plain, &o->store), 0);
 	return o;
+}
+
+[[maybe_unused]] static struct office *
+office_open(void)
+{
+	return office_open_under(scratch());
 }
 
 [[maybe_unused]] static void

@@ -1,4 +1,5 @@
 /* The identity log: torn, damaged, shared, newer, and every call failing in its turn. */
+#include "scratch.h"
 #include "unit.h"
 
 #include "base/check.h"
@@ -145,7 +146,7 @@ set_up(void **state)
 	struct place *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/restante-unit-XXXXXX");
+	(void)snprintf(p->dir, sizeof(p->dir), "%s/restante-unit-XXXXXX", scratch());
 	assert_non_null(mkdtemp(p->dir));
 	p->fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(p->fd >= 0);

@@ -2,6 +2,7 @@
 #ifndef STORE_MBOX_HELP_H
 #define STORE_MBOX_HELP_H
 
+#include "scratch.h"
 #include "unit.h"
 
 #include "os/fd.h"
@@ -85,11 +86,9 @@ is_there(const struct spool *o, const char *name)
 spool_open(void)
 {
 	struct spool *o = calloc(1, sizeof(*o));
-	/* In memory where there is such a place: thousands of small files come and go. */
-	const char *above = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 
 	assert_non_null(o);
-	(void)snprintf(o->dir, sizeof(o->dir), "%s/restante-unit-XXXXXX", above);
+	(void)snprintf(o->dir, sizeof(o->dir), "%s/restante-unit-XXXXXX", scratch());
 	assert_non_null(mkdtemp(o->dir));
 	o->root = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(o->root >= 0);
