@@ -114,12 +114,11 @@ static void
 tls_failed(struct collect *c)
 {
 	char why[LETTER_WHY_MAX];
-	bool certificate = false, broken = c->stream.error != 0 || c->stream.cut;
+	bool certificate = false;
 
 	stream_why(&c->stream, why, sizeof(why), &certificate);
-	/* A broken connection may do next time; what the server is, is what it is. */
 	session_fail(c->session,
-		broken && !certificate ? OUTCOME_UNREACHABLE : OUTCOME_PROTOCOL,
+		stream_may_do_later(&c->stream) ? OUTCOME_UNREACHABLE : OUTCOME_PROTOCOL,
 		why[0] ? why : "the TLS handshake failed");
 }
 

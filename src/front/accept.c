@@ -113,13 +113,26 @@ accept_place_free(struct front *f)
 
 /* ---- connections -------------------------------------------------------- */
 
+/* A fatal alert, internal_error (RFC 8446, 5.1, 6 and 6.2): what a client that expects TLS can
+ * be told without a handshake. */
+static const uint8_t tls_alert[] = {21, 3, 3, 0, 2, 2, 80};
+
 static void
 refuse(const struct rules *r, int fd, struct view why)
 {
+	uint8_t hello[1024];
+
 	stat_add(STAT_CONNECTIONS_REFUSED, 1);
-	/* A client that expects TLS or Kerberos would not understand it. */
-	if (!r->implicit_tls && !r->kpop && fd >= 0)
-		(void)send(fd, why.p, why.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	/* One that expects Kerberos would understand neither. */
+	if (r->kpop || fd < 0)
+		return;
+	if (r->implicit_tls) {
+		/* What came and is not read would make a reset of the end, and that would
+		 * take the alert with it. */
+		(void)recv(fd, hello, sizeof(hello), MSG_DONTWAIT | MSG_TRUNC);
+		why = (struct view){tls_alert, sizeof(tls_alert)};
+	}
+	(void)send(fd, why.p, why.n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 bool
@@ -173,7 +186,7 @@ serve(struct listener *l, int take_fd, const union socket_address *from)
 		return;
 	}
 	if (r->implicit_tls && !f->tls) {
-		refuse(r, fd, VIEW(""));
+		refuse(r, fd, VIEW("")); /* as an alert */
 		return;
 	}
 	if (!address_from_kernel(from, address, &v4, &port))

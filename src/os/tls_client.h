@@ -27,6 +27,12 @@ struct tls_client_options {
 	size_t pins_n;
 };
 
+/*
+ * Starts OpenSSL: before the first use of it and before there are threads. 0 or -ENOMEM.
+ * Left to the first use, the start goes unchecked: what failed in it for want of memory
+ * is used nevertheless, and the process dies of a lock that was never made.
+ */
+[[nodiscard]] int tls_client_begin(void);
 /* NULL and a reason, with file and what to do, in why[]. Freed by tls_context_unref. */
 struct tls_context *tls_client_context_new(
 	const struct tls_client_options *o, char *why, size_t why_n);
@@ -48,6 +54,12 @@ struct tls_context *tls_client_context_new(
  * certificate was not accepted (not a broken connection).
  */
 void stream_why(const struct stream *s, char *why, size_t why_n, bool *ret_certificate);
+/*
+ * It failed for a moment's reason: a broken connection, or the alert internal_error (RFC
+ * 8446, 6.2), with which a server that has no room says so. What the server is does not
+ * change so.
+ */
+bool stream_may_do_later(const struct stream *s);
 /* STREAM_ERROR came because the server closed without close_notify (see above). */
 bool stream_was_cut(const struct stream *s);
 /*

@@ -288,8 +288,20 @@ advice_for_alert(int alert, bool has_identity)
 	case SSL_AD_UNKNOWN_CA:
 	case SSL_AD_ACCESS_DENIED:
 		return has_identity ? ": it does not accept the client certificate" : "";
+	case SSL_AD_INTERNAL_ERROR: return ": it may be full; later it may do";
 	default: return "";
 	}
+}
+
+/* The alert that ended TLS, or -1. */
+static int
+alert_of(const struct tls_peer *p)
+{
+	int reason = ERR_GET_REASON(p->fault);
+	bool is_alert = ERR_GET_LIB(p->fault) == ERR_LIB_SSL && reason > ALERT_BASE &&
+		reason <= ALERT_LAST;
+
+	return is_alert ? reason - ALERT_BASE : -1;
 }
 
 static void
@@ -298,9 +310,9 @@ why_fault(struct buf *b, const struct stream *s, const struct tls_peer *p)
 	const struct tls_client_rules *rules = s->context->client;
 	int reason = ERR_GET_REASON(p->fault);
 	bool ssl = ERR_GET_LIB(p->fault) == ERR_LIB_SSL;
+	int alert = alert_of(p);
 
-	if (ssl && reason > ALERT_BASE && reason <= ALERT_LAST) {
-		int alert = reason - ALERT_BASE;
+	if (alert >= 0) {
 		buf_put_str(b, "the server ended TLS with the alert \"");
 		buf_put_str(b, SSL_alert_desc_string_long(alert));
 		buf_put_str(b, "\"");
@@ -362,4 +374,15 @@ stream_why(const struct stream *s, char *why, size_t why_n, bool *ret_certificat
 	size_t n = b.n < why_n - 1 ? b.n : why_n - 1;
 	memcpy(why, text, n);
 	why[n] = '\0';
+}
+
+bool
+stream_may_do_later(const struct stream *s)
+{
+	const struct tls_peer *p = s->peer;
+
+	if (p && p->verify_error != X509_V_OK)
+		return false;
+	return s->error != 0 || s->cut ||
+		(p && p->fault && alert_of(p) == SSL_AD_INTERNAL_ERROR);
 }

@@ -3,6 +3,7 @@ address, what counts as one network, and how often one user may log in."""
 import json
 import re
 import socket
+import ssl
 import struct
 import subprocess
 from ipaddress import ip_address
@@ -33,7 +34,7 @@ class Behind(Pop):
     """A connection that a proxy makes."""
 
     def __init__(self, o, header, source=None, tls=False):
-        self.s = socket.create_connection((o.host, o.pop3s if tls else o.pop3), 20,
+        self.s = socket.create_connection((o.host, o.pop3s if tls else o.pop3), 60,
                                           source and (source, 0))
         self.s.sendall(header)
         self.tls, self.buffer = None, b""
@@ -53,7 +54,7 @@ class Behind(Pop):
 def who(o):
     said = subprocess.run(
         [o.build / "restante", "who", "--socket", o.dir / "run" / "control", "--json"],
-        capture_output=True, timeout=30, check=True).stdout
+        capture_output=True, timeout=60, check=True).stdout
     return {row["user"]: row for row in json.loads(said)}
 
 
@@ -175,7 +176,7 @@ def test_login_delay_is_announced_and_enforced_for_each_user(office, people):
         assert visit(o, name).startswith(b"-ERR [LOGIN-DELAY]"), name
     said = visit(o, "anna")
     assert said.startswith((b"-ERR [LOGIN-DELAY]", b"+OK"))
-    until(lambda: visit(o, "anna").startswith(b"+OK"), 15, "two seconds do not end", 0.2)
+    until(lambda: visit(o, "anna").startswith(b"+OK"), 60, "two seconds do not end", 0.2)
     assert visit(o, "bert").startswith(b"-ERR [LOGIN-DELAY]")
     # Who does not know the password learns nothing of it.
     with Pop(o.host, o.pop3) as c:
@@ -191,4 +192,19 @@ def test_logins_per_minute_are_a_bucket_for_each_user(office, people):
     assert len(late) >= 5 and all(x.startswith(b"-ERR [SYS/TEMP]") for x in late), said
     assert all(visit(o, "bert").startswith(b"+OK") for _ in range(10)), "he has no limit"
     assert visit(o, "carl").startswith(b"+OK"), "the bucket is each user's own"
-    until(lambda: visit(o, "anna").startswith(b"+OK"), 10, "the bucket is not filled again", 0.5)
+    until(lambda: visit(o, "anna").startswith(b"+OK"), 60, "the bucket is not filled again", 0.5)
+
+
+def test_over_tls_a_refusal_is_an_alert(office):
+    """An -ERR there would need a handshake. Seven octets before or after the client has said
+    hello: what it reports is the alert, not a connection that went away."""
+    o = office(users=[ANNA], sets={"connections_per_address": 1})
+    held = Pop(o.host, o.pop3s, o.ca)
+    for patient in (True, False) * 5:
+        s = socket.create_connection((o.host, o.pop3s), 60)
+        if patient:
+            assert s.recv(100, socket.MSG_PEEK)
+        with pytest.raises(ssl.SSLError, match="internal error"):
+            ssl.create_default_context(cafile=o.ca).wrap_socket(s, server_hostname=o.host)
+        s.close()
+    held.say("QUIT")

@@ -666,24 +666,33 @@ old_servers_and_broken_ones(void **state)
 	/* A ServerHello of TLS 1.0: alert protocol_version is what such servers send. */
 	static const uint8_t alert[] = {21, 3, 1, 0, 2, 2, 70};
 	static const uint8_t no_alpn[] = {21, 3, 3, 0, 2, 2, 120};
+	static const uint8_t no_room[] = {21, 3, 3, 0, 2, 2, 80};
+	static const struct {
+		const uint8_t *sends; /* or NULL: it closes */
+		const char *why;
+		bool later;
+	} servers[] = {
+		{alert, "it has no TLS 1.2 or newer", false},
+		{no_alpn, "it is no POP3 server", false},
+		{no_room, "it may be full", true},
+		{NULL, "closed the connection in the TLS handshake", true},
+	};
 
-	for (int i = 0; i < 3; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(servers); i++) {
 		talk_begin(&t);
 		assert_int_equal(
 			stream_connect_tls(&t.client, c, "mail.example.org", true, none),
 			STREAM_OK);
 		assert_int_equal(stream_handshake(&t.client), STREAM_AGAIN);
-		if (i < 2)
+		if (servers[i].sends)
 			assert_int_equal(
-				send(t.server.fd, i ? no_alpn : alert, sizeof(alert), 0),
+				send(t.server.fd, servers[i].sends, sizeof(alert), 0),
 				sizeof(alert));
 		else
 			assert_int_equal(shutdown(t.server.fd, SHUT_WR), 0);
 		assert_int_equal(stream_handshake(&t.client), STREAM_ERROR);
-		why_is(&t.client,
-			i == 0		 ? "it has no TLS 1.2 or newer"
-				: i == 1 ? "it is no POP3 server"
-					 : "closed the connection in the TLS handshake");
+		why_is(&t.client, servers[i].why);
+		assert_int_equal(stream_may_do_later(&t.client), servers[i].later);
 		talk_end(&t);
 	}
 	tls_context_unref(&c);
