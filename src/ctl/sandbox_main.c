@@ -4,7 +4,6 @@
 #include "os/fd.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,19 +65,6 @@ static const struct option options[] = {
 	{"help", no_argument, NULL, HELP},
 	{NULL, 0, NULL, 0},
 };
-
-int
-office_say(int status, const char *format, ...)
-{
-	va_list ap;
-	char line[2048];
-
-	va_start(ap, format);
-	vsnprintf(line, sizeof(line), format, ap);
-	va_end(ap);
-	fprintf(stderr, "restante sandbox: %s\n", line);
-	return status;
-}
 
 static int
 add_argument(const char **list, size_t *n, const char *what)
