@@ -1,5 +1,4 @@
 /* conf_logins.c: what must fit together before anybody can log in. */
-#include "base/ascii.h"
 #include "base/check.h"
 #include "conf/conf_checks.h"
 
@@ -13,43 +12,10 @@ const char *const conf_mechanism_names[CONF_MECHANISMS] = {NULL, "USER", "PLAIN"
 /* The place of a mechanism in the table. */
 enum { EXTERNAL = 9, GSSAPI = 10, OAUTHBEARER = 11, XOAUTH2 = 12, APOP = 13, KPOP = 14 };
 
-static struct view
-view_of(const char *s)
-{
-	return (struct view){(const uint8_t *)s, strlen(s)};
-}
-
 static bool
 is_set(const struct conf *c, const char *name)
 {
 	return conf_get(c, name).n > 0;
-}
-
-size_t
-conf_find_word(struct conf_reader *r, const char *option, uint32_t line, const char *word,
-	const char *const *names, size_t n)
-{
-	struct view given = view_of(word);
-	const char *near = NULL;
-	size_t best = SIZE_MAX, d;
-
-	for (size_t i = 1; i < n; i++) {
-		if (!names[i])
-			continue;
-		if (ascii_equal_nocase(given, view_of(names[i])))
-			return i;
-		if (conf_name_is_near(given, view_of(names[i]), &d) && d < best) {
-			best = d;
-			near = names[i];
-		}
-	}
-	if (near)
-		ini_report(&r->ini, line, "%s: %.40s is not known, did you mean %s?",
-			option, word, near);
-	else
-		ini_report(&r->ini, line, "%s: %.40s is not known, see restante.conf(5)",
-			option, word);
-	return 0;
 }
 
 static uint32_t

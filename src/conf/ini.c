@@ -45,9 +45,9 @@ ini_keep(struct ini *ini, struct view v)
 {
 	if (v.n >= ini->pool_cap - ini->pool_n &&
 		!(ini->more && ini->more(ini, v.n + 1))) {
-		ini_report(ini, ini->line,
-			"no room for this value: there is no memory, or all values "
-			"together are too long, shorten them");
+		ini_report(ini, ini->line, "no room for this value: %s",
+			ini->more ? "there is no memory"
+				  : "all values together are too long, shorten them");
 		return "";
 	}
 	char *kept = ini->pool + ini->pool_n;

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,19 +40,6 @@ static const char help[] =
 	"Exit status: 0 it is stored durably; 64 wrong usage; 65 no message, or one that "
 	"is\n"
 	"too large; 67 no such user; 69 or 73 it cannot be stored; 75 try again later.\n";
-
-int
-deliver_fail(int status, const char *code, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void)fprintf(stderr, "%s restante deliver: ", code);
-	(void)vfprintf(stderr, format, args);
-	(void)fputc('\n', stderr);
-	va_end(args);
-	return status;
-}
 
 static int
 read_wish(int argc, char **argv, struct wish *w)
