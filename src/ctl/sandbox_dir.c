@@ -145,9 +145,11 @@ office_write(struct office *f, const char *name, mode_t mode, struct view text)
 	AUTO_FD fd =
 		openat(f->dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	int rc = fd < 0 ? -errno : fd_write_all(fd, text.p, text.n);
+	/* Synced before it gets the name: passwords of users are in one of them. */
 	if (rc == 0 &&
-		(fchmod(fd, mode) != 0 ||
-			renameat(f->dir_fd, fresh, f->dir_fd, name) != 0))
+		(fchmod(fd, mode) != 0 || fsync(fd) != 0 ||
+			renameat(f->dir_fd, fresh, f->dir_fd, name) != 0 ||
+			(fsync(f->dir_fd) != 0 && errno != EINVAL)))
 		rc = -errno;
 	if (rc == 0)
 		return 0;

@@ -79,7 +79,8 @@ repair_log(const struct import_drop *d, const struct drop_opened *o)
 	       "%s.damaged\n",
 		d->label, kept, (unsigned long long)lost, d->log_path);
 	if (lost > 0)
-		printf("%s: messages whose records were lost get other UIDLs: clients "
+		printf("%s: messages whose records were lost get other UIDLs, "
+		       "unless its index still has them: clients "
 		       "may "
 		       "fetch them once more; importing again brings back what another "
 		       "server's list still has\n",

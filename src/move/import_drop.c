@@ -5,6 +5,7 @@
 #include "move/watched.h"
 #include "os/fd.h"
 #include "store/identity.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,6 +82,36 @@ open_maildir(struct import_drop *d, const char *program, struct drop_opened *o)
 	return o->lock_dir < 0 ? say(program, d, d->path, o->lock_dir) : EX_OK;
 }
 
+/*
+ * A removal that a crash cut off is completed first, as a session does it: until then the
+ * file is neither the old mail nor the new.
+ */
+static int
+settle_mbox(const struct drop_opened *o)
+{
+	const struct store_options options = {.hostname = "localhost"};
+	const struct store_ops *ops = store_ops_of(STORE_MBOX);
+	struct lock_holder me = {.since = 0}, other;
+	const struct store_table *table;
+	struct store *store;
+	char intent[NAME_MAX + 1];
+
+	(void)snprintf(intent, sizeof(intent), ".%.230s.restante-intent", o->name);
+	if (faccessat(o->dir, intent, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	int r = ops->open(o->dir, o->name, &options, &store);
+	if (r < 0)
+		return r;
+	r = ops->lock(store, &me, &other);
+	if (r == 0) {
+		r = ops->refresh(store, &table);
+		ops->unlock(store);
+	}
+	ops->close(&store);
+	/* A session that is open has seen to it, or does. */
+	return r == -EBUSY ? 0 : r;
+}
+
 static int
 open_mbox(struct import_drop *d, const char *program, struct drop_opened *o)
 {
@@ -100,8 +131,10 @@ open_mbox(struct import_drop *d, const char *program, struct drop_opened *o)
 	if (o->dir < 0)
 		return say(program, d, parent, o->dir);
 	struct mailbox_lock l;
-	int r = mailbox_lock_take(
-		&l, o->dir, o->name, MAILBOX_READ, MAILBOX_LOCK_WAIT_MS);
+	int r = settle_mbox(o);
+	if (r == 0)
+		r = mailbox_lock_take(
+			&l, o->dir, o->name, MAILBOX_READ, MAILBOX_LOCK_WAIT_MS);
 	if (r < 0)
 		return say(program, d, d->path, r);
 	o->mailbox = l;

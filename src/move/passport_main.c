@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -263,6 +264,18 @@ source(const struct command *c)
 
 /* ---- export ---- */
 
+/* Status 0 says that it is there, also after a crash: the old server may be gone by then.
+ * Whether its name is, is whose shell made the file. */
+static int
+sync_output(void)
+{
+	struct stat st;
+
+	if (fstat(STDOUT_FILENO, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) && fsync(STDOUT_FILENO) < 0 ? -errno : 0;
+}
+
 static int export(struct command *c)
 {
 	struct passport_key *key = NULL;
@@ -281,6 +294,8 @@ static int export(struct command *c)
 	int r = status == 0 ? passport_write(&g, source(c), c->bytes, key, &text, &n) : 0;
 	if (r == 0 && status == 0)
 		r = fd_write_all(STDOUT_FILENO, text, n);
+	if (r == 0 && status == 0)
+		r = sync_output();
 	if (r < 0)
 		status = say(EX_IOERR, "cannot write the passport", strerror(-r));
 	if (status == 0 && !key)

@@ -13,7 +13,8 @@
 
 /* ---- passport_key.c: Ed25519 (RFC 8032) in PEM files ---- */
 
-/* Makes FILE (private, 0600) and FILE.pub; neither may exist. 0 or -errno and why. */
+/* Makes FILE (private, 0600) and FILE.pub, durably; neither may exist, but that a FILE
+ * without its public half gets that. 0 or -errno and why. */
 [[nodiscard]] int passport_key_make(const char *path, char *why, size_t why_n);
 /* From PEM; public: a private one will do too. NULL and why. Freed by _free. */
 struct passport_key;

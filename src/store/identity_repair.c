@@ -37,9 +37,19 @@ take_sound(struct identity *log, struct view octets, uint64_t *ret_lost)
 	return 0;
 }
 
-/* The damaged file gets a second name; from then on it is in nobody's way. */
+static bool
+is_named(int dir, const char *name, const struct stat *file)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		st.st_ino == file->st_ino && st.st_dev == file->st_dev;
+}
+
+/* The damaged file gets a second name, or has it of a repair that was cut off; from then
+ * on it is in nobody's way. */
 static int
-keep_damaged(int dir, const char *name)
+keep_damaged(int dir, const char *name, const struct stat *file)
 {
 	char damaged[IDENTITY_NAME_MAX + 1], more[16];
 
@@ -48,7 +58,8 @@ keep_damaged(int dir, const char *name)
 		int r = identity_name_with(name, more, damaged);
 		if (r < 0)
 			return r;
-		if (linkat(dir, name, dir, damaged, 0) == 0)
+		if (linkat(dir, name, dir, damaged, 0) == 0 ||
+			(errno == EEXIST && is_named(dir, damaged, file)))
 			return identity_sync_dir(dir);
 		if (errno != EEXIST)
 			return -errno;
@@ -75,7 +86,7 @@ repair(struct identity *log, int fd, const struct stat *st, uint64_t *ret_lost)
 	if (r == 0)
 		r = take_sound(log, v, ret_lost);
 	if (r == 0)
-		r = keep_damaged(log->dir, log->name);
+		r = keep_damaged(log->dir, log->name, st);
 	return r == 0 ? identity_write_anew(log, true) : r;
 }
 

@@ -114,6 +114,19 @@ append(struct identity *log, int fd, const struct stat *st)
 	return 0;
 }
 
+/* A crash between link and unlink left both names: it is the log itself, whose lock we
+ * may hold. */
+static void
+drop_second_name(int dir, const char *name, const char *temporary)
+{
+	struct stat a, b;
+
+	if (fstatat(dir, name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+		fstatat(dir, temporary, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+		a.st_ino == b.st_ino && a.st_dev == b.st_dev)
+		(void)unlinkat(dir, temporary, 0);
+}
+
 /* Publishes without replacing; where the file system lacks the call, by link. */
 static int
 publish(int dir, const char *temporary, const char *name)
@@ -145,6 +158,7 @@ identity_write_anew(struct identity *log, bool replace)
 	if (r < 0)
 		return r;
 	AUTO_FREE uint8_t *octets = b.p;
+	drop_second_name(log->dir, log->name, temporary);
 	AUTO_FD fd = identity_open_locked(log->dir, temporary, O_CREAT, &st);
 	/* Something that is not ours lies there. */
 	if (fd == -EISDIR || fd == -ELOOP || fd == -EBADMSG)

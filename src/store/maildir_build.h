@@ -96,9 +96,9 @@ struct view maildir_uidl_plain(struct view key, uint8_t hashed[MAILDIR_UIDL_HASH
 [[nodiscard]] int maildir_log_open(struct store *s);
 /* Whether the log is not the one that the table's UIDLs agree with. */
 bool maildir_log_is_other(const struct store *s, const struct maildir_table *t);
-/* Adds that this UIDL was given by us. */
-[[nodiscard]] int maildir_log_assigned(
-	struct store *s, const struct maildir_table *t, const struct maildir_row *r);
+/* Adds that this UIDL was given: by us, or (with its place) by another server. */
+[[nodiscard]] int maildir_log_given(struct store *s, const struct maildir_table *t,
+	const struct maildir_row *r, uint8_t source);
 /* What was added becomes durable; s->log_now is how the log is then. */
 [[nodiscard]] int maildir_log_sync(struct store *s);
 /* Rows of the table that are gone: their UIDLs are used up where another message could

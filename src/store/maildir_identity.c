@@ -40,11 +40,11 @@ need_log(struct store *s)
 }
 
 int
-maildir_log_assigned(
-	struct store *s, const struct maildir_table *t, const struct maildir_row *r)
+maildir_log_given(struct store *s, const struct maildir_table *t,
+	const struct maildir_row *r, uint8_t source)
 {
-	struct identity_row row = {.source = IDENTITY_ASSIGNED,
-		.place = IDENTITY_NO_PLACE,
+	struct identity_row row = {.source = source,
+		.place = source == IDENTITY_IMPORTED ? r->place : IDENTITY_NO_PLACE,
 		.seen_s = r->first_s,
 		.key = maildir_key(t, r),
 		.uidl = maildir_row_uidl(t, r)};

@@ -268,7 +268,7 @@ make_twin(struct uidls *u, uint32_t i)
 	}
 	int e = give(u, i, made);
 	if (e == 0)
-		e = maildir_log_assigned(u->s, u->b->t, r);
+		e = maildir_log_given(u->s, u->b->t, r, IDENTITY_ASSIGNED);
 	u->log = u->s->log;
 	r->flags |= ROW_SETTLED;
 	u->waits[i] = 1;
@@ -300,7 +300,6 @@ is_overruled(struct uidls *u, struct maildir_row *r, struct view uidl)
 	struct identity_row row;
 	bool imported = false;
 
-	r->place = IDENTITY_NO_PLACE;
 	for (int64_t at = -1;
 		identity_next(u->log, maildir_key(u->b->t, r), &at, &row);) {
 		if (row.source == IDENTITY_USED_UP)
@@ -323,7 +322,9 @@ take_known(struct uidls *u, uint32_t i)
 	struct view uidl = maildir_row_uidl(u->b->known, k);
 
 	r->place = k->place;
-	r->flags |= k->flags & ROW_SETTLED;
+	/* Another log, perhaps one that was repaired, may lack what this rested on. */
+	if (!u->b->again)
+		r->flags |= k->flags & ROW_SETTLED;
 	if ((u->b->again && u->log && is_overruled(u, r, uidl)) || is_taken(u, uidl)) {
 		r->flags = (uint8_t)(r->flags & ~ROW_SETTLED);
 		r->place = IDENTITY_NO_PLACE;
@@ -335,20 +336,46 @@ take_known(struct uidls *u, uint32_t i)
 
 /* ---- all of them -------------------------------------------------------------- */
 
-/* A UIDL of an older index that follows from nothing that will be there again. */
+/* Whether a UIDL is one that make_twin would come to, which is found again as ours only;
+ * any other can come from nowhere but another server. */
+static uint8_t
+source_of(struct uidls *u, uint32_t i)
+{
+	const struct maildir_row *r = &u->b->t->rows[i];
+	uint8_t hashed[MAILDIR_UIDL_HASHED];
+	struct view made = {hashed, sizeof(hashed)}, uidl = maildir_row_uidl(u->b->t, r);
+
+	if (!u->b->again)
+		return IDENTITY_ASSIGNED;
+	if (uidl.n != made.n)
+		return IDENTITY_IMPORTED;
+	uint64_t digest = digest_of(u, i);
+	for (uint32_t attempt = 1; attempt <= DIGEST_ATTEMPTS; attempt++) {
+		maildir_uidl_hash(maildir_key(u->b->t, r), digest, attempt, hashed);
+		if (view_equal(made, uidl))
+			return IDENTITY_ASSIGNED;
+	}
+	return IDENTITY_IMPORTED;
+}
+
+/* A UIDL that follows from nothing that will be there again: of an older index, or of a
+ * log that has it no longer. idx: of a fresh row; else UINT32_MAX. */
 static int
-settle(struct uidls *u, const struct maildir_table *t, const struct maildir_row *r)
+settle(struct uidls *u, const struct maildir_table *t, const struct maildir_row *r,
+	uint32_t idx)
 {
 	uint8_t hashed[MAILDIR_UIDL_HASHED];
 	struct view key = maildir_key(t, r), uidl = maildir_row_uidl(t, r);
 	struct identity_row row;
 
-	if (view_equal(maildir_uidl_plain(key, hashed), uidl))
+	if (view_equal(maildir_uidl_plain(key, hashed), uidl) &&
+		(!u->b->again || r->place == IDENTITY_NO_PLACE))
 		return 0;
 	for (int64_t at = -1; u->log && identity_next(u->log, key, &at, &row);)
 		if (view_equal(row.uidl, uidl))
 			return 0;
-	int e = maildir_log_assigned(u->s, t, r);
+	uint8_t source = idx == UINT32_MAX ? IDENTITY_ASSIGNED : source_of(u, idx);
+	int e = maildir_log_given(u->s, t, r, source);
 	u->log = u->s->log;
 	return e;
 }
@@ -363,13 +390,13 @@ settle_known(struct uidls *u)
 		if (!u->b->kept[i] || (k->rows[i].flags & ROW_SETTLED))
 			continue;
 		u->b->kept[i] |= MAILDIR_KEPT_SETTLED;
-		r = settle(u, k, &k->rows[i]);
+		r = settle(u, k, &k->rows[i], UINT32_MAX);
 	}
 	for (uint32_t i = 0; i < u->b->n && r == 0; i++) {
 		if (u->b->match[i] == 0 || (u->b->t->rows[i].flags & ROW_SETTLED))
 			continue;
 		u->b->t->rows[i].flags |= ROW_SETTLED;
-		r = settle(u, u->b->t, &u->b->t->rows[i]);
+		r = settle(u, u->b->t, &u->b->t->rows[i], i);
 	}
 	return r;
 }

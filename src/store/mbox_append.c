@@ -18,6 +18,7 @@
 #define BEFORE_MAX     4096
 #define SCAN_BLOCK     65536
 #define SECTOR	       512
+#define FROM_N	       5 /* "From " */
 
 /* Little-endian; the checksum is XXH3 over the rest, as many messages as there are. */
 struct disk_append {
@@ -198,20 +199,22 @@ load(int note, struct disk_append *h)
 static int
 begins_at(int fd, uint64_t size, const struct mbox_appended *a)
 {
-	uint8_t octets[MBOX_APPEND_FIRST];
-	uint64_t n = a->first_n;
+	uint8_t octets[MBOX_APPEND_FIRST + FROM_N];
+	uint64_t n = a->first_n, all = a->first_n + FROM_N;
 
 	if (size <= a->from)
 		return 1;
 	if (n > size - a->from)
 		n = size - a->from;
-	int r = fd_pread_all(fd, octets, (size_t)n, a->from);
+	if (all > size - a->from)
+		all = size - a->from;
+	int r = fd_pread_all(fd, octets, (size_t)all, a->from);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (octets[i] == a->first[i] || octets[i] == '\0')
 			continue;
 		/* Torn at a sector's end, and others' mail came right behind it. */
-		return i > 0 && (a->from + i) % SECTOR == 0 && n - i >= 5 &&
-			memcmp(octets + i, "From ", 5) == 0;
+		return i > 0 && (a->from + i) % SECTOR == 0 && all - i >= FROM_N &&
+			memcmp(octets + i, "From ", FROM_N) == 0;
 	}
 	return r < 0 ? r : 1;
 }

@@ -12,21 +12,24 @@
 #include <xxhash.h>
 
 #define HOLDER_MAGIC  UINT64_C(0x31304b4c54534552) /* "RESTLK01" */
-#define HOLDER_OCTETS 40
+#define HOLDER_OCTETS 40 /* behind them: 1 where the holder left the record alone */
 #define ATTEMPTS_MAX  10 /* the file may be removed under us so often */
 
 static void
 holder_write(int file, const struct lock_holder *me)
 {
-	uint8_t octets[HOLDER_OCTETS];
+	uint8_t octets[HOLDER_OCTETS + 1];
 	struct buf b = buf_over(octets, sizeof(octets));
 
 	buf_put_u64(&b, HOLDER_MAGIC);
 	buf_put_u64(&b, me->since);
 	buf_put(&b, me->address, sizeof(me->address));
 	buf_put_u64(&b, XXH3_64bits(b.p, b.n));
-	/* Only for the text of a refusal: a full disk must not keep anybody out. */
-	(void)!pwrite(file, b.p, b.n, 0);
+	buf_put_u8(&b, me->since == 0);
+	/* Only for the text of a refusal, and for restante last, which is not to forget a
+	 * login for a tool: a full disk must not keep anybody out. */
+	size_t from = me->since == 0 ? HOLDER_OCTETS : 0;
+	(void)!pwrite(file, b.p + from, b.n - from, (off_t)from);
 }
 
 int
@@ -38,6 +41,9 @@ session_lock_read(int file, struct lock_holder *ret)
 	ssize_t n = pread(file, octets, sizeof(octets), 0);
 	if (n != sizeof(octets))
 		return n < 0 ? -errno : n == 0 ? 0 : -EBADMSG;
+	/* A crash may leave the length without the octets. */
+	if (octets[0] == 0 && memcmp(octets, octets + 1, sizeof(octets) - 1) == 0)
+		return 0;
 	struct cursor c = cursor_over((struct view){octets, sizeof(octets)});
 	uint64_t magic = cursor_u64(&c);
 	uint64_t since = cursor_u64(&c);
@@ -48,6 +54,18 @@ session_lock_read(int file, struct lock_holder *ret)
 	ret->since = since;
 	memcpy(ret->address, address.p, address.n);
 	return 0;
+}
+
+/* Who holds it now. */
+static void
+holder_read(int file, struct lock_holder *ret)
+{
+	uint8_t alone = 0;
+
+	/* Unknown is as good. */
+	(void)session_lock_read(file, ret);
+	if (pread(file, &alone, 1, HOLDER_OCTETS) == 1 && alone != 0)
+		memset(ret, 0, sizeof(*ret));
 }
 
 static bool
@@ -82,7 +100,7 @@ lock_file(int dir, const char *name, struct lock_holder *ret_other, int *ret_fil
 	if (fcntl(file, F_OFD_SETLK, &whole) < 0) {
 		if (errno != EAGAIN && errno != EACCES)
 			return -errno;
-		(void)session_lock_read(file, ret_other); /* unknown is as good */
+		holder_read(file, ret_other);
 		return is_the_one_in(dir, name, st.st_ino) ? -EBUSY : -EAGAIN;
 	}
 	if (!is_the_one_in(dir, name, st.st_ino))

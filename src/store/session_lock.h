@@ -7,7 +7,10 @@
  * made (read-only, full), the maildrop's directory itself is locked, and both kinds
  * exclude each other: who locks the file also locks the directory, shared.
  *
- *     restante-lock:  magic u64, since u64, address 16 octets, XXH3 of these u64
+ *     restante-lock:  magic u64, since u64, address 16 octets, XXH3 of these u64, tool u8
+ *
+ * What stays there is the last login. A holder whose time is unknown, as a tool's is,
+ * leaves it and sets `tool`. Nothing of it is synced: after a crash it may be older.
  */
 #ifndef STORE_SESSION_LOCK_H
 #define STORE_SESSION_LOCK_H
@@ -51,7 +54,7 @@ struct lock_holder {
 [[nodiscard]] bool session_lock_is_held(const struct session_lock *l);
 /*
  * What stands in a lock's file, which belongs to its owner: anything may. -EBADMSG: no
- * record; -errno. An empty file is one without a holder.
+ * record; -errno. An empty file is one without a holder, as is one of zeros.
  */
 [[nodiscard]] int session_lock_read(int file, struct lock_holder *ret);
 void session_lock_release(struct session_lock *l);

@@ -419,6 +419,22 @@ a_repair_keeps_what_is_sound(void **state)
 	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost), 0);
 	assert_int_equal(kept, 7);
 	assert_int_equal(lost, 0);
+	assert_int_equal(faccessat(p->fd, NAME ".damaged.2", F_OK, 0), 0);
+	/* Cut off after the damaged one got its second name: that is the one. */
+	for (int i = 0; i < 12; i++) {
+		assert_int_equal(unlinkat(p->fd, NAME, 0), 0);
+		file_write(p, octets, n);
+		assert_int_equal(unlinkat(p->fd, NAME ".damaged", 0), 0);
+		assert_int_equal(linkat(p->fd, NAME, p->fd, NAME ".damaged", 0), 0);
+		assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost), 0);
+	}
+	assert_int_equal(faccessat(p->fd, NAME ".damaged.3", F_OK, 0), -1);
+	/* And of the last link both names. */
+	file_write(p, octets, n);
+	assert_int_equal(linkat(p->fd, NAME, p->fd, NAME "~", 0), 0);
+	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost), 0);
+	assert_int_equal(kept, 7);
+	assert_int_equal(unlinkat(p->fd, NAME ".damaged.3", 0), 0);
 	free(octets);
 }
 

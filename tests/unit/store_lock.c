@@ -79,6 +79,42 @@ one_holder_at_a_time(void **state)
 	(void)close(db);
 }
 
+/* What restante last shows: a tool that locks is no login, and its time is not another's.
+ */
+static void
+the_last_login_stays(void **state)
+{
+	struct office *o = *state;
+	struct lock_holder me = {.address = "0123456789abcde", .since = 77};
+	struct lock_holder tool = {.since = 0}, other;
+	struct session_lock a;
+	int da = own_dir(o);
+	uint64_t since = 1;
+
+	assert_int_equal(session_lock_take(&a, da, &me, &other), 0);
+	session_lock_release(&a);
+	assert_int_equal(session_lock_take(&a, da, &tool, &other), 0);
+	assert_int_equal(other_process(o, &since), -EBUSY);
+	assert_int_equal(since, 0);
+	int file = openat(o->top, SESSION_LOCK_NAME, O_RDWR | O_CLOEXEC);
+	assert_int_equal(session_lock_read(file, &other), 0);
+	assert_int_equal(other.since, 77);
+	assert_memory_equal(other.address, me.address, 16);
+	session_lock_release(&a);
+	/* The next session says who it is. */
+	assert_int_equal(session_lock_take(&a, da, &me, &other), 0);
+	assert_int_equal(other_process(o, &since), -EBUSY);
+	assert_int_equal(since, 77);
+	session_lock_release(&a);
+	/* What a crash may leave of the first record. */
+	assert_int_equal(ftruncate(file, 0), 0);
+	assert_int_equal(ftruncate(file, 41), 0);
+	assert_int_equal(session_lock_read(file, &other), 0);
+	assert_int_equal(other.since, 0);
+	(void)close(file);
+	(void)close(da);
+}
+
 static void
 both_kinds_exclude_each_other(void **state)
 {
@@ -228,6 +264,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(one_holder_at_a_time),
+		TEST(the_last_login_stays),
 		TEST(both_kinds_exclude_each_other),
 		TEST(a_removed_file_is_a_lost_lock),
 		TEST(back_when_readable),

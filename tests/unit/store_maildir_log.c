@@ -271,6 +271,40 @@ a_damaged_log_refuses(void **state)
 	leave(o);
 }
 
+/* Records were lost, and the index still knows what clients were told: it stays so, also
+ * when the index is gone in its turn. */
+static void
+what_a_repair_lost_is_kept(void **state)
+{
+	struct office *o = *state;
+	size_t kept;
+	uint64_t lost;
+
+	put(o, "cur/1.a:2,S", "a\n");
+	put(o, "cur/2.b:2,S", "b\n");
+	put(o, "cur/3.c:2,S", "c\n");
+	log_add(o, IDENTITY_IMPORTED, 1, "1.a", "uid-1");
+	log_add(o, IDENTITY_IMPORTED, 0, "3.c", "3.c");
+	enter(o);
+	assert_true(uidl_is(o, 0, "3.c"));
+	assert_true(uidl_is(o, 1, "uid-1"));
+	assert_true(uidl_is(o, 2, "2.b"));
+	leave(o);
+	put(o, IDENTITY_NAME, "nothing of it is left");
+	assert_int_equal(identity_repair(o->top, IDENTITY_NAME, &kept, &lost), 0);
+	assert_int_equal(kept, 0);
+	for (int i = 0; i < 2; i++) {
+		enter(o);
+		assert_int_equal(o->table->count, 3);
+		assert_true(uidl_is(o, 0, "3.c"));
+		assert_true(uidl_is(o, 1, "uid-1"));
+		assert_true(uidl_is(o, 2, "2.b"));
+		leave(o);
+		assert_int_equal(log_count(o), 2);
+		lose_index(o);
+	}
+}
+
 #define MANY 20000
 
 static int
@@ -352,6 +386,7 @@ main(void)
 		TEST(a_twin_that_others_remove),
 		TEST(a_damaged_log_refuses),
 		TEST(many_used_up_under_one_key),
+		TEST(what_a_repair_lost_is_kept),
 		TEST(a_log_written_anew_by_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,16 +10,18 @@
 #define THIRD	OURS "Subject: 3\n\nthree\n\n"
 #define FOREIGN "From other@example.com Sun Jan  4 02:05:34 1996\nSubject: 4\n\nfour\n\n"
 
-/* The note for SECOND and THIRD behind FIRST, as a deposit writes it. */
+/* The note for SECOND and THIRD behind that message, as a deposit writes it. */
 static void
-put_note(struct spool *o)
+put_note_behind(struct spool *o, const char *message)
 {
 	static const char *const texts[] = {SECOND, THIRD};
 	struct mbox *m = mbox_of(o->store);
-	struct mbox_append a = {.old_size = strlen(FIRST), .n = 2};
+	struct mbox_append a = {.old_size = strlen(message), .n = 2};
 	uint64_t at = a.old_size;
+	char all[2048];
 
-	put_mbox(o, FIRST SECOND THIRD);
+	(void)snprintf(all, sizeof(all), "%s" SECOND THIRD, message);
+	put_mbox(o, all);
 	assert_int_equal(mbox_open_dir(m), 0);
 	int fd = openat(o->root, "anna", O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
@@ -35,6 +37,12 @@ put_note(struct spool *o)
 	assert_int_equal(mbox_append_begin(m, fd, &a), 0);
 	(void)close(fd);
 	assert_true(mbox_append_is_there(m));
+}
+
+static void
+put_note(struct spool *o)
+{
+	put_note_behind(o, FIRST);
 }
 
 /* A crash with that in the file; then a session. */
@@ -107,6 +115,31 @@ mail_of_others_behind_it_stays([[maybe_unused]] void **state)
 	}
 }
 
+/* One sector of ours, whose border lies among the octets that tell whose mail it is, and
+ * others' mail right behind it. */
+static void
+the_border_of_a_sector([[maybe_unused]] void **state)
+{
+	for (size_t n = 1; n <= strlen(SECOND); n++) {
+		struct spool *o = spool_open();
+		char first[512] = FROM_LINE "Subject: 1\n\n", octets[1024], want[1024];
+		size_t used = strlen(first);
+
+		memset(first + used, 'x', 512 - n - used);
+		memcpy(first + 512 - n - 2, "\n\n", 3);
+		put_note_behind(o, first);
+		(void)snprintf(
+			octets, sizeof(octets), "%s%.*s" FOREIGN, first, (int)n, SECOND);
+		(void)snprintf(want, sizeof(want), "%s" FOREIGN, first);
+		put_mbox(o, octets);
+		forget(o);
+		enter(o);
+		leave(o);
+		mbox_is(o, n == strlen(SECOND) ? octets : want);
+		spool_close(o);
+	}
+}
+
 static void
 another_mbox_is_left_alone([[maybe_unused]] void **state)
 {
@@ -158,6 +191,7 @@ main(void)
 		cmocka_unit_test(what_is_whole_stays_and_half_of_it_goes),
 		cmocka_unit_test(zeros_go),
 		cmocka_unit_test(mail_of_others_behind_it_stays),
+		cmocka_unit_test(the_border_of_a_sector),
 		cmocka_unit_test(another_mbox_is_left_alone),
 		cmocka_unit_test(a_damaged_note_says_nothing),
 	};
