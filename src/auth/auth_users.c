@@ -126,8 +126,8 @@ load_main(void *arg)
 	uint64_t one = 1;
 
 	l->result = users_load(l->fd, &a->options, a->users_key, &l->users);
-	ssize_t n = write(a->loaded.fd, &one, sizeof(one));
-	(void)n; /* an eventfd that holds 0 takes 1 */
+	/* An eventfd that holds 0 takes 1. */
+	(void)!fd_write_all(a->loaded.fd, &one, sizeof(one));
 	return NULL;
 }
 

@@ -1,5 +1,6 @@
 #include "auth/pool.h"
 #include "base/check.h"
+#include "os/fd.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -179,8 +180,7 @@ hand_back(struct pool *p, struct attempt *a)
 	unlock(p);
 	/* Fails only where the counter is full, and then the main thread is woken anyway.
 	 */
-	ssize_t written = write(p->event, &one, sizeof(one));
-	(void)written;
+	(void)!fd_write_all(p->event, &one, sizeof(one));
 }
 
 static struct scheme_work *

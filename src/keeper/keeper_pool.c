@@ -37,7 +37,7 @@ keeper_deadline(struct keeper *k, uint64_t at_ms)
 	if (at_ms >= k->main_wakes_ms)
 		return;
 	k->main_wakes_ms = at_ms;
-	(void)!write(k->wake, &one, sizeof(one));
+	(void)!fd_write_all(k->wake, &one, sizeof(one));
 }
 
 /* The session waits for this; one shot, so that one thread gets it. */

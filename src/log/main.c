@@ -288,12 +288,12 @@ source_new(struct program *p, int fd, const struct msg_log_source *m)
 	AUTO_FD channel = fd;
 	struct log_source *s;
 
-	if (p->sources_n >= SOURCES_MAX || fd_nonblock(channel) < 0)
+	if (p->sources_n >= SOURCES_MAX)
 		return;
 	s = calloc(1, sizeof(*s));
 	/* Whose lines would be lost has all that is open told to the log that comes next.
 	 */
-	if (!s)
+	if (!s || fd_nonblock(channel) < 0)
 		_exit(EX_OSERR);
 	s->program = p;
 	s->source = (struct source){.fd = channel, .ready = source_ready};

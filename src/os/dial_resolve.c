@@ -130,8 +130,7 @@ ask(void *arg)
 	resolve(l->host, l->port, 0, &l->found);
 	atomic_store(&l->ready, true);
 	/* An eventfd that is not full takes it at once. */
-	ssize_t put = write(l->event, &one, sizeof(one));
-	(void)put;
+	(void)!fd_write_all(l->event, &one, sizeof(one));
 	let_go(l);
 	return NULL;
 }
