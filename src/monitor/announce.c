@@ -1,11 +1,13 @@
 #include "base/check.h"
 #include "monitor/monitor.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "stat/stat.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
+
+#define AGAIN_MS 20
 
 static struct view
 name_of(uint32_t slot)
@@ -123,18 +125,18 @@ listens(const struct monitor *m, uint32_t target)
 	return m->children[target].source.fd >= 0;
 }
 
-/* EPOLLOUT while something waits. */
+/*
+ * What could not be told is tried again after a while, not when the channel has room: it
+ * often has. What lacked is then a descriptor, memory, or too many are in flight.
+ */
 static void
 set_backlog(struct monitor *m, uint32_t target, bool backlog)
 {
-	struct child *t = &m->children[target];
-	uint32_t events = backlog ? EPOLLIN | EPOLLOUT : EPOLLIN;
-
-	if (t->backlog == backlog)
+	m->children[target].backlog = backlog;
+	if (!backlog || m->announce.slot > 0)
 		return;
-	t->backlog = backlog;
-	if (t->source.on && loop_change(m->loop, &t->source, events) < 0)
-		child_fault(m, target, "its channel could not be watched");
+	if (loop_timer_set(m->loop, &m->announce, clock_ms() + AGAIN_MS) < 0)
+		child_fault(m, target, "no memory to tell it of others");
 }
 
 static bool
@@ -166,6 +168,19 @@ announce_all(struct monitor *m, uint32_t target)
 		if (core_lives(m->core, s))
 			all = announce_one(m, target, s);
 	set_backlog(m, target, !all);
+}
+
+void
+announce_due(struct timer *t, uint64_t now_ms)
+{
+	struct monitor *m =
+		(struct monitor *)((char *)t - offsetof(struct monitor, announce));
+
+	(void)now_ms;
+	for (uint32_t target = CORE_LOG; target <= CORE_CONTROL; target++)
+		if (m->children[target].backlog)
+			announce_all(m, target);
+	monitor_act(m);
 }
 
 static void

@@ -69,7 +69,7 @@ monitor_end(struct monitor *m)
 	struct log_record r;
 
 	listen_close(m);
-	if (m->core && m->loop) {
+	if (m->core && m->loop && m->children) {
 		end_processes(m, CORE_LOG + 1, END_MS);
 		log_begin(&r, LOG_LEVEL_INFO, "ended");
 		log_number(&r, "exit", (uint64_t)m->status);

@@ -140,6 +140,7 @@ make_loop(struct monitor *m)
 	m->users.fire = users_due;
 	m->watchdog.fire = watchdog_due;
 	m->syslog.fire = syslog_due;
+	m->announce.fire = announce_due;
 	if (m->watchdog_ms > 0 &&
 		loop_timer_set(m->loop, &m->watchdog, clock_ms() + m->watchdog_ms) < 0)
 		return false;
@@ -223,8 +224,10 @@ serve(const char *conf_path)
 {
 	struct monitor *m = calloc(1, sizeof(*m));
 
-	if (!m)
+	if (!m) {
+		(void)fputs("restanted: no memory to start with\n", stderr);
 		return 1;
+	}
 	m->conf_path = conf_path;
 	m->status = 1;
 	m->dev_null = m->empty_dir = m->run_lock = m->control_fd = m->metrics_fd = -1;
@@ -303,8 +306,11 @@ main(int argc, char **argv)
 	const char *path = DEFAULT_CONF;
 	bool check = false;
 
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || !fill_standard_fds())
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || !fill_standard_fds()) {
+		(void)fprintf(
+			stderr, "restanted: it cannot begin: %s\n", strerror(errno));
 		return 1;
+	}
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
 			path = argv[++i];

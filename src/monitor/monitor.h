@@ -98,6 +98,8 @@ int child_send(
 void announce_child(struct monitor *m, uint32_t slot);
 /* All that the process of slot (log or control) does not know yet. */
 void announce_all(struct monitor *m, uint32_t target);
+/* The timer of what could not be told. */
+void announce_due(struct timer *t, uint64_t now_ms);
 /* The process of slot has ended: takes its log_end and its stat_fd. */
 void announce_gone(struct monitor *m, uint32_t slot);
 

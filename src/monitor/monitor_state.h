@@ -46,7 +46,7 @@ struct child {
 	int32_t pid; /* as log and control know it */
 	uint64_t users_sent_ms;
 	bool log_told, control_told, who_told;
-	bool backlog;	/* log and control: something did not fit its channel */
+	bool backlog;	/* log and control: something could not be told yet */
 	bool was_there; /* the slot had a process before */
 };
 
@@ -135,7 +135,7 @@ struct monitor {
 	uint32_t front_sessions; /* of the start: fronts of one and of many do not mix */
 	struct child self;	 /* its own log channel and counters */
 	struct source signals;
-	struct timer tick, users, watchdog, syslog, files;
+	struct timer tick, users, watchdog, syslog, files, announce;
 	uint64_t watchdog_ms;
 	char notify[108];	       /* NOTIFY_SOCKET; empty: none */
 	int given[LISTEN_SOCKETS_MAX]; /* by socket activation, not yet used */

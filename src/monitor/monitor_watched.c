@@ -132,10 +132,11 @@ deny_renew(struct monitor *m)
 static void
 deny_nothing(struct monitor *m)
 {
-	int none = sealed_new("deny", (struct view){NULL, 0});
-
 	m->deny_seen = (struct file_seen){0};
-	if (m->deny < 0 || none < 0)
+	if (m->deny < 0)
+		return;
+	int none = sealed_new("deny", (struct view){NULL, 0});
+	if (none < 0)
 		return;
 	fd_close(&m->deny);
 	m->deny = none;
