@@ -54,6 +54,10 @@ struct dot_kernel {
 	 */
 	uint64_t (*survey)(
 		struct dot_state *s, const uint8_t *in, size_t n, bool *ret_as_is_broken);
+	/* As encode; adds to *dots the dots that were stuffed: what was written less
+	 * these is what count would have given. */
+	size_t (*encode_counted)(struct dot_state *s, const uint8_t *in, size_t n,
+		uint8_t *out, uint64_t *dots);
 };
 
 /* The kernels of this build that this processor runs, fastest first; the last is the byte

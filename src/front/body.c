@@ -61,7 +61,7 @@ go_on(struct body *b, size_t n, struct buf *out)
 	b->offset += n;
 	if (b->offset < b->length && !(b->is_top && b->top.done))
 		return BODY_MORE;
-	if (!account(b, b->is_top ? 0 : dot_finish_count(&b->counted)) ||
+	if (!account(b, b->is_top ? 0 : dot_finish_count(&b->encoded)) ||
 		b->wire_left > 0)
 		return BODY_CHANGED;
 	finish(b, out);
@@ -81,13 +81,15 @@ enum body_result
 body_feed(struct body *b, const struct dot_kernel *k, struct view in, struct buf *out)
 {
 	size_t taken = in.n;
+	uint64_t dots = 0;
 
 	check_feed(b, in.n, out);
 	if (b->is_top)
 		taken = dot_top_take(&b->top, in.p, in.n);
-	else if (!account(b, k->count(&b->counted, in.p, in.n)))
+	size_t n = k->encode_counted(&b->encoded, in.p, taken, out->p + out->n, &dots);
+	if (!account(b, n - dots))
 		return BODY_CHANGED;
-	out->n += k->encode(&b->encoded, in.p, taken, out->p + out->n);
+	out->n += n;
 	return go_on(b, in.n, out);
 }
 
@@ -96,18 +98,19 @@ body_feed_in_place(struct body *b, const struct dot_kernel *k, size_t n, uint8_t
 	struct buf *out)
 {
 	uint8_t *in = out->p + out->n;
+	struct dot_state after = b->encoded;
 	bool broken = false;
 
 	check_feed(b, n, out);
 	CHECK(!b->is_top);
-	if (!account(b, k->survey(&b->counted, in, n, &broken)))
+	if (!account(b, k->survey(&after, in, n, &broken)))
 		return BODY_CHANGED;
 	if (broken) {
 		memcpy(spare, in, n);
 		out->n += k->encode(&b->encoded, spare, n, in);
 	} else {
 		/* Encoding would have left it there too. */
-		b->encoded = b->counted;
+		b->encoded = after;
 		out->n += n;
 	}
 	return go_on(b, n, out);

@@ -22,7 +22,7 @@ struct body {
 	uint64_t offset;    /* stored octets taken so far: read on from here */
 	uint64_t length;    /* stored octets in all */
 	uint64_t wire_left; /* RETR: announced and not yet produced */
-	struct dot_state encoded, counted;
+	struct dot_state encoded;
 	bool is_top;
 	bool ended;
 	struct dot_top top;

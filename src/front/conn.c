@@ -66,6 +66,7 @@ conn_new(struct front *f, int take_fd, struct rules *rules,
 	memcpy(c->address, address, sizeof(c->address));
 	memcpy(c->via, address, sizeof(c->via));
 	stream_init(&c->stream, take_fd);
+	c->stream.room = &f->room;
 	opening_session(c, false);
 	c->place = f->vacant[--f->vacant_n];
 	c->connection = ++f->connections_begun << SESSION_COUNT_BIT | c->place;
@@ -217,6 +218,8 @@ conn_turn(struct conn *c, bool readable)
 
 	conn_in_begin(c, &t);
 	enum step step = conn_steps(c, &t);
+	if (stream_keep(&c->stream) != STREAM_OK)
+		step = STEP_DEAD;
 	auth_settle(c);
 	report_counts(c);
 	int r = conn_in_end(c, &t);

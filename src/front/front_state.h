@@ -5,6 +5,7 @@
 #define FRONT_FRONT_STATE_H
 
 #include "front/deny.h"
+#include "front/front_sizes.h"
 #include "front/keys_link.h"
 #include "front/peers.h"
 #include "front/rules.h"
@@ -24,23 +25,6 @@ struct conn;
 struct options_told;
 struct transfer;
 struct who_row;
-
-#define FRONT_LISTENERS_MAX 64U
-#define FRONT_SESSIONS_MAX  1000000U
-#define FRONT_READ_MAX	    16384U /* octets that one read of a socket takes at most */
-/* A cut line, or a cut message of KPOP, that waits for its rest. */
-#define FRONT_KEPT_MAX	   KPOP_INPUT_MAX
-#define FRONT_IN_OCTETS	   (FRONT_READ_MAX + FRONT_KEPT_MAX)
-#define FRONT_BLOCK_OCTETS 65536U /* of a message at a time */
-/* From here on the output is sent before more is written. */
-#define FRONT_FLUSH_OCTETS 49152U
-#define FRONT_REPLY_OCTETS 65536U /* what a session may fill of the output */
-#define FRONT_OUT_OCTETS   (FRONT_FLUSH_OCTETS + DOT_ENCODE_MAX(FRONT_BLOCK_OCTETS) + 1024U)
-/* After so much, a connection lets the others have their turn. */
-#define FRONT_QUANTUM_OCTETS 262144U
-#define FRONT_QUANTUM_STEPS  512U
-#define FRONT_CHECK_ROWS     50000U
-#define FRONT_ADDRESS_OCTETS 16U
 
 #define CONTAINER_OF(p, type, member)                                                    \
 	((type *)(void *)((char *)(p)-offsetof(type, member)))
@@ -145,6 +129,8 @@ struct front {
 	uint8_t in[FRONT_IN_OCTETS];
 	uint8_t block[FRONT_BLOCK_OCTETS];
 	uint8_t out[FRONT_OUT_OCTETS];
+	struct stream_room room; /* records */
+	uint8_t records[FRONT_RECORDS_OCTETS];
 };
 
 #endif

@@ -135,6 +135,7 @@ main(void)
 	f->auth.source.fd = f->empty_dir = -1;
 	keys_link_init(&f->keys);
 	f->dot = dot_best();
+	f->room = (struct stream_room){.p = f->records, .n = sizeof(f->records)};
 	f->loop = loop_new();
 	if (!f->loop)
 		return fail("event loop", -ENOMEM, STATUS_OS);

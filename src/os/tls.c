@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "os/fd.h"
 #include "os/tls_context.h"
+#include "os/tls_out.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -12,12 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/*
- * More than any caller gathers between two flushes (about 130 KiB). What reaches it is a
- * peer that makes TLS itself answer without end and reads nothing.
- */
-#define OUT_MAX	    (UINT32_C(4) << 20)
-#define OUT_SMALL   2048
 #define RECORD_MAX  16384
 #define RECORD_COST 64 /* header, tag and padding, rounded up */
 /*
@@ -30,35 +25,6 @@ void
 stream_init(struct stream *s, int fd)
 {
 	*s = (struct stream){.fd = fd};
-}
-
-/* Room for n more octets. False: too many, or no memory. */
-static bool
-out_grow(struct stream *s, size_t n)
-{
-	size_t cap = s->out_cap;
-
-	if (n > OUT_MAX - s->out_n)
-		return false;
-	if (s->out_n + n <= cap)
-		return true;
-	cap = cap ? cap : OUT_SMALL;
-	while (cap < s->out_n + n)
-		cap *= 2;
-	uint8_t *grown = realloc(s->out, cap);
-	if (!grown)
-		return false;
-	s->out = grown;
-	s->out_cap = cap;
-	return true;
-}
-
-static void
-out_release(struct stream *s)
-{
-	free(s->out);
-	s->out = NULL;
-	s->out_n = s->out_sent = s->out_cap = 0;
 }
 
 static enum stream_result
@@ -84,7 +50,7 @@ bio_write(BIO *b, const char *p, int n)
 	struct stream *s = BIO_get_data(b);
 
 	BIO_clear_retry_flags(b);
-	if (n <= 0 || !out_grow(s, (size_t)n))
+	if (n <= 0 || !tls_out_grow(s, (size_t)n))
 		return -1;
 	memcpy(s->out + s->out_n, p, (size_t)n);
 	s->out_n += (size_t)n;
@@ -246,7 +212,7 @@ stream_handshake(struct stream *s)
 		return sent;
 	if (rc != 1)
 		return STREAM_AGAIN;
-	if (!peer_is_good(s))
+	if (!peer_is_good(s) || !tls_server_fit(s))
 		return fail(s);
 	s->handshaking = false;
 	return STREAM_OK;
@@ -341,7 +307,7 @@ stream_write(struct stream *s, const void *p, size_t n)
 		return STREAM_ERROR;
 	if (n == 0)
 		return STREAM_OK;
-	if (n > OUT_MAX || !out_grow(s, n + (s->ssl ? records * RECORD_COST : 0)))
+	if (n > TLS_OUT_MAX || !tls_out_grow(s, n + (s->ssl ? records * RECORD_COST : 0)))
 		return fail(s);
 	if (s->ssl) {
 		SSL *ssl = enter(s);
@@ -359,7 +325,7 @@ stream_write(struct stream *s, const void *p, size_t n)
 uint8_t *
 stream_reserve(struct stream *s, size_t n)
 {
-	if (s->ssl || s->broken || !out_grow(s, n))
+	if (s->ssl || s->broken || !tls_out_grow(s, n))
 		return NULL;
 	return s->out + s->out_n;
 }
@@ -390,7 +356,7 @@ stream_flush(struct stream *s)
 		s->want_write = true;
 		return STREAM_AGAIN;
 	}
-	out_release(s);
+	tls_out_release(s);
 	return STREAM_OK;
 }
 
@@ -419,7 +385,7 @@ stream_discard(struct stream *s)
 {
 	if (s->out)
 		explicit_bzero(s->out, s->out_n);
-	out_release(s);
+	tls_out_release(s);
 }
 
 size_t
@@ -463,7 +429,7 @@ stream_done(struct stream *s)
 	stream_goodbye(s);
 	if (whole && s->fd >= 0)
 		(void)stream_flush(s);
-	out_release(s);
+	tls_out_release(s);
 	SSL_free(s->ssl);
 	s->ssl = NULL;
 	if (s->peer)

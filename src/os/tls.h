@@ -32,6 +32,17 @@ void tls_context_unref(struct tls_context **c);
  * shut. */
 [[nodiscard]] int tls_warm_up(void);
 
+/*
+ * Room that the streams of one thread share, for records on their way out: who has it
+ * gives it back with stream_keep at the end of its turn; whoever finds it taken, or too
+ * small, takes memory of its own.
+ */
+struct stream_room {
+	uint8_t *p;
+	size_t n;
+	bool taken;
+};
+
 /* A connection: plain until stream_start_tls. */
 struct stream {
 	int fd;
@@ -49,6 +60,7 @@ struct stream {
 	struct tls_context *context; /* counted; NULL while plain */
 	struct tls_peer *peer;	     /* client side (tls_client.h), else NULL */
 	struct tls_guest *guest;     /* server side: what its listener's rules are */
+	struct stream_room *room;    /* NULL: none is shared */
 };
 
 enum stream_result {
@@ -106,6 +118,8 @@ void stream_commit(struct stream *s, size_t n);
 [[nodiscard]] enum stream_result stream_send(struct stream *s, const void *p, size_t n);
 /* Octets gathered and not yet sent. */
 size_t stream_unsent(const struct stream *s);
+/* The end of a turn: what is gathered moves out of the shared room. ERROR: no memory. */
+[[nodiscard]] enum stream_result stream_keep(struct stream *s);
 /* Drops (and wipes) them. */
 void stream_discard(struct stream *s);
 /* close_notify into the gather buffer (TLS), so that it leaves with the last octets. */

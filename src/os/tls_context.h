@@ -40,6 +40,9 @@ struct tls_context {
 BIO_METHOD *tls_bio_method(void);
 /* s is TLS from now on, under c; the caller says which side it is. */
 [[nodiscard]] enum stream_result tls_attach(struct stream *s, struct tls_context *c);
+/* The handshake is over: room that only it needed is given back. False: OpenSSL's fault.
+ */
+[[nodiscard]] bool tls_server_fit(struct stream *s);
 /* Settings that both sides have: versions, suites, groups, modes. NULL, or what failed.
  */
 const char *tls_context_settle(SSL_CTX *ctx);

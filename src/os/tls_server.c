@@ -86,22 +86,23 @@ on_hello(SSL *ssl, int *alert, void *arg)
 	struct tls_guest *g = SSL_get_app_data(ssl);
 	struct view said = name_said(ssl);
 	struct tls_set set;
+	char *name = g->text + g->listener_n;
 
+	*alert = SSL_AD_INTERNAL_ERROR;
+	if (g->fitted) /* no renegotiation; its name would have no room */
+		return SSL_CLIENT_HELLO_ERROR;
 	/* A second hello, after a retry, says the same (RFC 8446 s.4.1.2). */
 	g->name_n = 0;
-	if (said.n == 0 || !tls_name_clean(said, g->name, &g->name_n))
+	if (said.n == 0 || !tls_name_clean(said, name, &g->name_n))
 		return SSL_CLIENT_HELLO_SUCCESS;
-	if (!tls_names_find(
-		    s, (struct view){(const uint8_t *)g->name, g->name_n}, &set)) {
+	if (!tls_names_find(s, (struct view){(const uint8_t *)name, g->name_n}, &set)) {
 		g->name_n = 0;
 		return SSL_CLIENT_HELLO_SUCCESS;
 	}
 	if (memcmp(&set, &s->others, sizeof(set)) == 0)
 		return SSL_CLIENT_HELLO_SUCCESS;
-	if (!tls_server_use(ssl, s, &set))
-		return SSL_CLIENT_HELLO_SUCCESS;
-	*alert = SSL_AD_INTERNAL_ERROR;
-	return SSL_CLIENT_HELLO_ERROR;
+	return tls_server_use(ssl, s, &set) ? SSL_CLIENT_HELLO_ERROR
+					    : SSL_CLIENT_HELLO_SUCCESS;
 }
 
 static int
@@ -169,16 +170,32 @@ set_client_certificates(SSL *ssl, uint8_t how)
 static struct tls_guest *
 guest_new(const struct tls_rules *rules)
 {
-	struct tls_guest *g = calloc(1, sizeof(*g) + rules->listener.n);
+	size_t n = rules->listener.n + TLS_SERVER_NAME_MAX + 1;
+	struct tls_guest *g = calloc(1, sizeof(*g) + n);
 
 	if (!g)
 		return NULL;
-	g->floor = rules->floor;
 	g->client_certificates = rules->client_certificates;
 	g->listener_n = (uint8_t)rules->listener.n;
 	if (rules->listener.n > 0)
-		memcpy(g->listener, rules->listener.p, rules->listener.n);
+		memcpy(g->text, rules->listener.p, rules->listener.n);
 	return g;
+}
+
+bool
+tls_server_fit(struct stream *s)
+{
+	struct tls_guest *g = s->guest;
+
+	if (!g || g->fitted)
+		return true;
+	size_t n = (size_t)g->listener_n + g->name_n;
+	struct tls_guest *fitted = realloc(g, sizeof(*g) + n);
+	if (!fitted)
+		return true;
+	fitted->fitted = true;
+	s->guest = fitted;
+	return SSL_set_app_data((SSL *)s->ssl, fitted) == 1;
 }
 
 enum stream_result
@@ -280,5 +297,5 @@ stream_server_name(const struct stream *s)
 {
 	if (!s->guest)
 		return (struct view){NULL, 0};
-	return (struct view){(const uint8_t *)s->guest->name, s->guest->name_n};
+	return (struct view){(const uint8_t *)tls_guest_name(s->guest), s->guest->name_n};
 }

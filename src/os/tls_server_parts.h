@@ -66,11 +66,23 @@ void tls_server_free(struct tls_server **s);
 
 /* What a connection of the server's side remembers; one malloc. */
 struct tls_guest {
-	uint8_t floor, client_certificates;
+	uint8_t client_certificates;
+	bool fitted; /* no room for another name: the handshake is over */
 	uint8_t name_n, listener_n;
-	char name[TLS_SERVER_NAME_MAX + 1];
-	char listener[];
+	char text[]; /* listener, then name */
 };
+
+static inline const char *
+tls_guest_listener(const struct tls_guest *g)
+{
+	return g->text;
+}
+
+static inline const char *
+tls_guest_name(const struct tls_guest *g)
+{
+	return g->text + g->listener_n;
+}
 
 /* ---- tls_names.c ------------------------------------------------------------------- */
 

@@ -30,10 +30,10 @@ derive(const struct tls_guest *g, const uint8_t *key, struct tls_ticket_key *ret
 	memcpy(text, label, sizeof(label));
 	n++; /* the block's number */
 	text[n++] = g->listener_n;
-	memcpy(text + n, g->listener, g->listener_n);
+	memcpy(text + n, tls_guest_listener(g), g->listener_n);
 	n += g->listener_n;
 	text[n++] = g->name_n;
-	memcpy(text + n, g->name, g->name_n);
+	memcpy(text + n, tls_guest_name(g), g->name_n);
 	n += g->name_n;
 	for (uint8_t i = 0; ok && i < 2; i++) {
 		text[sizeof(label)] = i;
@@ -51,9 +51,9 @@ place_of(struct tls_server *s, const struct tls_guest *g)
 	size_t sum = g->listener_n;
 
 	for (size_t i = 0; i < g->listener_n; i++)
-		sum = sum * 31 + (uint8_t)g->listener[i];
+		sum = sum * 31 + (uint8_t)tls_guest_listener(g)[i];
 	for (size_t i = 0; i < g->name_n; i++)
-		sum = sum * 31 + (uint8_t)g->name[i];
+		sum = sum * 31 + (uint8_t)tls_guest_name(g)[i];
 	return &s->places[sum % TLS_TICKET_PLACES];
 }
 
@@ -65,8 +65,8 @@ keys_for(struct tls_server *s, const struct tls_guest *g)
 	struct tls_ticket_place *p = place_of(s, g);
 
 	if (p->used && p->listener_n == g->listener_n && p->name_n == g->name_n &&
-		memcmp(p->listener, g->listener, g->listener_n) == 0 &&
-		memcmp(p->name, g->name, g->name_n) == 0)
+		memcmp(p->listener, tls_guest_listener(g), g->listener_n) == 0 &&
+		memcmp(p->name, tls_guest_name(g), g->name_n) == 0)
 		return p->keys;
 	p->used = false;
 	for (size_t i = 0; i < s->tickets_n; i++)
@@ -74,8 +74,8 @@ keys_for(struct tls_server *s, const struct tls_guest *g)
 			return NULL;
 	p->listener_n = g->listener_n;
 	p->name_n = g->name_n;
-	memcpy(p->listener, g->listener, g->listener_n);
-	memcpy(p->name, g->name, g->name_n);
+	memcpy(p->listener, tls_guest_listener(g), g->listener_n);
+	memcpy(p->name, tls_guest_name(g), g->name_n);
 	p->used = true;
 	return p->keys;
 }

@@ -7,6 +7,7 @@
 /* Fastest first. A processor that lacks the first ones gets the rest of the list. */
 static const struct dot_kernel *const kernels[] = {
 #ifdef __x86_64__
+	&dot_kernel_vbmi2,
 	&dot_kernel_avx512,
 	&dot_kernel_avx2,
 #endif
@@ -23,8 +24,10 @@ kernels_that_it_lacks(void)
 #ifdef __x86_64__
 	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") ||
 		!__builtin_cpu_supports("popcnt"))
+		return 3;
+	if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw"))
 		return 2;
-	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+	return __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi2")
 		? 0
 		: 1;
 #else

@@ -6,6 +6,8 @@
  *     DOT_TARGET   the attribute with the instructions that it uses
  *     dot_block    what is held of 64 octets
  *     block_load(p), block_store(p, b), block_is(b, octet): a mask, bit i for octet i
+ *     DOT_PLACES   only where block_put(in, events, out) is defined too, which writes the
+ *                  64 octets of in with what the events add, and gives how many that are
  *
  * An event is an octet that gets another one before it: an LF without its CR, a dot at
  * the start of a line. Encoding stores a block as it is; at each event it writes the
@@ -26,10 +28,6 @@ struct dot_carry {
 	uint64_t cr, line_start; /* 0 or 1 */
 };
 
-struct dot_events {
-	uint64_t bare_lf, lead_dot;
-};
-
 /* The rule, for 64 octets: all three forms stand on this. */
 DOT_INLINE struct dot_events
 block_events(dot_block b, struct dot_carry *c)
@@ -47,16 +45,14 @@ block_events(dot_block b, struct dot_carry *c)
 	return e;
 }
 
-/* n octets of the block count (64, or fewer in the last one); octets written. */
+#ifndef DOT_PLACES
 DOT_INLINE size_t
-block_encode(const uint8_t *in, size_t n, struct dot_carry *c, uint8_t *out)
+block_put(const uint8_t *in, struct dot_events e, uint8_t *out)
 {
-	dot_block b = block_load(in);
-	struct dot_events e = block_events(b, c);
 	uint64_t left = e.bare_lf | e.lead_dot;
 	size_t added = 0;
 
-	block_store(out, b);
+	block_store(out, block_load(in));
 	for (; left != 0; left &= left - 1) {
 		size_t i = (size_t)__builtin_ctzll(left);
 
@@ -64,7 +60,19 @@ block_encode(const uint8_t *in, size_t n, struct dot_carry *c, uint8_t *out)
 		added++;
 		block_store(out + i + added, block_load(in + i));
 	}
-	return n + added;
+	return DOT_BLOCK + added;
+}
+#endif
+
+/* n octets of the block count (64, or fewer in the last one); octets written. */
+DOT_INLINE size_t
+block_encode(
+	const uint8_t *in, size_t n, struct dot_carry *c, uint8_t *out, uint64_t *dots)
+{
+	struct dot_events e = block_events(block_load(in), c);
+
+	*dots += (uint64_t)__builtin_popcountll(e.lead_dot);
+	return block_put(in, e, out) - (DOT_BLOCK - n);
 }
 
 DOT_INLINE struct dot_carry
@@ -75,75 +83,43 @@ carry_of(const struct dot_state *s)
 }
 
 DOT_TARGET static size_t
-blocks_encode(struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out)
+blocks_encode_counted(
+	struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out, uint64_t *dots)
 {
 	struct dot_carry c = carry_of(s);
 	uint8_t *o = out;
+	uint64_t stuffed = 0;
 	size_t i = 0;
 
 	if (n == 0)
 		return 0;
 	for (; n - i >= 2 * DOT_BLOCK; i += DOT_BLOCK)
-		o += block_encode(in + i, DOT_BLOCK, &c, o);
+		o += block_encode(in + i, DOT_BLOCK, &c, o, &stuffed);
 
 	/* Up to two blocks; the zeros behind them are no events and are not taken. */
 	uint8_t tail[3 * DOT_BLOCK] = {0};
 	memcpy(tail, in + i, n - i);
 	for (size_t t = 0; t < n - i; t += DOT_BLOCK) {
 		size_t take = n - i - t < DOT_BLOCK ? n - i - t : DOT_BLOCK;
-		o += block_encode(tail + t, take, &c, o);
+		o += block_encode(tail + t, take, &c, o, &stuffed);
 	}
 	s->at = dot_at_after(in[n - 1]);
+	*dots += stuffed;
 	return (size_t)(o - out);
 }
 
-struct dot_figures {
-	uint64_t bare_lfs;
-	uint64_t events; /* not 0 if there was any */
-};
-
-DOT_INLINE struct dot_figures
-blocks_figures(struct dot_state *s, const uint8_t *in, size_t n)
+DOT_TARGET static size_t
+blocks_encode(struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out)
 {
-	struct dot_carry c = carry_of(s);
-	struct dot_figures f = {0};
-	struct dot_events e;
-	size_t i = 0;
+	uint64_t dots = 0;
 
-	if (n == 0)
-		return f;
-	for (; n - i >= DOT_BLOCK; i += DOT_BLOCK) {
-		e = block_events(block_load(in + i), &c);
-		f.bare_lfs += (uint64_t)__builtin_popcountll(e.bare_lf);
-		f.events |= e.bare_lf | e.lead_dot;
-	}
-
-	uint8_t tail[DOT_BLOCK] = {0};
-	memcpy(tail, in + i, n - i);
-	e = block_events(block_load(tail), &c);
-	f.bare_lfs += (uint64_t)__builtin_popcountll(e.bare_lf);
-	f.events |= e.bare_lf | e.lead_dot;
-	s->at = dot_at_after(in[n - 1]);
-	return f;
+	return blocks_encode_counted(s, in, n, out, &dots);
 }
 
-DOT_TARGET static uint64_t
-blocks_count(struct dot_state *s, const uint8_t *in, size_t n)
-{
-	return n + blocks_figures(s, in, n).bare_lfs;
-}
-
-DOT_TARGET static uint64_t
-blocks_survey(struct dot_state *s, const uint8_t *in, size_t n, bool *ret_as_is_broken)
-{
-	struct dot_figures f = blocks_figures(s, in, n);
-
-	if (f.events != 0)
-		*ret_as_is_broken = true;
-	return n + f.bare_lfs;
-}
+#include "wire/dot_blocks_count.h"
 
 const struct dot_kernel DOT_KERNEL = {.name = DOT_KERNEL_NAME,
 	.encode = blocks_encode,
 	.count = blocks_count,
-	.survey = blocks_survey};
+	.survey = blocks_survey,
+	.encode_counted = blocks_encode_counted};

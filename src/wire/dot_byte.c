@@ -17,7 +17,8 @@ inserted_before(uint8_t at, uint8_t octet)
 }
 
 static size_t
-byte_encode(struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out)
+byte_encode_counted(
+	struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out, uint64_t *dots)
 {
 	size_t o = 0;
 
@@ -25,12 +26,21 @@ byte_encode(struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out)
 	for (size_t i = 0; i < n; i++) {
 		uint8_t extra = inserted_before(s->at, in[i]);
 
+		*dots += extra == '.';
 		if (extra != 0)
 			out[o++] = extra;
 		out[o++] = in[i];
 		s->at = dot_at_after(in[i]);
 	}
 	return o;
+}
+
+static size_t
+byte_encode(struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out)
+{
+	uint64_t dots = 0;
+
+	return byte_encode_counted(s, in, n, out, &dots);
 }
 
 static uint64_t
@@ -61,4 +71,5 @@ byte_count(struct dot_state *s, const uint8_t *in, size_t n)
 const struct dot_kernel dot_kernel_byte = {.name = "byte",
 	.encode = byte_encode,
 	.count = byte_count,
-	.survey = byte_survey};
+	.survey = byte_survey,
+	.encode_counted = byte_encode_counted};

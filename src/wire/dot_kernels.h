@@ -12,10 +12,16 @@ extern const struct dot_kernel dot_kernel_memchr;
 #ifdef __x86_64__
 extern const struct dot_kernel dot_kernel_avx2;
 extern const struct dot_kernel dot_kernel_avx512;
+extern const struct dot_kernel dot_kernel_vbmi2;
 #endif
 #ifdef __aarch64__
 extern const struct dot_kernel dot_kernel_neon;
 #endif
+
+/* Bit i: octet i of 64 gets one before it. */
+struct dot_events {
+	uint64_t bare_lf, lead_dot;
+};
 
 /* Where a last octet leaves us: the transition that every kernel ends with. */
 static inline uint8_t

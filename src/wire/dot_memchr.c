@@ -58,6 +58,16 @@ memchr_encode(struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out)
 	return walk(s, in, n, out).written;
 }
 
+static size_t
+memchr_encode_counted(
+	struct dot_state *s, const uint8_t *in, size_t n, uint8_t *out, uint64_t *dots)
+{
+	struct walked w = walk(s, in, n, out);
+
+	*dots += w.dots_added;
+	return w.written;
+}
+
 static uint64_t
 memchr_count(struct dot_state *s, const uint8_t *in, size_t n)
 {
@@ -77,4 +87,5 @@ memchr_survey(struct dot_state *s, const uint8_t *in, size_t n, bool *ret_as_is_
 const struct dot_kernel dot_kernel_memchr = {.name = "memchr",
 	.encode = memchr_encode,
 	.count = memchr_count,
-	.survey = memchr_survey};
+	.survey = memchr_survey,
+	.encode_counted = memchr_encode_counted};

@@ -18,7 +18,7 @@ CACHED_TO_PLAIN = 1.05
 # Of one session in the pure core (tests/unit/front_cost.c).
 LOGIN_SESSION_MAX, POLL_SESSION_MAX = 12960, 42200
 # Of one KiB of a message that is retrieved.
-RETR_KIB_MAX = {"avx2": 1670, "byte": 37300}
+RETR_KIB_MAX = {"avx2": 1330, "byte": 20400}
 
 pytestmark = pytest.mark.anyone
 

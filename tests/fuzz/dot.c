@@ -25,10 +25,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	for (size_t i = 0; i < kernels_n; i++) {
 		struct dot_state e = {0}, c = {0};
 		bool b = false;
-		size_t o = k[i]->encode(&e, data, cut, got);
+		uint64_t dots = 0;
+		size_t o = k[i]->encode_counted(&e, data, cut, got, &dots);
 
-		o += k[i]->encode(&e, data + cut, n - cut, got + o);
+		o += k[i]->encode_counted(&e, data + cut, n - cut, got + o, &dots);
 		CHECK(o == want_n && memcmp(got, want, o) == 0 && e.at == s.at);
+		CHECK(o - dots == size);
 		CHECK(k[i]->count(&c, data, cut) + k[i]->count(&c, data + cut, n - cut) ==
 			size);
 		CHECK(k[i]->survey(&(struct dot_state){0}, data, n, &b) == size &&

@@ -552,6 +552,71 @@ much_goes_through_a_small_socket(void **state)
 	free(back);
 }
 
+/* What the client reads must be n octets of this. */
+static void
+hear(struct talk *t, uint8_t octet, size_t n)
+{
+	uint8_t got[4096];
+
+	while (n > 0) {
+		int r = SSL_read(
+			t->client, got, (int)(n < sizeof(got) ? n : sizeof(got)));
+		assert_true(r > 0);
+		for (int i = 0; i < r; i++)
+			assert_int_equal(got[i], octet);
+		n -= (size_t)r;
+	}
+}
+
+static void
+room_is_shared_and_given_back(void **state)
+{
+	(void)state;
+	struct tls_context *c = context(given.ec_cert, given.ec_key, NULL);
+	uint8_t octets[3000], storage[8192], more[8192];
+	struct stream_room room = {.p = storage, .n = sizeof(storage)};
+	struct talk t[2];
+
+	for (int i = 0; i < 2; i++) {
+		talk_begin(&t[i], c);
+		t[i].server.room = &room;
+		assert_int_equal(shake(&t[i]), STREAM_OK);
+		assert_int_equal(stream_flush(&t[i].server), STREAM_OK);
+		assert_false(room.taken);
+	}
+	/* The second finds it taken; what the first leaves there moves out, sent or not.
+	 */
+	memset(octets, 'a', sizeof(octets));
+	assert_int_equal(stream_write(&t[0].server, octets, sizeof(octets)), STREAM_OK);
+	assert_ptr_equal(t[0].server.out, storage);
+	memset(octets, 'b', sizeof(octets));
+	assert_int_equal(stream_write(&t[1].server, octets, sizeof(octets)), STREAM_OK);
+	assert_ptr_not_equal(t[1].server.out, storage);
+	assert_int_equal(stream_keep(&t[0].server), STREAM_OK);
+	assert_false(room.taken);
+	memset(storage, 0, sizeof(storage));
+	assert_int_equal(stream_flush(&t[0].server), STREAM_OK);
+	assert_int_equal(stream_flush(&t[1].server), STREAM_OK);
+	hear(&t[0], 'a', sizeof(octets));
+	hear(&t[1], 'b', sizeof(octets));
+	/* More than it holds. */
+	memset(more, 'c', sizeof(more));
+	assert_int_equal(stream_write(&t[0].server, octets, sizeof(octets)), STREAM_OK);
+	assert_int_equal(stream_write(&t[0].server, more, sizeof(more)), STREAM_OK);
+	assert_ptr_not_equal(t[0].server.out, storage);
+	assert_false(room.taken);
+	assert_int_equal(stream_flush(&t[0].server), STREAM_OK);
+	hear(&t[0], 'b', sizeof(octets));
+	hear(&t[0], 'c', sizeof(more));
+	/* One that ends with it gives it back. */
+	assert_int_equal(stream_write(&t[1].server, octets, sizeof(octets)), STREAM_OK);
+	assert_true(room.taken);
+	talk_end(&t[1]);
+	assert_false(room.taken);
+	talk_end(&t[0]);
+	tls_context_unref(&c);
+}
+
 static void
 close_notify_comes_last(void **state)
 {
@@ -822,6 +887,7 @@ main(void)
 		cmocka_unit_test(pending_says_what_poll_does_not),
 		cmocka_unit_test(half_a_record_is_not_pending),
 		cmocka_unit_test(much_goes_through_a_small_socket),
+		cmocka_unit_test(room_is_shared_and_given_back),
 		cmocka_unit_test(close_notify_comes_last),
 		cmocka_unit_test(faults_end_the_stream),
 		cmocka_unit_test(no_renegotiation),

@@ -163,6 +163,13 @@ compare(const struct dot_kernel *k, const uint8_t *in, size_t n, struct guarded 
 			want.at = at;
 		if (got != want.n || memcmp(o, want.out, got) != 0)
 			return fault("encode", k->name, pattern, n, at);
+		struct dot_state again = {at};
+		uint64_t dots = 7;
+		memset(o, 0, got);
+		if (k->encode_counted(&again, in, n, o, &dots) != got ||
+			memcmp(o, want.out, got) != 0 || again.at != encoding.at ||
+			got - (dots - 7) != want.counted)
+			return fault("encode and count", k->name, pattern, n, at);
 		if (k->count(&counting, in, n) != want.counted)
 			return fault("count", k->name, pattern, n, at);
 		if (k->survey(&surveying, in, n, &broken) != want.counted ||

@@ -1,0 +1,18 @@
+/* tls_out.h: the gather buffer of a stream, for tls.c only. */
+#ifndef OS_TLS_OUT_H
+#define OS_TLS_OUT_H
+
+#include "os/tls.h"
+
+/*
+ * More than any caller gathers between two flushes (about 220 KiB). What reaches it is a
+ * peer that makes TLS itself answer without end and reads nothing.
+ */
+#define TLS_OUT_MAX (UINT32_C(4) << 20)
+
+/* Room for n more octets. False: too many, or no memory. */
+[[nodiscard]] bool tls_out_grow(struct stream *s, size_t n);
+/* Gives it up, whatever is in it. */
+void tls_out_release(struct stream *s);
+
+#endif
