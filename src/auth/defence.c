@@ -9,7 +9,8 @@
 #define WAYS	      8
 #define NETWORKS_SETS 8192  /* 64 Ki networks */
 #define ACCOUNTS_SETS 8192  /* 64 Ki accounts */
-#define PAIRS_SETS    16384 /* 128 Ki known pairs */
+#define PAIRS_SETS    16384 /* 128 Ki known pairs at the most */
+#define PAIRS_FIRST   64    /* ... and 512 to begin with */
 #define NETWORKS_MAX  32
 
 /* One failure is forgotten in this time; a long run of them after a while. */
@@ -47,7 +48,9 @@ struct defence {
 	uint8_t trusted[NETWORKS_MAX * NETWORK_OCTETS];
 	struct failures networks[NETWORKS_SETS * WAYS];
 	struct failures accounts[ACCOUNTS_SETS * WAYS];
-	struct pair pairs[PAIRS_SETS * WAYS];
+	/* Only users make them: as many as there are users, close together. */
+	struct pair *pairs;
+	size_t pairs_sets;
 };
 
 struct defence *
@@ -57,6 +60,12 @@ defence_new(const struct defence_options *o, const uint8_t key[16])
 
 	if (!d)
 		return NULL;
+	d->pairs = calloc(PAIRS_FIRST * WAYS, sizeof(*d->pairs));
+	if (!d->pairs) {
+		free(d);
+		return NULL;
+	}
+	d->pairs_sets = PAIRS_FIRST;
 	d->o = *o;
 	memcpy(d->key, key, sizeof(d->key));
 	d->trusted_n = o->trusted.n / NETWORK_OCTETS * NETWORK_OCTETS;
@@ -71,6 +80,8 @@ defence_new(const struct defence_options *o, const uint8_t key[16])
 void
 defence_free(struct defence **d)
 {
+	if (*d)
+		free((*d)->pairs);
 	free(*d);
 	*d = NULL;
 }
@@ -168,10 +179,16 @@ count_up(struct failures *f, uint64_t now_ms)
 	f->at_ms = now_ms;
 }
 
+static struct pair *
+pairs_set(struct pair *pairs, size_t sets, uint64_t key)
+{
+	return &pairs[(key >> 1) % sets * WAYS];
+}
+
 static bool
 is_known(const struct defence *d, uint64_t key, uint64_t now_ms)
 {
-	const struct pair *set = &d->pairs[(key >> 1) % PAIRS_SETS * WAYS];
+	const struct pair *set = pairs_set(d->pairs, d->pairs_sets, key);
 
 	for (size_t i = 0; i < WAYS; i++)
 		if (set[i].key == key)
@@ -179,20 +196,54 @@ is_known(const struct defence *d, uint64_t key, uint64_t now_ms)
 	return false;
 }
 
+/* Twice as many sets: what was in one goes to two, which have the room. */
+static bool
+pairs_grow(struct defence *d)
+{
+	size_t sets = d->pairs_sets * 2;
+	struct pair *grown =
+		sets <= PAIRS_SETS ? calloc(sets * WAYS, sizeof(*grown)) : NULL;
+
+	if (!grown)
+		return false;
+	for (size_t i = 0; i < d->pairs_sets * WAYS; i++) {
+		if (d->pairs[i].key == 0)
+			continue;
+		struct pair *to = pairs_set(grown, sets, d->pairs[i].key);
+		while (to->key != 0)
+			to++;
+		*to = d->pairs[i];
+	}
+	free(d->pairs);
+	d->pairs = grown;
+	d->pairs_sets = sets;
+	return true;
+}
+
+/* The place of this key in its set, else a free one, else that of the oldest. */
+static struct pair *
+pair_place(struct defence *d, uint64_t key)
+{
+	struct pair *set = pairs_set(d->pairs, d->pairs_sets, key), *place = set;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].key == key)
+			return &set[i];
+		if (place->key != 0 && (set[i].key == 0 || set[i].at_ms < place->at_ms))
+			place = &set[i];
+	}
+	return place;
+}
+
 static void
 make_known(struct defence *d, uint64_t key, uint64_t now_ms)
 {
-	struct pair *set = &d->pairs[(key >> 1) % PAIRS_SETS * WAYS];
-	struct pair *place = set;
+	struct pair *place = pair_place(d, key);
 
-	for (size_t i = 0; i < WAYS; i++) {
-		if (set[i].key == key) {
-			place = &set[i];
-			break;
-		}
-		if (set[i].key == 0 || (place->key != 0 && set[i].at_ms < place->at_ms))
-			place = &set[i];
-	}
+	/* Another user's, who may come again. */
+	while (place->key != 0 && place->key != key && now_ms - place->at_ms < KNOWN_MS &&
+		pairs_grow(d))
+		place = pair_place(d, key);
 	*place = (struct pair){key, now_ms};
 }
 

@@ -1,6 +1,6 @@
 /*
- * defence.h: who fails too often, and who is known. Pure: tables of a fixed size, under a
- * keyed hash, the oldest of a set makes room.
+ * defence.h: who fails too often, and who is known. Tables with a limit, under a keyed
+ * hash, the oldest of a set makes room; that of those who are known grows with the users.
  *
  * A network is an IPv4 address or an IPv6 /64. Failures of a network make its own next
  * answers wait, doubling; failures of an account (from many networks) make answers to

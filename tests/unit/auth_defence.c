@@ -226,6 +226,34 @@ a_flood_of_networks_takes_no_more_room(void **state)
 }
 
 static void
+many_users_are_known_at_once(void **state)
+{
+	(void)state;
+	struct defence *d = defence(1, true, VIEW(""));
+	const uint32_t users = 20000;
+	uint8_t from[16], name[4];
+	uint32_t forgotten = 0;
+
+	for (uint32_t i = 0; i < 2 * users; i++) {
+		uint32_t user = i % users;
+		address_of(user, from);
+		memcpy(name, from + 12, 4);
+		if (i < users)
+			assert_true(defence_succeeded(
+				d, from, (struct view){name, 4}, 0, 1000 + i));
+		else if (defence_lane(d, from, (struct view){name, 4}, 50000) !=
+			DEFENCE_KNOWN)
+			forgotten++;
+	}
+	assert_int_equal(forgotten, 0);
+	address_of(users, from);
+	memcpy(name, from + 12, 4);
+	assert_int_equal(
+		defence_lane(d, from, (struct view){name, 4}, 50000), DEFENCE_UNKNOWN);
+	defence_free(&d);
+}
+
+static void
 a_refusal_is_found_by_its_id_and_its_name(void **state)
 {
 	(void)state;
@@ -371,6 +399,7 @@ main(void)
 		cmocka_unit_test(a_network_is_an_address_or_64_bits),
 		cmocka_unit_test(an_account_slows_strangers_only),
 		cmocka_unit_test(known_is_known_for_thirty_days),
+		cmocka_unit_test(many_users_are_known_at_once),
 		cmocka_unit_test(who_guesses_is_hashed_last),
 		cmocka_unit_test(what_was_not_checked_waits_as_long_and_does_not_count),
 		cmocka_unit_test(failures_from_trusted_networks_do_not_count),
