@@ -313,8 +313,10 @@ prepare(struct auth *a, const struct msg_auth_setup *m)
 		return "no memory or descriptors";
 	if (make_keys(a) < 0)
 		return "no random octets";
+	/* Without memory its context is not made, and used even so. */
 	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
-		!scheme_warm_up() || mac_number(a->users_key, VIEW("warm")) == 0)
+		!OSSL_LIB_CTX_get0_global_default() || !scheme_warm_up() ||
+		mac_number(a->users_key, VIEW("warm")) == 0)
 		return "libcrypto or libcrypt does not work";
 	take_options(a, m);
 	const char *why = make_tables(a, m);

@@ -233,7 +233,8 @@ close_run(struct work_job *j)
 			c->run->state, c->memory.row, c->memory.last_try_s - kept_s);
 	if (a->result != 0)
 		snprintf(a->why, sizeof(a->why), "the state cannot be written: %s",
-			state_why(c->run->state));
+			state_why(c->run->state)[0] ? state_why(c->run->state)
+						    : strerror(-a->result));
 }
 
 static void

@@ -41,8 +41,10 @@ deliver_open(const struct fetch_account *a, struct spool *spool, struct state *s
 	struct deliver *d = calloc(1, sizeof(*d));
 	int r = 0;
 
-	if (!d)
+	if (!d) {
+		(void)snprintf(why, why_n, "no memory");
 		return -ENOMEM;
+	}
 	*d = (struct deliver){
 		.account = a, .spool = spool, .state = state, .row = account};
 	/* Nothing is delivered before a replay went well, whether or not one was asked

@@ -8,6 +8,7 @@
 #include "fetch/stopping.h"
 #include "fetch/tasks.h"
 #include "os/fd.h"
+#include "os/tls_client.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -207,6 +208,7 @@ collect(struct configuration *c)
 	report_free(&run->report);
 	state_close(&run->state);
 	fd_close(&program.signals.fd);
+	stopping_done();
 	loop_free(&run->loop);
 	return program.runs.status;
 }
@@ -258,6 +260,10 @@ main(int argc, char **argv)
 	if (!c)
 		return status;
 	c->users = 1;
+	if (status == 0 && tls_client_begin() != 0) {
+		fprintf(stderr, "restante fetch: OpenSSL cannot be started: no memory\n");
+		status = EX_OSERR;
+	}
 	if (status == 0)
 		status = perform(c);
 	configuration_unref(&c);

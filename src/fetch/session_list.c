@@ -337,8 +337,7 @@ session_list_status(struct fetch_session *s, const struct pop3_answer *a)
 static void
 too_many(struct fetch_session *s)
 {
-	session_end(s, OUTCOME_PROTOCOL,
-		"the listing is longer than messages_max allows, or memory is short",
+	session_end(s, OUTCOME_PROTOCOL, "the listing is longer than messages_max allows",
 		NOTHING);
 }
 
@@ -372,6 +371,10 @@ session_list_row(struct fetch_session *s, const struct pop3_answer *a)
 		return;
 	}
 	m = mails_add(s->mails, a->msgno);
+	if (!m && a->msgno > s->mails->base) {
+		session_end(s, OUTCOME_LOCAL, "no memory for the listing", NOTHING);
+		return;
+	}
 	if (!m) {
 		too_many(s);
 		return;

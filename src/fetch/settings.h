@@ -38,7 +38,8 @@ struct fetch_command {
 	struct fetch_settings settings;
 };
 
-/* 0; 64 (EX_USAGE) or 78 (EX_CONFIG) after the errors were written to stderr. */
+/* 0; 64 (EX_USAGE), 78 (EX_CONFIG) or, without memory, 71 (EX_OSERR), after the errors
+ * were written to stderr. */
 [[nodiscard]] int settings_read(int argc, char **argv, struct fetch_command *ret);
 void settings_free(struct fetch_command *c);
 void settings_help(void);

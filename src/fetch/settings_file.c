@@ -163,9 +163,14 @@ open_account(struct settings_reader *r, struct view name)
 			conf_shown(name, shown), line);
 		return;
 	}
-	if (r->names_n == FETCH_ACCOUNTS_MAX || !add_name(r, r->section_name)) {
+	if (r->names_n == FETCH_ACCOUNTS_MAX) {
 		ini_report(ini, ini->line, "more than %d accounts, remove some",
 			FETCH_ACCOUNTS_MAX);
+		return;
+	}
+	if (!add_name(r, r->section_name)) {
+		r->no_memory = true;
+		ini_report(ini, ini->line, "out of memory for its name");
 		return;
 	}
 	r->section_line = ini->line;

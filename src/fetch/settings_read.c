@@ -35,8 +35,10 @@ more_memory(struct ini *ini, size_t n)
 	size_t cap = n > CHUNK_OCTETS ? n : CHUNK_OCTETS;
 	struct settings_chunk *c = malloc(sizeof(*c) + cap);
 
-	if (!c)
+	if (!c) {
+		r->no_memory = true;
 		return false;
+	}
 	c->next = r->memory->chunks;
 	c->n = cap;
 	r->memory->chunks = c;
@@ -57,6 +59,7 @@ settings_add(struct settings_reader *r, const struct fetch_account *a)
 		struct fetch_account *more =
 			reallocarray(m->accounts, cap, sizeof(*more));
 		if (!more) {
+			r->no_memory = true;
 			ini_report(&r->line, 0, "out of memory for %zu accounts", cap);
 			return false;
 		}
@@ -368,6 +371,8 @@ read_all(struct settings_reader *r, int argc, char **argv)
 	if (r->line.errors == 0)
 		read_accounts(r);
 	run_settings(r);
+	if (r->no_memory)
+		return EX_OSERR;
 	if (r->line.errors > 0)
 		return EX_USAGE;
 	return r->ini.errors > 0 ? EX_CONFIG : 0;
@@ -382,7 +387,8 @@ begin(struct settings_reader *r, void (*error)(struct conf_sink *s, const char *
 		.sink = &r->sink,
 		.command_line = true,
 		.more = more_memory};
-	r->ini = (struct ini){.file = "", .sink = &r->sink, .more = more_memory};
+	r->ini = (struct ini){
+		.file = "restante fetch", .sink = &r->sink, .more = more_memory};
 	r->memory = c->settings.memory;
 	r->command = c;
 }

@@ -35,6 +35,7 @@ struct settings_reader {
 	struct fetch_command *command;
 	bool one_account; /* --server, or --configure: no account of a file */
 	bool is_private;  /* nobody else can read the file */
+	bool no_memory;	  /* of the errors one was nobody's who wrote something */
 	bool in_defaults, in_account;
 	uint32_t section_line;
 	const char *section_name;

@@ -1,6 +1,7 @@
 #include "fetch/stopping.h"
 
 #include "base/check.h"
+#include "os/fd.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -24,6 +25,12 @@ stopping_tell(void)
 
 	if (told >= 0)
 		CHECK(write(told, &one, sizeof(one)) == (ssize_t)sizeof(one));
+}
+
+void
+stopping_done(void)
+{
+	fd_close(&told);
 }
 
 int

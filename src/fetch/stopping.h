@@ -11,5 +11,7 @@
 void stopping_tell(void);
 /* To poll beside what is waited for; -1 where nobody takes signals. */
 int stopping_fd(void);
+/* At the end, when nobody waits any more. */
+void stopping_done(void);
 
 #endif

@@ -193,6 +193,8 @@ keys_warm_up(void)
 	/* The settings are this program's own, not those of a file of the system's. */
 	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
 		return -EIO;
+	if (!OSSL_LIB_CTX_get0_global_default()) /* it would be used even so */
+		return -ENOMEM;
 	if (CRYPTO_secure_malloc_init(SECURE_OCTETS, 32) == 0)
 		return -ENOMEM;
 	EVP_PKEY *ec = EVP_EC_gen("P-256");

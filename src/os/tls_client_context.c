@@ -213,6 +213,18 @@ settle(struct tls_context *c, const struct tls_client_options *o, char *why, siz
 	return true;
 }
 
+int
+tls_client_begin(void)
+{
+	/* The settings are this program's own, not those of a file of the system's. */
+	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
+		!OSSL_LIB_CTX_get0_global_default())
+		return -ENOMEM;
+	EVP_MD *digest = EVP_MD_fetch(NULL, "SHA256", NULL);
+	EVP_MD_free(digest);
+	return digest ? 0 : -ENOMEM;
+}
+
 struct tls_context *
 tls_client_context_new(const struct tls_client_options *o, char *why, size_t why_n)
 {
@@ -223,8 +235,7 @@ tls_client_context_new(const struct tls_client_options *o, char *why, size_t why
 	if (!c)
 		return NULL;
 	c->refs = 1;
-	/* The settings are this program's own, not those of a file of the system's. */
-	bool ok = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1;
+	bool ok = tls_client_begin() == 0;
 	c->bio = tls_bio_method();
 	c->ctx = SSL_CTX_new(TLS_client_method());
 	c->client = calloc(1, sizeof(struct tls_client_rules));

@@ -180,6 +180,8 @@ tls_warm_up(void)
 	/* The settings are this program's own, not those of a file of the system's. */
 	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
 		return -EIO;
+	if (!OSSL_LIB_CTX_get0_global_default()) /* it would be used even so */
+		return -ENOMEM;
 	struct tls_context *ec = context_of(EVP_EC_gen("P-256"));
 	SSL_CTX *clients = SSL_CTX_new(TLS_client_method());
 	bool ok = ec && clients && try_versions(ec, clients);
