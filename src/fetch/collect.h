@@ -20,8 +20,8 @@
 #define COLLECT_BATCH_MIN    32	  /* fewer wait while more are to come */
 #define COLLECT_BATCH_OCTETS (32 * 1024 * 1024)
 #define COLLECT_UIDLS_MAX    (256 * 1024 * 1024) /* octets, of one listing */
-#define COLLECT_HOLD	     512 /* letters on their way before no more are asked for */
-#define COLLECT_HOLD_MIN     32	 /* where many accounts share them */
+#define COLLECT_HOLD	     1024 /* letters on their way before no more are asked for */
+#define COLLECT_HOLD_MIN     32	  /* where many accounts share them */
 
 /* What all accounts of a run share. */
 struct run {
@@ -107,6 +107,7 @@ void collect_letter_data(struct collect *c, struct view data);
 void collect_letter_end(struct collect *c, struct mail *m);
 void collect_letter_cut(struct collect *c, struct mail *m, bool last_try);
 void collect_letter_drop(struct collect *c);
+void collect_letter_free(struct letter *l);
 /* What of a session never came to its end. */
 void collect_top_drop(struct collect *c);
 void collect_batch_drop(struct collect *c);

@@ -228,20 +228,33 @@ local_failure(struct collect *c, const char *what, int r)
 	session_fail(c->session, OUTCOME_LOCAL, why);
 }
 
-static void
+static int
 set_letter_uid(struct collect *c, struct letter *l, const struct mail *m)
 {
 	struct view uid = mail_uid(&c->mails, m);
+	uint8_t *octets = realloc(l->uid_octets, uid.n ? uid.n : 1);
 
-	memcpy(l->uid_octets, uid.p, uid.n);
-	l->uid = (struct view){l->uid_octets, uid.n};
+	if (!octets)
+		return -ENOMEM;
+	memcpy(octets, uid.p, uid.n);
+	l->uid_octets = octets;
+	l->uid = (struct view){octets, uid.n};
+	return 0;
+}
+
+void
+collect_letter_free(struct letter *l)
+{
+	if (l)
+		free(l->uid_octets);
+	free(l);
 }
 
 void
 collect_letter(struct collect *c, struct mail *m)
 {
 	struct letter *l = calloc(1, sizeof(*l));
-	int r;
+	int r = 0;
 
 	CHECK(!c->letter);
 	if (!l) {
@@ -252,11 +265,12 @@ collect_letter(struct collect *c, struct mail *m)
 	l->msgno = m->number;
 	l->listed = m->size;
 	if (m->uid_n > 0)
-		set_letter_uid(c, l, m);
-	r = spool_begin(c->spool, l);
+		r = set_letter_uid(c, l, m);
+	if (r == 0)
+		r = spool_begin(c->spool, l);
 	c->letter = l;
 	if (r != 0) {
-		free(l);
+		collect_letter_free(l);
 		c->letter = NULL;
 		local_failure(c, "a message cannot be written", r);
 	}
@@ -296,7 +310,7 @@ collect_letter_cut(struct collect *c, struct mail *m, bool last_try)
 	} else {
 		spool_abort(c->spool, c->letter);
 	}
-	free(c->letter);
+	collect_letter_free(c->letter);
 	c->letter = NULL;
 }
 
@@ -306,7 +320,7 @@ collect_letter_drop(struct collect *c)
 	if (!c->letter)
 		return;
 	spool_abort(c->spool, c->letter);
-	free(c->letter);
+	collect_letter_free(c->letter);
 	c->letter = NULL;
 }
 
@@ -317,7 +331,7 @@ collect_batch_drop(struct collect *c)
 
 	for (size_t i = 0; b && i < b->n; i++) {
 		spool_abort(c->spool, b->letters[i]);
-		free(b->letters[i]);
+		collect_letter_free(b->letters[i]);
 	}
 	free(b);
 	c->batch = NULL;
@@ -335,9 +349,10 @@ finish_letter(struct collect *c, struct mail *m)
 		c->batch = calloc(1, sizeof(*c->batch));
 	if (!c->batch || !session_name(c->session, m, l->header))
 		return -ENOMEM;
-	set_letter_uid(c, l, m);
-	l->same = session_same(c->session, m, l->digest);
-	return 0;
+	r = set_letter_uid(c, l, m);
+	if (r == 0)
+		l->same = session_same(c->session, m, l->digest);
+	return r;
 }
 
 void

@@ -258,7 +258,7 @@ commit_done(struct work_job *job)
 		session_committed(c->session, b->mails[i], l->fate);
 		if (l->fd >= 0)
 			spool_abort(c->spool, l);
-		free(l);
+		collect_letter_free(l);
 	}
 	c->on_the_way -= (uint32_t)b->n;
 	if (c->on_the_way < collect_share(c->run) / 2)

@@ -1,6 +1,7 @@
 #include "fetch/durable.h"
 
 #include "base/ascii.h"
+#include "base/check.h"
 #include "os/fd.h"
 
 #include <dirent.h>
@@ -52,34 +53,61 @@ sync_above(int fd)
 	return syncfs(fd) < 0 ? -errno : 0;
 }
 
+struct subdirectory {
+	bool made, stands; /* stands: with a parent in which nothing can be made */
+};
+
+static int
+make_subdirectory(int dir, const char *name, struct subdirectory *ret, int *ret_fd)
+{
+	int error;
+
+	ret->made = mkdirat(dir, name, 0700) == 0;
+	error = ret->made ? 0 : errno;
+	/* A read-only or foreign parent is no harm where the directory stands. */
+	ret->stands = error != 0 && error != EEXIST;
+	*ret_fd = openat(dir, name, DIRECTORY);
+	if (*ret_fd >= 0)
+		return 0;
+	return ret->stands ? -error : -errno;
+}
+
+int
+durable_subdirectories(int dir, const char *const *names, size_t n, int *ret_fds)
+{
+	struct subdirectory each[DURABLE_SUBDIRECTORIES_MAX];
+	bool to_sync = false;
+	size_t done = 0;
+	int r = 0;
+
+	CHECK(n <= DURABLE_SUBDIRECTORIES_MAX);
+	for (; r == 0 && done < n; done++) {
+		r = make_subdirectory(dir, names[done], &each[done], &ret_fds[done]);
+		to_sync = to_sync || !each[done].stands;
+	}
+	/* Also where they stood: a killed run may have made them and not synced. */
+	bool failed_sync = false;
+	if (r == 0 && to_sync) {
+		r = durable_sync(dir);
+		failed_sync = r < 0;
+	}
+	for (size_t i = 0; r < 0 && i < done; i++) {
+		fd_close(&ret_fds[i]);
+		if (failed_sync && each[i].made)
+			(void)unlinkat(dir, names[i], AT_REMOVEDIR);
+	}
+	return r;
+}
+
 int
 durable_subdirectory(int dir, const char *name, int *ret_fd)
 {
-	bool made = mkdirat(dir, name, 0700) == 0;
+	int fd = -1;
+	int r = durable_subdirectories(dir, &name, 1, &fd);
 
-	if (!made && errno != EEXIST) {
-		/* A read-only or foreign parent is no harm where the directory stands. */
-		int error = errno;
-		int fd = openat(dir, name, DIRECTORY);
-
-		if (fd < 0)
-			return -error;
+	if (r == 0)
 		*ret_fd = fd;
-		return 0;
-	}
-	int fd = openat(dir, name, DIRECTORY);
-	if (fd < 0)
-		return -errno;
-	/* Also where it stood: a killed run may have made it and not synced. */
-	int r = durable_sync(dir);
-	if (r < 0 && made)
-		(void)unlinkat(dir, name, AT_REMOVEDIR);
-	if (r < 0) {
-		fd_close(&fd);
-		return r;
-	}
-	*ret_fd = fd;
-	return 0;
+	return r;
 }
 
 /* The deepest directory of the path that exists; *ret_rest is what is missing of it. */

@@ -15,6 +15,10 @@
 [[nodiscard]] int durable_directory(const char *path, int *ret_fd);
 /* The same one step below an open directory. */
 [[nodiscard]] int durable_subdirectory(int dir, const char *name, int *ret_fd);
+/* n of them with one sync; what is not 0 leaves none open. */
+#define DURABLE_SUBDIRECTORIES_MAX 3
+[[nodiscard]] int durable_subdirectories(
+	int dir, const char *const *names, size_t n, int *ret_fds);
 /* For path/to/file: the directory, made as above; *ret_name points into path. */
 [[nodiscard]] int durable_parent(const char *path, int *ret_fd, const char **ret_name);
 /* fsync over EINTR. */

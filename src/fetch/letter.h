@@ -44,9 +44,10 @@ enum letter_fate {
 };
 
 struct letter {
-	struct view uid; /* into uid_octets */
-	uint8_t uid_octets[LETTER_UID_MAX];
+	struct view uid; /* at most LETTER_UID_MAX octets; into uid_octets, or borrowed */
+	uint8_t *uid_octets; /* malloc; many letters wait at a time, and few are long */
 	int64_t same; /* the row whose message this is if its octets are the same; 0 */
+	int64_t row;  /* state.c's, once it was intended; 0 */
 	uint32_t msgno;
 	uint64_t listed;	       /* by LIST; UINT64_MAX where not known */
 	uint64_t octets;	       /* decoded, as received */

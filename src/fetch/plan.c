@@ -180,6 +180,13 @@ is_beside(const struct plan_facts *f, const struct known *k)
 	return !f->whole && k->gone_s == 0 && k->stage != KNOWN_SEEN;
 }
 
+/* The UIDL was gone: its message may have come back, or its name was given to another. */
+static bool
+came_back(const struct plan_facts *f, const struct known *k)
+{
+	return k->gone_s != 0 && k->stage != KNOWN_SEEN && k->has_header && f->has_top;
+}
+
 static void
 plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool changed)
 {
@@ -194,12 +201,12 @@ plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool ch
 		mail->known = MAIL_NO_KNOWN;
 	} else if (!k)
 		plan_new(f, m, mail);
-	else if (size_agrees(f, mail, k) && !is_beside(f, k))
+	else if (size_agrees(f, mail, k) && !is_beside(f, k) && !came_back(f, k))
 		plan_known(f, m, mail, k);
 	else if (f->has_top && k->has_header) {
 		mail->old_size = true;
 		plan_as(mail, MAIL_CHECK,
-			"its size has changed, or its UIDL is used twice");
+			"its size has changed, or its UIDL was gone or is used twice");
 	} else {
 		mail->known = MAIL_NO_KNOWN;
 		mail->reused = mail->unsure = true;

@@ -139,26 +139,39 @@ plan_uids_changed(const struct plan_facts *f, const struct mails *m)
 	return false;
 }
 
-/* session_plan.c made a name for each, of the UIDL, NUL and the header. */
+/* Their names are the UIDL, NUL, and the header or what the state made up: they stand
+ * together, behind the UIDL itself. */
+const struct known *
+plan_former(const struct known_table *t, struct view uid, size_t *at)
+{
+	const struct known *k;
+
+	if (uid.n == 0)
+		return NULL;
+	if (*at == 0)
+		*at = known_before(t, uid);
+	if (*at < t->n && t->rows[*at].uid.n == uid.n &&
+		memcmp(t->rows[*at].uid.p, uid.p, uid.n) == 0)
+		++*at;
+	if (*at == t->n)
+		return NULL;
+	k = &t->rows[*at];
+	if (k->uid.n <= uid.n || memcmp(k->uid.p, uid.p, uid.n) != 0 ||
+		k->uid.p[uid.n] != 0)
+		return NULL;
+	++*at;
+	return k;
+}
+
 bool
 plan_had_twin(const struct plan_facts *f, const struct mails *m, const struct mail *mail)
 {
-	struct view uid = mail_uid(m, mail);
-	size_t at = known_before(f->known, uid);
+	const struct known *k;
+	size_t at = 0;
 
-	at += mail->known != MAIL_NO_KNOWN;
-	if (!f->has_top || uid.n == 0)
-		return false;
-	/* They stand together, behind the UIDL itself; of some a try is all that is
-	 * known. */
-	for (; at < f->known->n; at++) {
-		const struct known *k = &f->known->rows[at];
-
-		if (k->uid.n <= uid.n || memcmp(k->uid.p, uid.p, uid.n) != 0 ||
-			k->uid.p[uid.n] != 0)
-			return false;
-		if (k->has_header && k->uid.n == uid.n + 1 + 2 * HEADER_DIGEST)
+	/* Of some a try is all that is known. */
+	while (f->has_top && (k = plan_former(f->known, mail_uid(m, mail), &at)))
+		if (k->has_header)
 			return true;
-	}
 	return false;
 }

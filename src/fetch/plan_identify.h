@@ -33,7 +33,12 @@ size_agrees(const struct plan_facts *f, const struct mail *mail, const struct kn
  * server has probably given new UIDLs to old mail.
  */
 bool plan_uids_changed(const struct plan_facts *f, const struct mails *m);
-/* Whether a message is known that once shared this UIDL with another. */
+/*
+ * The next row, from *at on (0: the first), that had this UIDL once and has a name of our
+ * own now: it shared it with another message, or lost it to one. NULL: no more.
+ */
+const struct known *plan_former(const struct known_table *t, struct view uid, size_t *at);
+/* Whether a message is known that once had this UIDL and can be recognised. */
 bool plan_had_twin(
 	const struct plan_facts *f, const struct mails *m, const struct mail *mail);
 /*

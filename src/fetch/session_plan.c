@@ -241,6 +241,37 @@ session_name(struct fetch_session *s, struct mail *m, const uint8_t digest[HEADE
 	return !nameless || make_uid(s, m);
 }
 
+static bool
+is_same(const struct fetch_session *s, const struct known *k, const uint8_t *digest)
+{
+	size_t row = (size_t)(k - s->known->rows);
+
+	return k->stage == KNOWN_SYNCED &&
+		memcmp(k->digest, digest, HEADER_DIGEST) == 0 &&
+		!(s->mails->listed[row / 8] & (1u << row % 8));
+}
+
+/* Of all that have or had this UIDL: the one with these octets. Both the same, it is that
+ * message, whatever else is listed. */
+static const struct known *
+find_former(const struct fetch_session *s, const struct mail *m, const uint8_t *digest)
+{
+	struct view uid = mail_uid(s->mails, m);
+	const uint8_t *end = uid.n > 0 ? memchr(uid.p, 0, uid.n) : NULL;
+	const struct known *k;
+	size_t at = 0;
+
+	if (end)
+		uid.n = (size_t)(end - uid.p);
+	k = known_find(s->known, uid);
+	if (k && is_same(s, k, digest))
+		return k;
+	while ((k = plan_former(s->known, uid, &at)))
+		if (is_same(s, k, digest))
+			return k;
+	return NULL;
+}
+
 /*
  * The header of this message could not be had before it was fetched, so it may have been
  * delivered under another UIDL. It is that message only if all octets are the same, which
@@ -253,21 +284,23 @@ session_same(struct fetch_session *s, struct mail *m, const uint8_t *digest)
 {
 	static const uint8_t none[HEADER_DIGEST];
 	struct plan_facts f = session_facts(s);
-	const struct known *own =
-		s->known ? known_find(s->known, mail_uid(s->mails, m)) : NULL;
+	const struct known *own, *k;
 
 	if (!s->known || !m->unsure)
 		return 0;
+	own = known_find(s->known, mail_uid(s->mails, m));
 	if (own && own->stage != KNOWN_SYNCED)
 		own = NULL;
 	if (own && memcmp(own->digest, digest, HEADER_DIGEST) == 0)
 		return own->row;
+	k = find_former(s, m, digest);
+	if (k) {
+		set_known(&f, s->mails, m, k);
+		return k->row;
+	}
 	for (size_t i = 0; s->whole && i < s->known->n; i++) {
-		const struct known *k = &s->known->rows[i];
-
-		if (k->stage != KNOWN_SYNCED ||
-			memcmp(k->digest, digest, HEADER_DIGEST) != 0 ||
-			s->mails->listed[i / 8] & (1u << i % 8))
+		k = &s->known->rows[i];
+		if (!is_same(s, k, digest))
 			continue;
 		set_known(&f, s->mails, m, k);
 		return k->row;

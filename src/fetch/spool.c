@@ -14,16 +14,19 @@
 static int
 open_maildir(const char *path, int *ret_tmp)
 {
-	static const char *const others[] = {"cur", "new"};
+	static const char *const names[] = {"cur", "new", "tmp"};
 	AUTO_FD root = -1;
+	int fds[3];
 	int r = durable_directory(path, &root);
 
-	for (size_t i = 0; r == 0 && i < 2; i++) {
-		AUTO_FD fd = -1;
-
-		r = durable_subdirectory(root, others[i], &fd);
-	}
-	return r < 0 ? r : durable_subdirectory(root, "tmp", ret_tmp);
+	if (r == 0)
+		r = durable_subdirectories(root, names, 3, fds);
+	if (r < 0)
+		return r;
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
+	*ret_tmp = fds[2];
+	return 0;
 }
 
 static int

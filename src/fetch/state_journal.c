@@ -53,13 +53,16 @@ bind_letter(sqlite3_stmt *q, int at, const struct letter *l)
 	bind_i64(q, at + 4, (int64_t)l->stored);
 }
 
+/* *ret_new: its row is new, so that nothing else knows of it. */
 static int
-intend_message(const struct intending *in, const struct letter *l, int64_t *ret)
+intend_message(
+	const struct intending *in, const struct letter *l, int64_t *ret, bool *ret_new)
 {
 	int r = find_own_row(in, l, ret);
 
 	if (r < 0)
 		return r;
+	*ret_new = r == 0;
 	AUTO_RESET *q =
 		state_statement(in->s, r > 0 ? STATE_INTEND_AGAIN : STATE_INTEND_NEW);
 	bind_i64(q, 1, in->account);
@@ -91,7 +94,10 @@ settle_message(struct state *s, int64_t message, uint64_t now_s)
 	bind_i64(q, 1, message);
 	bind_i64(q, 2, (int64_t)now_s);
 	int r = state_run(s, q);
-	return r < 0 ? r : run_with_message(s, STATE_MESSAGE_OWED, message);
+	/* Then none of its deliveries is owed. */
+	if (r < 0 || sqlite3_changes(s->db) == 1)
+		return r;
+	return run_with_message(s, STATE_MESSAGE_OWED, message);
 }
 
 static int
@@ -111,15 +117,17 @@ intend_delivery(
 }
 
 static int
-intend_letter(const struct intending *in, const struct letter *l)
+intend_letter(const struct intending *in, struct letter *l)
 {
 	int64_t message = 0;
-	int r = intend_message(in, l, &message);
+	bool is_new = false;
+	int r = intend_message(in, l, &message, &is_new);
 
+	l->row = message;
 	/* Targets that are no longer wanted must not be waited for. */
-	if (r == 0)
+	if (r == 0 && !is_new)
 		r = run_with_message(in->s, STATE_INTEND_CLEAR, message);
-	if (r == 0)
+	if (r == 0 && !is_new)
 		r = run_with_message(in->s, STATE_INTEND_PLACES, message);
 	for (size_t t = 0; r == 0 && t < in->a->targets_n; t++)
 		r = intend_delivery(in, l, t, message);
@@ -181,8 +189,9 @@ settle_one(struct state *s, int64_t account, const struct settled *done, size_t 
 	uint64_t now_s)
 {
 	const struct settled *one = &done[i];
-	int64_t message;
-	int r = state_message_id(s, account, one->letter->uid, &message);
+	int64_t message = one->letter->row;
+	int r = message != 0 ? 1
+			     : state_message_id(s, account, one->letter->uid, &message);
 
 	if (r == 0)
 		return state_fail(s, -ENOENT, "a message was not journalled");

@@ -55,23 +55,45 @@ maildir_close(struct target **t)
 }
 
 static int
+open_directories(struct target *t)
+{
+	static const char *const names[] = {"tmp", "new", "cur"};
+	const char *where = t->c.spec->where;
+	AUTO_FD root = -1;
+	int fds[3] = {-1, -1, -1};
+	int r = 0;
+
+	if (!t->c.is_spool) {
+		r = durable_directory(where, &root);
+		if (r == 0)
+			r = durable_subdirectories(root, names, 3, fds);
+	} else {
+		/* The spool has just made and synced them. */
+		root = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = root < 0 ? -errno : 0;
+		for (size_t i = 0; r == 0 && i < 3; i++) {
+			fds[i] = openat(
+				root, names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			r = fds[i] < 0 ? -errno : 0;
+		}
+	}
+	t->tmp = fds[0];
+	t->new_dir = fds[1];
+	t->cur = fds[2];
+	return r;
+}
+
+static int
 maildir_open(const struct target_context *c, struct target **ret, char *why, size_t why_n)
 {
 	struct target *t = calloc(1, sizeof(*t));
-	AUTO_FD root = -1;
 	int r = -ENOMEM;
 
 	if (t) {
 		*t = (struct target){.c = *c, .tmp = -1, .new_dir = -1, .cur = -1};
 		durable_hostname(t->host);
-		r = durable_directory(c->spec->where, &root);
+		r = open_directories(t);
 	}
-	if (r == 0)
-		r = durable_subdirectory(root, "tmp", &t->tmp);
-	if (r == 0)
-		r = durable_subdirectory(root, "new", &t->new_dir);
-	if (r == 0)
-		r = durable_subdirectory(root, "cur", &t->cur);
 	if (r < 0) {
 		(void)snprintf(why, why_n, "%s: this Maildir cannot be used: %s",
 			c->spec->where, strerrordesc_np(-r));

@@ -176,6 +176,7 @@ static void
 run(struct bench *b)
 {
 	struct letter letters[LETTERS], *come[LETTERS];
+	static const char *const uids[LETTERS] = {"u1", "u2", "u3"};
 	size_t n = 0;
 
 	if (start(b) < 0) {
@@ -183,10 +184,9 @@ run(struct bench *b)
 		return;
 	}
 	for (size_t i = 0; i < LETTERS; i++) {
-		char uid[8] = {'u', (char)('1' + i), 0};
 		struct letter *l = &letters[i];
 
-		letter_start(l, uid);
+		letter_start(l, uids[i]);
 		if (spool_begin(b->spool, l) < 0 ||
 			spool_write(b->spool, l, text_of(i)) < 0 ||
 			spool_finish(b->spool, l) < 0)

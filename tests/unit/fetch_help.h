@@ -178,8 +178,7 @@ letter_start(struct letter *l, const char *uid)
 {
 	memset(l, 0, sizeof(*l));
 	l->fd = -1;
-	memcpy(l->uid_octets, uid, strlen(uid));
-	l->uid = (struct view){l->uid_octets, strlen(uid)};
+	l->uid = (struct view){(const uint8_t *)uid, strlen(uid)};
 	l->listed = UINT64_MAX;
 	l->msgno = 1;
 }

@@ -4,7 +4,7 @@
 #include "unit.h"
 
 #include "base/check.h"
-#include "fetch/plan.h"
+#include "fetch/plan_identify.h"
 
 #include <string.h>
 
@@ -230,8 +230,56 @@ what_was_gone_comes_back(void **state)
 	account.keep = true;
 	know("a", 10, KNOWN_SYNCED, 1)->gone_s = NOW - DAY_S;
 	struct mail *m = list(1, "a", 10);
+	/* Its name may have been given to another message meanwhile. */
+	assert_int_equal(plan_all(&facts, &mails), 1);
+	assert_int_equal(m->plan, MAIL_CHECK);
+	give_header(m, 1);
 	assert_int_equal(plan_all(&facts, &mails), 0);
 	assert_int_equal(m->plan, MAIL_LEAVE);
+
+	begin();
+	account.keep = true;
+	know("a", 10, KNOWN_SYNCED, 1)->gone_s = NOW - DAY_S;
+	m = list(1, "a", 10);
+	assert_int_equal(plan_all(&facts, &mails), 1);
+	give_header(m, 2);
+	assert_int_equal(plan_all(&facts, &mails), 0);
+	assert_int_equal(m->plan, MAIL_FETCH);
+	assert_true(m->reused);
+
+	/* Nothing to tell them apart by: it is what it was. */
+	begin();
+	account.keep = true;
+	facts.has_top = false;
+	know("a", 10, KNOWN_SYNCED, 1)->gone_s = NOW - DAY_S;
+	m = list(1, "a", 10);
+	assert_int_equal(plan_all(&facts, &mails), 0);
+	assert_int_equal(m->plan, MAIL_LEAVE);
+}
+
+/* Its UIDL was taken by another message, which is hidden now. */
+static void
+what_stepped_aside_is_recognised(void **state)
+{
+	static const struct view old = VIEW("a\0old7");
+	size_t from = 0;
+	(void)state;
+
+	begin();
+	account.keep = true;
+	struct known *k = know("a", 10, KNOWN_SYNCED, 1);
+	k->uid = old;
+	k->gone_s = NOW - DAY_S;
+	know("ab", 10, KNOWN_SYNCED, 3);
+	assert_ptr_equal(plan_former(&known, VIEW("a"), &from), k);
+	assert_null(plan_former(&known, VIEW("a"), &from));
+	struct mail *m = list(1, "a", 10);
+	assert_int_equal(plan_all(&facts, &mails), 1);
+	assert_int_equal(m->plan, MAIL_IDENTIFY);
+	give_header(m, 1);
+	assert_int_equal(plan_all(&facts, &mails), 0);
+	assert_int_equal(m->plan, MAIL_LEAVE);
+	assert_true(m->renamed);
 }
 
 /* ---- UIDLs ----------------------------------------------------------------------- */
@@ -580,6 +628,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cases),
 		cmocka_unit_test(what_was_gone_comes_back),
+		cmocka_unit_test(what_stepped_aside_is_recognised),
 		cmocka_unit_test(uidls_that_all_changed),
 		cmocka_unit_test(few_new_ones_are_no_change),
 		cmocka_unit_test(twins_are_told_apart),

@@ -120,10 +120,12 @@ static void
 step_aside(struct world *w, struct world_row *r)
 {
 	char name[40];
-	int n = snprintf(name, sizeof(name), "aside%u", (unsigned)(r - w->rows));
+	int n = snprintf(name, sizeof(name), "old%u", (unsigned)(r - w->rows));
 
-	memcpy(r->uid, name, (size_t)n);
-	r->uid_n = (uint8_t)(n + (int)world_random(w, 1));
+	CHECK(r->uid_n + 1 + n < UID_MAX - 8);
+	r->uid[r->uid_n++] = 0;
+	memcpy(r->uid + r->uid_n, name, (size_t)n);
+	r->uid_n = (uint8_t)(r->uid_n + n);
 	r->gone_s = r->gone_s ? r->gone_s : 1;
 	/* Until nobody has that name. */
 	for (uint32_t i = 0; i < w->rows_n; i++) {

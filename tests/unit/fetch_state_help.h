@@ -236,8 +236,7 @@ known(const struct home *h, struct view uid)
 make_letter(struct letter *l, struct view uid, uint8_t seed)
 {
 	memset(l, 0, sizeof(*l));
-	memcpy(l->uid_octets, uid.p, uid.n);
-	l->uid = (struct view){l->uid_octets, uid.n};
+	l->uid = uid;
 	l->listed = 100;
 	l->octets = 101;
 	l->stored = 102 + (uint64_t)seed;
