@@ -1,6 +1,7 @@
 """Scripts for store_drive, and a ledger of what it said: from that follows what must be
 there, what may, and what never again, whatever failed and whenever the power was cut."""
 import collections
+import hashlib
 import os
 import pathlib
 import random
@@ -327,14 +328,34 @@ class House:
         said = self.run(trace=trace)
         return first, inodes, read_trace(trace), said
 
+    def ledger(self):
+        return Ledger(self.letters, self.script)
+
+    @staticmethod
+    def kind_of(name):
+        for kind in ("identity", "intent", "append", "new"):
+            if f"restante-{kind}" in name:
+                return kind
+        return "mbox" if name == "box" else "message"
+
+    @staticmethod
+    def key_of(tree, links):
+        """The same for states that differ only in what nobody reads."""
+        h = hashlib.blake2b(repr(links).encode(), digest_size=16)
+        for path in sorted(tree):
+            octets = tree[path]
+            h.update(path.encode() + b"\0")
+            if octets is not None and "/tmp/" not in path and not path.endswith(("-lock", "-index~")):
+                h.update(hashlib.blake2b(octets, digest_size=16).digest())
+        return h.digest()
+
     # ---- what a look finds ----
     def look(self, ledger):
         """Faults in words: what a fresh process shows; the same without its caches; and
         then a deposit and a removal."""
         ledger.is_hiding = False
         ledger = self.foreign_first(ledger)
-        for p in self.root.rglob("*.lock"):  # nobody holds it: minutes later
-            os.utime(p, (p.stat().st_mtime - 600,) * 2)
+        self.age_locks()
         look = ledger.copy()
         wrong = self.feed(look, self.driver.play(self.at, *LOOK))
         if wrong:
@@ -346,6 +367,11 @@ class House:
         if [again.shown(r) for r in again.rows] != [again.shown(r) for r in rows]:
             wrong.append(f"without the cache: {again.rows}, with it: {rows}")
         return wrong or self.work(again)
+
+    def age_locks(self):
+        """Nobody holds what was left behind: it is minutes later."""
+        for p in self.root.rglob("*.lock"):
+            os.utime(p, (p.stat().st_mtime - 600,) * 2)
 
     def foreign_first(self, ledger):
         """In every other mbox another program delivers before we look."""

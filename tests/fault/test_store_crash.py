@@ -7,7 +7,6 @@ caches the same; and then mail comes and goes as before.
 
 In the quick form a sample of the states; RESTANTE_LONG=1 takes all.
 """
-import hashlib
 import random
 import re
 import shutil
@@ -16,7 +15,7 @@ import pytest
 
 from crash_model import Model, write_tree
 from store_scripts import (BY_NAME, DRIVE, LONG, SANITIZED, SCRIPTS, SEED, SHIM, Driver, House,
-                           Ledger, make_base)
+                           make_base)
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer comes between the same calls")
 SAMPLE = 60           # states, and as many of those with all or nothing unsure
@@ -47,6 +46,20 @@ class Recording:
         self.rng = random.Random(f"{SEED} {house.script.name}")
         self.first, self.inodes, self.lines, _ = self.house.record()
         self.tried = 0
+        self.check_whole()
+
+    def check_whole(self):
+        """The trace has all that was changed: played again, it leads to what is there."""
+        model = self.model()
+        for line in self.lines:
+            if line.kind != "say":
+                model.feed(line)
+        root = self.house.root
+        there = {str(p.relative_to(root)): None if p.is_dir() else p.read_bytes()
+                 for p in root.rglob("*")}
+        played = model.tree()
+        wrong = [x for x in {*there, *played} if there.get(x, 0) != played.get(x, 0)]
+        assert not wrong, f"the trace does not tell how these came to be: {sorted(wrong)}"
 
     def model(self):
         model = Model(self.house.root, is_whole=is_flag)
@@ -56,7 +69,7 @@ class Recording:
     def moments(self, lines):
         """After each line: its number, the line, the model and the ledger."""
         model = self.model()
-        ledger = Ledger(self.house.letters, self.house.script)
+        ledger = self.house.ledger()
         said = 0
         for i, line in enumerate(lines):
             if line.kind == "say":
@@ -90,7 +103,7 @@ class Recording:
                 if k not in picked[i] or foreign and is_torn(otherwise):
                     continue
                 tree = model.tree(otherwise)
-                key = (key_of(tree, model.links), said)
+                key = (self.house.key_of(tree, model.links), said)
                 if key in seen:
                     continue
                 seen.add(key)
@@ -122,7 +135,7 @@ class Recording:
                 continue
             kind = None
             if line.kind == "sync" and not foreign:
-                kind = kind_of(model.inodes[line.words[0]].path)
+                kind = self.house.kind_of(model.inodes[line.words[0]].path)
             elif line.kind == "sync_dir":
                 kind = "directory " + line.words[0][len(str(self.house.root)) + 1:]
             if kind:
@@ -136,28 +149,10 @@ def is_torn(otherwise):
     return any(c.where.path == "box" and v is not None for c, v in otherwise.items())
 
 
-def kind_of(name):
-    for kind in ("identity", "intent", "append", "new"):
-        if f"restante-{kind}" in name:
-            return kind
-    return "mbox" if name == "box" else "message"
-
-
 def is_flag(old, new):
     """Seen moves a message that is long safe: here a rename counts as one change, as it is
     in the journal of ext4, XFS and btrfs. All other renames count as two."""
     return "/new/" in old and "/cur/" in new
-
-
-def key_of(tree, links):
-    """The same for states that differ only in what nobody reads."""
-    h = hashlib.blake2b(repr(links).encode(), digest_size=16)
-    for path in sorted(tree):
-        octets = tree[path]
-        h.update(path.encode() + b"\0")
-        if octets is not None and "/tmp/" not in path and not path.endswith(("-lock", "-index~")):
-            h.update(hashlib.blake2b(octets, digest_size=16).digest())
-    return h.digest()
 
 
 def power_cut(recording):
