@@ -36,7 +36,7 @@ def connect(office, source, tls=False, small=False):
     if small:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     s.setsockopt(socket.SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-    s.settimeout(20)
+    s.settimeout(60)
     s.bind((source, 0))
     s.connect((office.host, office.pop3s if tls else office.pop3))
     return s
@@ -55,7 +55,7 @@ class Swarm:
             for s in self.sockets:
                 s.sendall(say)
 
-    def heard(self, up_to, deadline=30):
+    def heard(self, up_to, deadline=60):
         """How many were sent something with these octets in it; all must hear something."""
         waiting, seen, selector = len(self.sockets), {}, selectors.DefaultSelector()
         for s in self.sockets:
@@ -79,7 +79,7 @@ class Swarm:
         selector.close()
         return good
 
-    def ended(self, deadline=20):
+    def ended(self, deadline=60):
         """Waits for the end of all, whatever comes before it."""
         return self.heard(b"there is no such answer", deadline)
 

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 
 NOBODY = 65534
+GETMAIL = ("/usr/bin/python3", "-B", str(pathlib.Path(__file__).with_name("getmail_run.py")))
 
 
 class Collector:
@@ -118,7 +119,7 @@ delivered_to = false
 received = false
 verbose = 1
 """)
-        return ["getmail", "-g", self.base / "state", "-r", rc]
+        return [*GETMAIL, "-g", self.base / "state", "-r", rc]
 
 
 ALL = (Fetchmail, Mpop, Getmail)

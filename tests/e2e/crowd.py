@@ -230,7 +230,7 @@ class Running:
         while self.next():
             pass
         self.process.stdout.close()
-        assert self.process.wait(30) == 0
+        assert self.process.wait(60) == 0
         return self.said
 
 

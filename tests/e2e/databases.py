@@ -11,13 +11,9 @@ import subprocess
 import tempfile
 import time
 
-SECONDS = 30
+from ports import free_port
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+SECONDS = 60
 
 
 def who(*names):

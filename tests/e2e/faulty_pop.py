@@ -152,6 +152,7 @@ FAULTS = {
     "tls-old": ["tls-version-old"],
     "tls-no-13": ["tls-version-new"],
     "tls-alpn": ["tls-alpn-other"],
+    "tls-resumed": ["tls-resumption"],
     # UTF8, LANG
     "utf8-refused": ["utf8"],
     "lang-rows": ["lang-rows"],
@@ -268,6 +269,8 @@ class Session:
             return
         kept = self.buffer
         self.s = self.server.context.wrap_socket(self.s, server_side=True)
+        if self.has("tls-resumed") and self.s.session_reused:
+            raise ConnectionResetError("a session that was there before")
         self.secured, self.buffer = True, kept if self.has("stls-keeps-buffer") else b""
         self.user = self.user if self.has("stls-keeps-user") else None
         if self.has("stls-greets"):
@@ -780,7 +783,7 @@ class FaultyServer:
             sock.settimeout(None)
 
     def serve(self, sock, tls_first):
-        sock.settimeout(30)
+        sock.settimeout(60)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         session = (Ordered if "order" in self.faults else Session)(self, sock)
         try:
@@ -805,7 +808,7 @@ class FaultyServer:
         for s in self.listeners:
             s.close()
         for t in self.threads:
-            t.join(5)
+            t.join(60)
 
     def __enter__(self):
         return self
@@ -820,5 +823,5 @@ def make_certificate(place):
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
              "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
              str(place / "key.pem"), "-out", str(place / "cert.pem")],
-            check=True, capture_output=True, timeout=30)
+            check=True, capture_output=True, timeout=60)
     return place / "cert.pem"

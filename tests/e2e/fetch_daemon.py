@@ -16,7 +16,7 @@ from fetch_faulty import PASSWORD, Drop, House, Session
 from fetch_trial import PROGRAM, REPORT
 from postoffice import alive, until
 
-ENDS_S = 20
+ENDS_S = 60
 
 
 class OfMany(Session):
@@ -46,7 +46,7 @@ class Houses(House):
 def settings(house, user="anna", **more):
     """An account's section."""
     rows = {"server": f"127.0.0.1:{house.port}", "user": user, "password": PASSWORD.decode(),
-            "tls": house.tls, "plaintext": "yes", "poll": "1s", "timeout": "5s", **more}
+            "tls": house.tls, "plaintext": "yes", "poll": "1s", "timeout": "60s", **more}
     return {k: v for k, v in rows.items() if v is not None}
 
 
@@ -77,7 +77,7 @@ class Base:
     def environment(self, env=None):
         return {"PATH": os.environ["PATH"], "HOME": str(self.base), **(env or {})}
 
-    def run(self, *args, code=0, timeout=30):
+    def run(self, *args, code=0, timeout=60):
         (self.base / "mail").mkdir(exist_ok=True)
         got = subprocess.run(self.command(*args), stdin=subprocess.DEVNULL, capture_output=True,
                              timeout=timeout, env=self.environment())
@@ -121,7 +121,7 @@ class Daemon:
         return [e for e in self.events[since:] if e["event"] == event
                 and account in (None, e.get("account"))]
 
-    def wait_for(self, event, account=None, since=0, n=1, deadline=10):
+    def wait_for(self, event, account=None, since=0, n=1, deadline=60):
         """The n-th event of that kind."""
         return until(lambda: (self.all_of(event, account, since)[n - 1:n] or [None])[0], deadline,
                      lambda: f"no {event} of {account}\n{self.story()}")
@@ -134,7 +134,7 @@ class Daemon:
         since = self.mark()
         self.send(signal.SIGHUP)
         return until(lambda: next((e for e in self.events[since:]
-                                   if e["event"] in ("reloaded", "not_reloaded")), None), 10,
+                                   if e["event"] in ("reloaded", "not_reloaded")), None), 60,
                      lambda: f"not reloaded\n{self.story()}")
 
     def stop(self, code=0, how=signal.SIGTERM):
@@ -147,7 +147,7 @@ class Daemon:
             self.process.wait()
             raise AssertionError(f"it does not end\n{self.story()}") from None
         for r in self.readers:
-            r.join(5)
+            r.join(60)
         said = "".join(self.err)
         assert not REPORT.search(said), said
         assert PASSWORD.decode() not in said + str(self.events)
@@ -213,7 +213,7 @@ class Socks(threading.Thread):
         name = f.read(f.read(1)[0]) if kind == 3 else f.read(4 if kind == 1 else 16)
         port = struct.unpack(">H", f.read(2))[0]
         self.asked.append((command, kind, name, port))
-        server = socket.create_connection(("127.0.0.1", self.target), 10)
+        server = socket.create_connection(("127.0.0.1", self.target), 60)
         s.sendall(b"\5\0\0\1\x7f\0\0\1\0\0")
         return server
 
@@ -230,12 +230,12 @@ class Socks(threading.Thread):
             back = threading.Thread(target=copy, args=(b, a), daemon=True)
             back.start()
             copy(a, b)
-            back.join(10)
+            back.join(60)
 
     def stop(self):
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        self.join(10)
+        self.join(60)
 
     def __enter__(self):
         return self

@@ -81,6 +81,6 @@ class Dns:
         with socket.create_connection(("127.0.0.1", self.port)):
             pass
         for t in self.threads:
-            t.join(5)
+            t.join(60)
         self.udp.close()
         self.tcp.close()

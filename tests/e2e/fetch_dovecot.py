@@ -17,18 +17,13 @@ import socket
 import subprocess
 import time
 
+from ports import free_port
 from postoffice import until
 
 PASSWORD = "se cr\u00e9t, = 100%"
 SASL = ["plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256", "external", "apop",
         "oauthbearer", "xoauth2"]
 TOKEN_KEY = b"a key that only this test knows!"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def listens(port):
@@ -83,14 +78,14 @@ class Program:
                                             stdout=out, stderr=out, start_new_session=True)
 
     def wait_for_port(self, port):
-        until(lambda: listens(port) or self.process.poll() is not None, 20,
+        until(lambda: listens(port) or self.process.poll() is not None, 60,
               lambda: f"nothing listens:\n{self.log.read_text()}")
         assert self.process.poll() is None, self.log.read_text()
 
     def stop(self):
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 class Realm:
@@ -136,7 +131,7 @@ class Realm:
 
     def run(self, *command, **more):
         got = subprocess.run([str(c) for c in command], env=self.env, capture_output=True,
-                             timeout=30, **more)
+                             timeout=60, **more)
         assert got.returncode == 0, (command, got.stdout, got.stderr)
 
     def ticket(self, user="anna", password=b"secret\n"):

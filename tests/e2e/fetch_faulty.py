@@ -22,7 +22,7 @@ from nasty import NASTY, stuffed, wire
 
 USER, PASSWORD = b"anna", b"s3cret-Pa55"
 STAMP = b"<1896.697170952@dbc.mtview.ca.us>"
-PATIENCE_S = 30  # a client that says nothing for so long is left
+PATIENCE_S = 60  # a client that says nothing for so long is left
 PIECE = 1 << 18
 
 Line = collections.namedtuple("Line", "at session secured octets")
@@ -520,7 +520,7 @@ class House:
         for s in self.sessions:
             s.wire.close()
         for t in self.threads:
-            t.join(10)
+            t.join(60)
         assert not any(t.is_alive() for t in self.threads), "a session does not end"
 
     def __enter__(self):

@@ -121,7 +121,7 @@ class Line:
     def _accept(self):
         client, _ = self.listener.accept()
         try:
-            server = socket.create_connection(("127.0.0.1", self.target), 10)
+            server = socket.create_connection(("127.0.0.1", self.target), 60)
         except OSError:
             client.close()
             return None
@@ -181,7 +181,7 @@ class Line:
         if self.pid:
             os.waitpid(self.pid, 0)
         else:
-            self.thread.join(10)
+            self.thread.join(60)
         os.close(self.ending)
         os.close(self.wake)
         self.listener.close()

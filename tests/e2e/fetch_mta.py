@@ -108,7 +108,7 @@ service auth {{
 """)
         self.program = Program(["dovecot", "-F", "-c", self.base / "dovecot.conf"],
                                os.environ, self.base / "start.log")
-        until(lambda: answers(self.port), 20, self.log)
+        until(lambda: answers(self.port), 60, self.log)
 
     def log(self):
         return "".join(p.read_text() for p in (self.base / "log", self.base / "start.log")
@@ -194,7 +194,7 @@ smtpd_tls_loglevel = 1
         self.program = Program(
             ["postfix", "-c", self.base / "etc", "start-fg"],
             {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"}, self.base / "start.log")
-        until(lambda: answers(self.port), 30, self.log)
+        until(lambda: answers(self.port), 60, self.log)
 
     def log(self):
         return "".join(p.read_text() for p in (self.base / "log", self.base / "start.log")
@@ -206,4 +206,4 @@ smtpd_tls_loglevel = 1
         self.program.stop()
         for pid in filter(alive, processes):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(map(alive, processes)), 20, "postfix has left processes")
+        until(lambda: not any(map(alive, processes)), 60, "postfix has left processes")

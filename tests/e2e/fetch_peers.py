@@ -66,7 +66,7 @@ class Syslog:
 
     def stop(self):
         self.ended.set()
-        self.thread.join(5)
+        self.thread.join(60)
         self.s.close()
 
 
@@ -133,7 +133,7 @@ class Peer:
                 [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True)
         for port in (self.pop3, self.pop3s):
-            until(lambda: listens(port) or self.process.poll() is not None, 30,
+            until(lambda: listens(port) or self.process.poll() is not None, 60,
                   lambda: f"{self.name} does not listen:\n{self.log()}")
             assert self.process.poll() is None, self.log()
 
@@ -141,8 +141,8 @@ class Peer:
         processes = tree_of(self.process.pid)
         if self.process.poll() is None:
             self.process.send_signal(how)
-        self.process.wait(20)
-        until(lambda: not any(map(alive, processes)), 10, f"{self.name} has left processes")
+        self.process.wait(60)
+        until(lambda: not any(map(alive, processes)), 60, f"{self.name} has left processes")
 
 
 class Ours(Peer):
@@ -334,7 +334,7 @@ printf %s '{self.password}' | saslpasswd2 -c -p -f {data}/sasldb -u localhost {s
 chown cyrus:mail {data}/sasldb
 exec /usr/lib/cyrus/bin/master -p /run/cyrus/master.pid
 """)
-        until(self.lmtp_listens, 20, lambda: f"no LMTP:\n{self.log()}")
+        until(self.lmtp_listens, 60, lambda: f"no LMTP:\n{self.log()}")
         with self.lmtp_session():  # so that its process stands
             pass
 
@@ -348,7 +348,7 @@ exec /usr/lib/cyrus/bin/master -p /run/cyrus/master.pid
     @contextlib.contextmanager
     def lmtp_session(self):
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(20)
+            s.settimeout(60)
             s.connect(str(self.lmtp))
             f = s.makefile("rb")
 

@@ -18,7 +18,7 @@ from postoffice import BUILD, REPORT
 PROGRAM = BUILD / "restante-fetch"
 MIB = 1 << 20
 MEMORY = 16 * MIB
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 Run = collections.namedtuple("Run", "code out err seconds memory visits")
 

@@ -31,7 +31,7 @@ COUNTERS = [line.split("(")[1].split(",")[0] for line in
                  encoding="ascii") if line.startswith("COUNTER(")]
 F_ADD_SEALS, SEALS, SHRINK = 1033, 15, 2
 PEERS_OCTETS = 65536 * 16
-SECONDS = 20
+SECONDS = 60
 
 
 def octets(b):

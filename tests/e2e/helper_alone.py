@@ -43,7 +43,7 @@ class Failed(Exception):
 
 
 class Helper:
-    def __init__(self, name, options, timeout_ms=5000, hostname=b"mail.example.org", uid=None,
+    def __init__(self, name, options, timeout_ms=60000, hostname=b"mail.example.org", uid=None,
                  environment=None):
         self.name, self.question, self.lines, self.waiting = name, 0, [], {}
         self.timeout = timeout_ms / 1000
@@ -112,7 +112,7 @@ class Helper:
 
     def answer(self, question, seconds=None):
         """The answer to this question; others that come before it are kept for their turn."""
-        deadline = time.monotonic() + (seconds or self.timeout + 5)
+        deadline = time.monotonic() + (seconds or self.timeout + 60)
         while question not in self.waiting:
             a = self.read_answer(self.receive(self.auth, max(0, deadline - time.monotonic())))
             self.waiting[a.question] = a
@@ -149,7 +149,7 @@ class Helper:
         """There is no answer."""
         self.send_ask(END, mechanism=mechanism, talk=talk)
 
-    def log_line(self, event, seconds=10):
+    def log_line(self, event, seconds=60):
         """The pairs of the next record of this event."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -124,7 +124,7 @@ class Provider:
             def do_GET(self):
                 provider.seen.append((self.path, self.headers.get("Authorization"), ""))
                 if provider.delay:
-                    provider.delay.wait(30)
+                    provider.delay.wait(60)
                 if self.path == "/moved":
                     self.reply(302, b"", Location=provider.url("/keys"))
                 elif provider.answer:

@@ -83,7 +83,7 @@ class Ticket:
         self.process.stdin.close()
         self.process.stdout.read()
         self.process.stdout.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(60) == 0
 
 
 if __name__ == "__main__":

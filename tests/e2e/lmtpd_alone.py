@@ -258,7 +258,7 @@ class Lmtpd:
             fds = [write, os.open("/proc/self/fd/%d" % write, os.O_RDONLY)]
         self.tell(struct.pack("<HQI", SPOOL_FILE, session, error), fds)
 
-    def drain(self, seconds=20):
+    def drain(self, seconds=60):
         self.tell(struct.pack("<HI", FRONT_DRAIN, seconds))
 
     def count(self, name):

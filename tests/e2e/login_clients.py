@@ -14,6 +14,7 @@ import secrets
 import ssl
 import subprocess
 
+from collectors import GETMAIL
 from postoffice import BUILD, NOBODY
 
 SECONDS = 60
@@ -142,7 +143,7 @@ delivered_to = false
 received = false
 verbose = 2
 """)
-    return call(base, ["getmail", "-g", base / "state", "-r", rc])
+    return call(base, [*GETMAIL, "-g", base / "state", "-r", rc])
 
 
 def scram(user, password, say, mechanism="SCRAM-SHA-256", flag="n"):

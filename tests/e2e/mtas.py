@@ -168,7 +168,7 @@ address_verify_poll_delay = 1s
 {settings}""")
         (base / "etc/master.cf").write_text(MASTER.format(port=port) + services)
         self.command("postfix", "start")
-        until(lambda: answers(port), 30, self.log)
+        until(lambda: answers(port), 60, self.log)
 
     def command(self, program, what):
         with open(self.base / "start.log", "ab") as out:
@@ -184,7 +184,7 @@ address_verify_poll_delay = 1s
         pid = int((self.base / "spool/pid/master.pid").read_text())
         processes = tree_of(pid)
         os.killpg(pid, signal.SIGTERM)
-        until(lambda: not any(map(alive, processes)), 20, "postfix has left processes")
+        until(lambda: not any(map(alive, processes)), 60, "postfix has left processes")
 
 
 class Postfix(Mta):
@@ -224,7 +224,7 @@ class Rooted(Mta):
                  *(x for place, ours in over.items() for x in ("--over", ours, place)),
                  "sh", self.base / "start"],
                 stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True)
-        until(lambda: answers(self.port) or self.process.poll() is not None, 30, self.log)
+        until(lambda: answers(self.port) or self.process.poll() is not None, 60, self.log)
         assert self.process.poll() is None, self.log()
 
     def passwd(self, *more):
@@ -247,10 +247,10 @@ class Rooted(Mta):
     def stop(self):
         processes = tree_of(self.process.pid)
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
         self.process.stdin.close()
         self.syslog.stop()
-        until(lambda: not any(map(alive, processes)), 10, f"{self.name} has left processes")
+        until(lambda: not any(map(alive, processes)), 60, f"{self.name} has left processes")
 
 
 class Exim(Rooted):

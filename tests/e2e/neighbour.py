@@ -31,7 +31,7 @@ class Imap(imaplib.IMAP4):
     """Logged in as anna; answers that are not OK are what a test looks at, not faults."""
 
     def __init__(self, port, user="anna"):
-        super().__init__("127.0.0.1", port, timeout=30)
+        super().__init__("127.0.0.1", port, timeout=60)
         self.login(user, "secret")
 
     def rows(self, what, box="INBOX"):

@@ -240,7 +240,7 @@ class Load:
             with contextlib.suppress(TimeoutError):
                 imap.sock.settimeout(0.3)
                 imap.sock.recv(1, socket.MSG_PEEK)
-            imap.sock.settimeout(30)
+            imap.sock.settimeout(60)
             imap.send(b"DONE\r\n")
             while not imap.readline().startswith(b"X1 OK"):
                 pass

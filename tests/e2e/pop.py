@@ -4,7 +4,7 @@ import ssl
 
 
 class Pop:
-    def __init__(self, host, port, tls_ca=None, timeout=30, source=None):
+    def __init__(self, host, port, tls_ca=None, timeout=60, source=None):
         self.s = socket.create_connection((host, port), timeout, source and (source, 0))
         self.tls = None
         if tls_ca:

@@ -1,4 +1,5 @@
 """A throwaway post office for tests, and what belongs to it. conftest.py has the fixtures."""
+import contextlib
 import os
 import pathlib
 import re
@@ -13,13 +14,13 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("RESTANTE_BUILD") or ROOT / "build").resolve()
 NOBODY = 65534
-START_S = 30
-END_S = 20
+# Of the tests with the machine, not a bound of the product: what comes, comes in the end.
+PATIENCE_S = 60
 # Sanitizers write to the standard error of the process that they look after.
 REPORT = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: ")
 
 
-def until(what, deadline=10.0, why="it never came", tick=0.01):
+def until(what, deadline=PATIENCE_S, why="it never came", tick=0.01):
     """Calls what() until it gives something true, which is returned."""
     end = time.monotonic() + deadline
     while True:
@@ -30,6 +31,18 @@ def until(what, deadline=10.0, why="it never came", tick=0.01):
         threading.Event().wait(tick)
 
 
+@contextlib.contextmanager
+def ahead():
+    """This thread before all others of the machine, where that may be: for a client whose turns
+    are counted, so that it takes each one that it gets."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def alive(pid):
     """Whether a process runs: a zombie has ended."""
     try:
@@ -37,6 +50,14 @@ def alive(pid):
     except OSError:
         return False
     return stat.rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+
+
+def suspend(pid):
+    """SIGSTOP, and until it holds every thread: the signal alone is on its way for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = pathlib.Path(f"/proc/{pid}/task")
+    until(lambda: all((t / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+                      for t in tasks.iterdir()), why=f"{pid} does not stop")
 
 
 def tree_of(pid):
@@ -85,13 +106,13 @@ class Office:
             self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
 
     def _wait_ready(self):
-        timer = threading.Timer(START_S, self.process.kill)
+        timer = threading.Timer(PATIENCE_S, self.process.kill)
         timer.start()
         line = self.process.stdout.readline().decode()
         timer.cancel()
         if not line.startswith("ready "):
             self.process.wait()
-            self._reader.join(5)
+            self._reader.join(PATIENCE_S)
             self.stopped = True
             raise AssertionError(f"no ready line: {line!r}\n{self.log()}")
         self.ready = line
@@ -115,7 +136,7 @@ class Office:
         """For wait_for_log(since=): only lines from here on."""
         return len(self.lines)
 
-    def wait_for_log(self, pattern, deadline=10.0, since=0):
+    def wait_for_log(self, pattern, deadline=PATIENCE_S, since=0):
         """The first log line that matches."""
         def look():
             return next((x for x in self.lines[since:] if re.search(pattern, x)), None)
@@ -125,13 +146,13 @@ class Office:
         """All counters, each summed over the processes."""
         out = subprocess.run(
             [self.build / "restante", "stat", "--socket", self.dir / "run" / "control"],
-            capture_output=True, timeout=20, check=True).stdout.decode()
+            capture_output=True, timeout=PATIENCE_S, check=True).stdout.decode()
         sums = {}
         for name, value in re.findall(r"^(?:restante_)?([a-z_]+)\S*[ =\t]+(\d+)$", out, re.M):
             sums[name] = sums.get(name, 0) + int(value)
         return sums
 
-    def wait_for_counter(self, name, value, deadline=10.0):
+    def wait_for_counter(self, name, value, deadline=PATIENCE_S):
         """Until that counter is at least so high (a callable: until it says yes)."""
         good = value if callable(value) else lambda n: n >= value
         seen = {}
@@ -160,13 +181,13 @@ class Office:
             self.process.send_signal(how)
         self.finish(processes, status)
 
-    def wait(self, status=0, deadline=END_S):
+    def wait(self, status=0, deadline=PATIENCE_S):
         """Waits for its own end."""
         processes = self.tree() if self.ready else {}
         self.stopped = True
         self.finish(processes, status, deadline)
 
-    def finish(self, processes, status, deadline=END_S):
+    def finish(self, processes, status, deadline=PATIENCE_S):
         try:
             code = self.process.wait(deadline)
         except subprocess.TimeoutExpired:
@@ -176,12 +197,12 @@ class Office:
             self.process.wait()
             raise AssertionError(f"the sandbox does not end:\n{self.log()}") from None
         self.process.stdout.close()
-        self._reader.join(5)
+        self._reader.join(PATIENCE_S)
         self.process.stderr.close()
         assert not any(map(REPORT.search, self.lines)), self.log()
         if status is not None:
             assert code == status, f"status {code}, not {status}\n{self.log()}"
-        until(lambda: not any(map(alive, processes)), 5,
+        until(lambda: not any(map(alive, processes)), PATIENCE_S,
               lambda: f"left: { {p: n for p, n in processes.items() if alive(p)} }\n{self.log()}")
         if self.ready:
             assert not (self.dir / "run").exists()

@@ -23,7 +23,7 @@ def locked():
 
 
 def run(*command, **more):
-    subprocess.run(command, check=True, capture_output=True, timeout=30, **more)
+    subprocess.run(command, check=True, capture_output=True, timeout=60, **more)
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def house(module_office, module_base):
 
 def bound(port, ca, user, mechanism, *words, password=PASSWORD):
     got = subprocess.run([BUILD / "tests" / "clients" / "bound_client", str(port), ca, user, mechanism, *words],
-                         input=password.encode() + b"\n", stdout=subprocess.PIPE, timeout=30)
+                         input=password.encode() + b"\n", stdout=subprocess.PIPE, timeout=60)
     return got.returncode, got.stdout.decode()
 
 
@@ -52,7 +52,7 @@ def by_hand(port, ca, mechanism, flag, old=False):
     context = ssl.create_default_context(cafile=ca)
     if old:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
-    s = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 30), server_hostname="localhost")
+    s = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 60), server_hostname="localhost")
     with s, s.makefile("rwb") as f:
         heard = [f.readline()]
 
@@ -171,7 +171,7 @@ class Between:
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)
         for t in self.threads:
-            t.join(10)
+            t.join(60)
         for s in (self.listener, *self.open):
             s.close()
 

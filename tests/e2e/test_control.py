@@ -15,7 +15,7 @@ import pytest
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("RESTANTE_BUILD", os.path.join(ROOT, "build"))
-DEADLINE = 10
+DEADLINE = 60
 
 CONTROL_SETUP, STAT_SOURCE, CONTROL, READY = 0x54, 0x55, 0x56, 0x01
 NO_ANSWER_BEFORE_S = 4.0
@@ -234,7 +234,7 @@ def test_the_face(office):
     face = os.path.join(BUILD, "restante")
 
     def run(*words):
-        return subprocess.run([face, *words], capture_output=True, text=True, timeout=30)
+        return subprocess.run([face, *words], capture_output=True, text=True, timeout=60)
 
     page = Page(1001, 0, b"keeper")
     page.set("scans_total", 3)

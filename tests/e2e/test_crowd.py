@@ -94,11 +94,14 @@ def lines():
 
 
 def fronts_are_idle(office):
-    """For a moment in which nobody says anything, fronts and keepers take next to no time."""
+    """When what was asked for is done, fronts and keepers take next to no time."""
     pids = [office.pid, *office.pids("restante-front"), *office.pids("restante-keeper")]
-    before, end = cpu_s(pids), time.monotonic() + 0.5
-    until(lambda: time.monotonic() >= end, tick=0.1)
-    assert cpu_s(pids) - before < 0.1
+
+    def half_a_second():
+        before, end = cpu_s(pids), time.monotonic() + 0.5
+        until(lambda: time.monotonic() >= end, tick=0.1)
+        return cpu_s(pids) - before < 0.1
+    until(half_a_second, why="they never rest")
 
 
 def test_sessions_share_fronts_and_keepers(office, lines):
@@ -136,7 +139,7 @@ def test_beyond_the_last_place_everybody_is_told(office, lines):
         crowd.all(f"alive {2 * PLACES}", 2 * PLACES)
         crowd.all("quit 200", 200)
         with Crowd(o, "plain", 150, first=800) as others:
-            until(lambda: others.do("login")["errors"] == {}, 20, tick=0.1)
+            until(lambda: others.do("login")["errors"] == {}, 60, tick=0.1)
             assert others.do("login")["idle"] == 150
 
 
@@ -151,7 +154,7 @@ def test_a_full_keeper_is_told_too(office, lines):
         o.wait_for_log("grant_refused .*keepers_max")
         crowd.all("quit 60", 60)
         # The monitor hears of ends a second later at most.
-        until(lambda: crowd.do("login")["idle"] == room, 20, tick=0.2)
+        until(lambda: crowd.do("login")["idle"] == room, 60, tick=0.2)
         crowd.all(f"wave {room}", room)
         assert len(o.pids("restante-keeper")) == 2
 

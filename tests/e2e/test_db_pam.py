@@ -69,11 +69,11 @@ def test_accounts_that_are_not_served(anna):
 
 
 def test_nobody_waits_here(anna):
-    with helper("auth optional pam_faildelay.so delay=4000000", *UNIX) as h:
+    with helper("auth optional pam_faildelay.so delay=60000000", *UNIX) as h:
         for name in (anna, b"nobody-has-this-name"):
             begun = time.monotonic()
             assert h.verify(name, b"wrong").outcome in (WRONG, NO_USER)
-            assert time.monotonic() - begun < 1.5
+            assert time.monotonic() - begun < 20
 
 
 def test_empty_passwords():
@@ -182,7 +182,7 @@ def test_office(base, office):
         # The helpers are ended, and come back.
         for pid in o.pids("restante-auth-pam"):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: answer(anna, "secret").startswith(b"+OK"), 15)
+        until(lambda: answer(anna, "secret").startswith(b"+OK"), 60)
         assert "secret" not in o.log()
         o.stop()
 

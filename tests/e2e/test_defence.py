@@ -11,6 +11,7 @@ import time
 import pytest
 
 from crowd import Running
+from fetch_trial import is_sanitized
 from pop import Pop
 from postoffice import BUILD, NOBODY, make_maildir
 from test_auth_process import crypt_hash
@@ -64,6 +65,11 @@ def nice_values(pid):
     return first, sorted(values.values())
 
 
+def processor_s(office):
+    """What all of its processes have had of the processors so far."""
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in office.tree())
+
+
 def quantile(times, part):
     return sorted(times)[min(len(times) - 1, int(part * len(times)))]
 
@@ -107,9 +113,9 @@ def attack(settlement, guesses, connections, seconds, times_quiet):
         part = attackers.said["tried"] / guesses
         # Their first login ever: one whom nobody guesses at, and one whom all do.
         if part > 0.4 and "newcomer" not in took:
-            took["newcomer"] = logs_in_within(s, newcomer, "127.0.3.1", 30)
+            took["newcomer"] = logs_in_within(s, newcomer, "127.0.3.1", 120)
         if part > 0.6 and "wanted" not in took:
-            took["wanted"] = logs_in_within(s, wanted, "127.0.3.2", 30)
+            took["wanted"] = logs_in_within(s, wanted, "127.0.3.2", 120)
     result = attackers.end()
     logins = poll.end()["logins"]
     assert set(took) == {"newcomer", "wanted"}, (took, result)
@@ -127,7 +133,7 @@ def attack(settlement, guesses, connections, seconds, times_quiet):
     assert len(quiet) >= 150 and len(times) >= 150, said
     # So many times, and a turn of the scheduler: quiet is half a millisecond at best.
     assert statistics.median(times) <= times_quiet * statistics.median(quiet) + 0.005, said
-    assert quantile(times, 0.95) < 0.100, said
+    assert quantile(times, 0.95) < times_quiet * quantile(quiet, 0.95) + 0.100, said
     # It was an attack: nobody was let in, and it kept auth hashing.
     assert result["let_in"] == 0 and not result["other"], said
     assert result["guesses"] + result["busy"] >= guesses or result["guesses"] >= 100, said
@@ -144,8 +150,8 @@ def nobody_is_locked_out(s):
             assert c.login(name, password).startswith(b"+OK"), name
             c.say("QUIT")
     for i, who in enumerate(s.people[:5]):
-        assert logs_in_within(s, who, f"127.0.4.{i + 1}", 10) < 5
-        assert logs_in_within(s, who, f"127.0.1.{i + 1}", 10) < 5
+        assert logs_in_within(s, who, f"127.0.4.{i + 1}", 60) < 30
+        assert logs_in_within(s, who, f"127.0.1.{i + 1}", 60) < 30
 
 
 @pytest.fixture(name="settlement")
@@ -248,17 +254,28 @@ def test_five_hundred_poll_every_second(office, base):
                     people=people)
     o.wait_for_counter("logins_total", len(people), 150)
     assert not [x for x in first.end()["logins"] if x[2]]
-    hashes = o.stat()["hashes_total"]
+    hashes, before = o.stat()["hashes_total"], processor_s(o)
     poll = Running("poll", host=o.host, port=o.pop3, every=1.0,
                    people=people)
-    o.wait_for_counter("logins_total", 6 * len(people), 60)
+    o.wait_for_counter("logins_total", 6 * len(people))
     logins = poll.end()["logins"]
+    each = (processor_s(o) - before) / len(logins)
     times = [t for _, t, error in logins]
     lasted = max(at for at, *_ in logins) - min(at for at, *_ in logins)
     said = (f"{len(logins)} logins in {lasted:.1f} s, median {1000 * statistics.median(times):.2f} "
-            f"ms, p95 {1000 * quantile(times, 0.95):.1f}, longest {1000 * max(times):.1f}")
+            f"ms, p95 {1000 * quantile(times, 0.95):.1f}, longest {1000 * max(times):.1f}, "
+            f"{1000 * each:.3f} ms of a processor each")
     print(said)
     assert not [x for x in logins if x[2]], said
     assert o.stat()["hashes_total"] == hashes, "all are remembered"
-    assert len(logins) >= 2400 and lasted < 15, said
-    assert statistics.median(times) < 0.1 and quantile(times, 0.95) < 0.5, said
+    # When they are served tells of the machine and of who else works there; what they cost
+    # does not: one processor serves 500 a second, and half of it is left.
+    assert len(logins) >= 2400 and (is_sanitized() or each < 0.001), said
+    alone = []
+    for i in range(40):
+        begun = time.monotonic()
+        with s.connect("127.0.6.1") as c:
+            assert c.login(people[i][0], password).startswith(b"+OK")
+            alone.append(time.monotonic() - begun)
+            c.say("QUIT")
+    assert quantile(alone, 0.1) < 0.1, alone

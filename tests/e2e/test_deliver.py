@@ -147,7 +147,7 @@ def test_answers(base):
 
 def test_help():
     r = subprocess.run([BUILD / "restante", "deliver", "--help"], capture_output=True,
-                       timeout=30, text=True)
+                       timeout=60, text=True)
     assert r.returncode == 0 and r.stdout.startswith("usage: restante deliver")
 
 
@@ -261,7 +261,7 @@ def test_killed_at_any_moment(base):
         except subprocess.TimeoutExpired:
             p.kill()
         p.stderr.close()
-        return i, p.wait(30)
+        return i, p.wait(60)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for i, status in pool.map(one, range(240)):
             assert status in (0, -9)

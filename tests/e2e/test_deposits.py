@@ -35,12 +35,12 @@ class Senders:
             t.start()
 
     def send_all(self, k):
-        server = smtplib.LMTP(self.host, self.port, timeout=30)
+        server = smtplib.LMTP(self.host, self.port, timeout=60)
         for i in range(LETTERS):
             tag, to = f"letter-{k}-{i}", self.recipients[(k + i) % len(self.recipients)]
             while not self.send(server, tag, to):
                 server.close()
-                server = smtplib.LMTP(self.host, self.port, timeout=30)
+                server = smtplib.LMTP(self.host, self.port, timeout=60)
             self.accepted.append((to, tag))
         server.quit()
 
@@ -85,7 +85,7 @@ def collect(office, user):
             return p
         p.close()
         return None
-    with until(session, 20) as p:
+    with until(session, 60) as p:
         count = int(p.say("STAT").split()[1])
         got = [check_letter(p.multi(f"RETR {i}")) for i in range(1, count + 1)]
         for i in range(1, count + 1):

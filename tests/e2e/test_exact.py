@@ -83,9 +83,9 @@ def test_pipelined_whole(house):
 def poplib_session(o, way):
     context = ssl.create_default_context(cafile=o.ca)
     if way == "pop3s":
-        p = poplib.POP3_SSL(o.host, o.pop3s, context=context, timeout=30)
+        p = poplib.POP3_SSL(o.host, o.pop3s, context=context, timeout=60)
     else:
-        p = poplib.POP3(o.host, o.pop3, timeout=30)
+        p = poplib.POP3(o.host, o.pop3, timeout=60)
     if way == "stls":
         p.stls(context)
     p.user("nasty")

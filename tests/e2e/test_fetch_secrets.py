@@ -63,7 +63,7 @@ def test_the_password_lies_in_one_place(tls, capabilities, tmp_path, pki):
         p = subprocess.Popen(t.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
         t.house.memory["pid"] = lambda: p.pid
-        out, err = p.communicate(timeout=30)
+        out, err = p.communicate(timeout=60)
         assert p.returncode == DONE, t.story(out, err)
         plain, locked, coded = seen[0]
         assert len(plain) == 1 and int(locked) > 0 and not coded, seen

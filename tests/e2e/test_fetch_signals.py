@@ -15,7 +15,7 @@ from fetch_faulty import Session, plain_mails
 from fetch_trial import Run, Trial
 
 DONE, LATER = 0, 75
-END_S = 8  # five for what is under way, and some for a slow machine
+END_S = 30  # five for what is under way, and many for a slow machine; the server has 60
 MOMENTS = 50
 
 
@@ -45,7 +45,7 @@ def finish(t, p, since, codes=(DONE, LATER), within=END_S):
     return got
 
 
-def wait_for(what, seconds=10):
+def wait_for(what, seconds=60):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it does not come to that"
@@ -91,13 +91,13 @@ def test_sigterm_at_any_moment(keep, tmp_path):
 
             def at(n, moment=moment, told=told, ready=ready):
                 if n == moment:
-                    ready.wait(5)
+                    ready.wait(60)
                     told.append(time.monotonic())
                     p.send_signal(signal.SIGTERM)
             t.house.memory.update(moments=0, at=at)
             p = start(t, keep=keep)
             ready.set()
-            finish(t, p, time.monotonic(), within=20)
+            finish(t, p, time.monotonic(), within=60)
             t.house.memory["at"] = lambda n: None
             assert not told or time.monotonic() - told[0] < END_S
         t.house.memory.clear()
@@ -138,7 +138,7 @@ def test_a_second_signal_ends_at_once(tmp_path):
         since = time.monotonic()
         while p.poll() is None:
             p.send_signal(signal.SIGTERM)
-            assert time.monotonic() - since < 3, "the second signal does not end it"
+            assert time.monotonic() - since < 4.5, "the second signal does not end it"
             time.sleep(0.02)
         p.communicate()
         assert p.returncode == LATER
@@ -154,7 +154,7 @@ def test_a_command_that_hangs_does_not_hold_us_up(what, tmp_path):
         wait_for(begun.exists)
         child = int(begun.read_text())
         p.send_signal(signal.SIGTERM)
-        finish(t, p, time.monotonic(), codes=(LATER,), within=7)
+        finish(t, p, time.monotonic(), codes=(LATER,))
         wait_for(lambda: not os.path.exists(f"/proc/{child}"))
         t.honest()
 
@@ -177,7 +177,7 @@ def test_the_terminal_echoes_again(number, tmp_path):
             said += os.read(terminal, 1000)
         wait_for(lambda: not echoes())
         os.kill(pid, number)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
             assert time.monotonic() < end, "it does not end"
             time.sleep(0.01)
@@ -198,7 +198,7 @@ def test_commands_get_nothing_of_ours(what, tmp_path):
         t.run(codes=(DONE,), keep=True)  # there is a state, and what is remembered of the server
         t.drop.add(*plain_mails(1, start=30))
         p = start(t, secret=what in ("filter", "program"), keep=True, more=[f"--{what}", look])
-        finish(t, p, time.monotonic(), codes=(DONE, LATER, 77), within=20)
+        finish(t, p, time.monotonic(), codes=(DONE, LATER, 77), within=60)
         text = seen.read_text()
         links = [x for x in text.splitlines() if "->" in x]
         # 3: the directory that ls itself reads
@@ -216,5 +216,5 @@ def test_the_reader_of_our_words_goes_away(tmp_path):
         p = start(t, more=["--verbose"])
         p.stdout.close()
         p.stderr.close()
-        assert p.wait(20) == DONE
+        assert p.wait(60) == DONE
         t.honest()

@@ -97,7 +97,8 @@ def test_postfix_over_tls(office, base, servers):
     assert all(m.startswith(b"Return-Path: <list@example.org>\n") for m in got)
     assert_same(by_trace(got).values(), map(as_postfix_has_it, HEADED.values()))
     # All came over one connection.
-    assert re.search(rf"disconnect from .* data={len(HEADED)}(/\d+)? quit=1 ", postfix.log())
+    until(lambda: re.search(rf"disconnect from .* data={len(HEADED)}(/\d+)? quit=1 ",
+                            postfix.log()), why=postfix.log)
 
 
 def test_postfix_with_a_login(office, base, servers):
@@ -113,7 +114,7 @@ def test_postfix_with_a_login(office, base, servers):
     assert PASSWORD not in said
     assert f.left() == 0
     postfix.box.take(1)
-    assert "sasl_method=SCRAM-SHA-256" in postfix.log()
+    until(lambda: "sasl_method=SCRAM-SHA-256" in postfix.log(), why=postfix.log)
 
 
 def test_postfix_refuses(office, base, servers):
@@ -226,7 +227,7 @@ def test_the_same_trace_id_when_the_answer_was_lost(office, base):
     assert "451 4.3.0 not yet" in f.run(TEMPORARY, deliver=where)
     f.run(deliver=where)
     assert f.left() == 0
-    odd.join(10)
+    odd.join(60)
     ids = {re.match(rb"X-Restante-Trace: ([0-9a-f]{40})\r\n", b)[1] for b in odd.bodies}
     assert len(odd.bodies) == 3
     assert len(ids) == 1
@@ -240,9 +241,9 @@ def test_the_same_trace_id_after_a_kill(office, base):
                f"test -e {base}/go || read x <{gate}")
     killed = subprocess.Popen(f.command(deliver=command), stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: told.exists() and told.read_text().endswith("\n"), 20)
+    until(lambda: told.exists() and told.read_text().endswith("\n"), 60)
     killed.send_signal(signal.SIGKILL)
-    killed.wait(10)
+    killed.wait(60)
     os.kill(int(told.read_text().split()[1]), signal.SIGTERM)
     assert f.left() == 1
     (base / "go").touch()
@@ -264,11 +265,11 @@ def test_a_program_gets_all_though_fetch_is_killed(office, base):
                f"test -e {base}/go || read x <{gate}; cat >>$$.part; mv $$.part $$.whole")
     killed = subprocess.Popen(f.command(deliver=command), stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: told.exists() and told.read_text().endswith("\n"), 20)
+    until(lambda: told.exists() and told.read_text().endswith("\n"), 60)
     killed.send_signal(signal.SIGKILL)
-    killed.wait(10)
+    killed.wait(60)
     gate.write_text("go on\n")
-    until(lambda: list(got.glob("*.whole")), 20)
+    until(lambda: list(got.glob("*.whole")), 60)
     assert_same(by_trace(p.read_bytes() for p in got.iterdir()).values(), [message])
     assert f.left() == 1
     (base / "go").touch()

@@ -70,7 +70,7 @@ def on_terminal(home, answers, *args):
     if pid == 0:
         os.chdir(home)
         os.execve(PROGRAM, [str(PROGRAM), *map(str, args)], environment(home))
-    shown, answers, end = b"", list(answers), time.monotonic() + 30
+    shown, answers, end = b"", list(answers), time.monotonic() + 60
     while True:
         assert time.monotonic() < end, shown
         if not select.select([fd], [], [], 1)[0]:

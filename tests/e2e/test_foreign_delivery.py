@@ -19,7 +19,7 @@ import pytest
 from mail_ledger import Call, Callers, Cut
 from mtas import PostfixHere, blocks, replaced
 from house import House, free_port
-from postoffice import make_base, until
+from postoffice import make_base, suspend, until
 from smtp_sender import SENDER, Letter, Smtp, send
 
 MAIL = 8  # Debian's group
@@ -317,15 +317,15 @@ def old(count=LARGE):
 def in_commit(village):
     """A session whose QUIT stands still while it holds the locks; its keepers, stopped."""
     lock = village.spool / "gerda.lock"
-    for _ in range(5):
+    for _ in range(50):
         fill(village)
         call = log_in(village, LARGE)
         keepers = list(village.house.children("restante-keeper"))
         assert not lock.exists()
         call.send(b"QUIT\r\n")
-        until(lock.exists, 20, "the commit takes no lock", 0.001)
+        until(lock.exists, 60, "the commit takes no lock", 0.001)
         for pid in keepers:
-            os.kill(pid, signal.SIGSTOP)
+            suspend(pid)
         if lock.exists():
             return call, keepers
         for pid in keepers:
@@ -367,9 +367,9 @@ def test_the_keeper_is_killed_while_they_wait(village):
     with contextlib.suppress(Cut):
         assert not call.line().startswith(b"+OK")
     call.close()
-    until(lambda: not set(keepers) & set(village.house.children("restante-keeper")), 10)
+    until(lambda: not set(keepers) & set(village.house.children("restante-keeper")), 60)
     # The next login is what takes the lock file away.
-    until(lambda: log_in_once(village), 20, "no login")
+    until(lambda: log_in_once(village), 60, "no login")
     arrivals.finish(AssertionError)  # by LMTP it may be told to come again
     maybe = ["old-0", "kill-lmtp"]
     check_once(village, old() + [x for x in arrivals.ids if x not in maybe], maybe)
@@ -399,7 +399,7 @@ def test_we_wait_while_they_deliver(village, how):
         call.s.settimeout(0.7)
         with pytest.raises(TimeoutError):
             call.line()
-        call.s.settimeout(30)
+        call.s.settimeout(60)
         f.write(octets[300:])
         f.flush()
         os.fsync(f.fileno())

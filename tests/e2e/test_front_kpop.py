@@ -78,7 +78,7 @@ def test_fetchmail_brings_a_ticket(realm, front, tmp_path):
             seen += keeper.serve_want()
         assert keeper.verdict() == [1, 2]
         keeper.done(1, 2, 0)
-        said = client.communicate(timeout=30)[0].decode()
+        said = client.communicate(timeout=60)[0].decode()
         assert client.returncode == 0, said
     finally:
         client.kill()
@@ -92,7 +92,7 @@ def test_fetchmail_reads_the_refusal(realm, front, tmp_path):
     client = fetchmail(realm, tmp_path, front.ports[0])
     try:
         front.fail(front.asked().session, delay_ms=100)
-        said = client.communicate(timeout=30)[0].decode()
+        said = client.communicate(timeout=60)[0].decode()
         assert client.returncode != 0 and "login refused" in said, said
     finally:
         client.kill()

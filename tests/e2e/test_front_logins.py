@@ -196,7 +196,7 @@ def test_a_refusal_waits_as_long_as_auth_says(front):
     began = time.monotonic()
     front.fail(front.asked().session, delay_ms=400)
     refusal = client.line()
-    assert refusal.startswith(b"-ERR [AUTH]") and 0.35 < time.monotonic() - began < 5
+    assert refusal.startswith(b"-ERR [AUTH]") and 0.35 < time.monotonic() - began < 30
 
 
 def crockford(number):
@@ -393,7 +393,7 @@ def test_a_header_must_be_one_and_come_in_time(make):
     assert front.count("PROXY_REFUSED") == 5
     began = time.monotonic()
     assert silent.rest() == b"" and slow.rest() == b""
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert front.count("PROXY_REFUSED") == 7
     front.wait_gone("SESSIONS")
 

@@ -78,7 +78,7 @@ def fixture_office():
 class Client:
     def __init__(self, office, link):
         port = office.pop3s if link == "pop3s" else office.pop3
-        self.sock = socket.create_connection((office.host, port), timeout=20)
+        self.sock = socket.create_connection((office.host, port), timeout=60)
         self.data = b""
         context = ssl.create_default_context(cafile=office.ca)
         context.check_hostname = False
@@ -104,7 +104,7 @@ class Client:
 
 def held(office):
     """It is seen where it must be: an unfinished line waits in the front."""
-    return until(lambda: places(office, forms(PASSWORD)), 10, "the scan does not find a password that is there")
+    return until(lambda: places(office, forms(PASSWORD)), 60, "the scan does not find a password that is there")
 
 
 def gone(office):

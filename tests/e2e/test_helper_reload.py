@@ -18,7 +18,7 @@ PROGRAM = "restante-auth-sql"
 
 def restante(o, *args):
     return subprocess.run([o.build / "restante", args[0], "--socket", o.dir / "run" / "control",
-                           *args[1:]], capture_output=True, text=True, timeout=30)
+                           *args[1:]], capture_output=True, text=True, timeout=60)
 
 
 @contextlib.contextmanager
@@ -74,7 +74,7 @@ def test_a_changed_password_file_is_taken_up(postgres, drops):
         with Busy(o) as busy:
             until(lambda: len(busy.said) > 3)
             assert restante(o, "reload").returncode == 0
-            until(lambda: len(o.pids(PROGRAM)) == 2 and not old & set(o.pids(PROGRAM)), 15, o.log)
+            until(lambda: len(o.pids(PROGRAM)) == 2 and not old & set(o.pids(PROGRAM)), 60, o.log)
             n = len(busy.said)
             until(lambda: len(busy.said) > n + 3)
         assert all(x.startswith(b"+OK") for x in busy.said), busy.said
@@ -88,7 +88,7 @@ def test_a_changed_password_file_is_taken_up(postgres, drops):
         assert in_as(o, "carl", "other") and old <= set(o.pids(PROGRAM))
         word.chmod(0o600)
         assert restante(o, "reload").returncode == 0
-        until(lambda: len(o.pids(PROGRAM)) == 2 and not old & set(o.pids(PROGRAM)), 30, o.log)
+        until(lambda: len(o.pids(PROGRAM)) == 2 and not old & set(o.pids(PROGRAM)), 60, o.log)
         assert in_as(o, "anna", "same")
         # And without the file the reload is refused, as a start would be.
         since, away = o.mark(), word.with_name("away")

@@ -398,7 +398,7 @@ def listed_by_inetd(base, name, mbox):
     say(b"QUIT")
     p.stdin.close()
     p.stdout.close()
-    assert p.wait(20) == 0
+    assert p.wait(60) == 0
     return uidls, [int(x) for x in sizes], box.read_bytes()
 
 
@@ -509,10 +509,10 @@ def test_as_a_user_of_ones_own(base):
     (box / "dovecot-uidlist").write_text(f"3 V7 N9\n1 :{name}\n")
     os.chown(box / "dovecot-uidlist", 61000, 61000)
     got = subprocess.run([PROGRAM, "import", "--maildrop", f"maildir:{box}"], user=61001, group=61001,
-                         extra_groups=[], capture_output=True, text=True, timeout=20)
+                         extra_groups=[], capture_output=True, text=True, timeout=60)
     assert got.returncode == 77
     got = subprocess.run([PROGRAM, "import", "--maildrop", f"maildir:{box}"], user=61000, group=61000,
-                         extra_groups=[], capture_output=True, text=True, timeout=20)
+                         extra_groups=[], capture_output=True, text=True, timeout=60)
     assert got.returncode == 0 and "imported 1 of 1" in got.stdout, got
 
 
@@ -611,7 +611,7 @@ def test_session_in_the_way(office, base):
         assert p.say("QUIT").startswith(b"+OK")
     # The lock goes a moment after QUIT is answered.
     until(lambda: subprocess.run([PROGRAM, "import", "--maildrop", f"maildir:{box}"],
-                                 capture_output=True, timeout=20).returncode == 0)
+                                 capture_output=True, timeout=60).returncode == 0)
     # The server that runs gives them out at once.
     with Pop(o.host, o.pop3s, tls_ca=o.ca) as p:
         assert p.login("anna", "secret").startswith(b"+OK")
@@ -692,7 +692,7 @@ def test_an_owner_stops_the_child(base, command, word):
     until(lambda: status_of(pid, "State")[0] == "T")
     limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
     os.close(lock)
-    out, err = p.communicate(timeout=20)
+    out, err = p.communicate(timeout=60)
     assert p.returncode == 75 and "anna: no progress for 1 second" in err, err
     assert word in out and out.startswith("berta") and "berta" not in err, (out, err)
     assert not pathlib.Path(f"/proc/{pid}").exists()
@@ -747,7 +747,7 @@ def test_sources_are_parsed_by_the_owner_of_the_mail(base):
     assert take_over("--maildrop", drop, old / "list")["imported"] == 1
     # Relative, over the parent directory.
     got = subprocess.run([PROGRAM, "import", "--maildrop", drop, "../old/list"], cwd=box,
-                         capture_output=True, text=True, timeout=20)
+                         capture_output=True, text=True, timeout=60)
     assert got.returncode == 0 and "kept 1" in got.stdout, got
 
 

@@ -78,7 +78,7 @@ def test_a_program_of_somebody_else(installed, tmp_path, static):
     compiler = "clang" if flags else "cc"
     subprocess.run([compiler, "-std=gnu2x", "-Wall", "-Wextra", "-Werror", *flags, "-o", program,
                     source, *pkg_config(installed, "--cflags"), *libs], check=True)
-    got = subprocess.run([program], capture_output=True, timeout=20,
+    got = subprocess.run([program], capture_output=True, timeout=60,
                          env=os.environ | {"LD_LIBRARY_PATH": str(library.parent)})
     assert got.returncode == 0, got
     lines = got.stdout.decode().split("\n")
@@ -145,7 +145,7 @@ class ExampleServer:
 def example_client(examples, *words):
     into, env = examples
     return subprocess.run([into / "client", *map(str, words)], env=env, capture_output=True,
-                          timeout=20)
+                          timeout=60)
 
 
 def test_example_client_and_server(examples):
@@ -161,7 +161,7 @@ def test_example_client_and_server(examples):
         assert got.stderr == b"client: PASS: name or password is wrong\n"
         got = example_client(examples, "127.0.0.1", server.port, "anna", "secret", 7)
         assert got.returncode == 1 and b"client: RETR: " in got.stderr, got
-        with socket.create_connection(("127.0.0.1", server.port), 10) as s:
+        with socket.create_connection(("127.0.0.1", server.port), 60) as s:
             s.sendall(b"CAPA\r\nAUTH PLAIN\r\nAGFubmEAc2VjcmV0\r\nSTAT\r\nTOP 1 0\r\nLIST\r\n"
                       b"DELE 1\r\nRETR 1\r\nUIDL\r\nRSET\r\nUIDL 1\r\nQUIT\r\n")
             told = b"".join(iter(lambda: s.recv(4096), b""))

@@ -93,7 +93,7 @@ def test_nasty_messages_come_out_as_they_came_in(house, way):
 
 def test_smtplib(house):
     host, port = lmtp_at(house).rsplit(":", 1)
-    with smtplib.LMTP(host, int(port), timeout=30) as lmtp:
+    with smtplib.LMTP(host, int(port), timeout=60) as lmtp:
         # It reads one answer after the message, so it may have one recipient only.
         for taker in ("bob", "carl@example.org"):
             refused = lmtp.sendmail("from@example.org", [taker, "nobody@example.org"],
@@ -285,7 +285,7 @@ class Senders:
 
     def more(self, n=20):
         want = self.count() + n
-        until(lambda: self.count() >= want, 30, lambda: f"{self.count()} of {want}\n{self.office.log()}")
+        until(lambda: self.count() >= want, 60, lambda: f"{self.count()} of {want}\n{self.office.log()}")
 
     def end(self):
         self.stop.set()
@@ -304,7 +304,7 @@ def test_no_250_without_a_message(office, program):
             for pid in o.pids(program):
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
-                until(lambda p=pid: not alive(p), 10)
+                until(lambda p=pid: not alive(p), 60)
         senders.more()
     finally:
         senders.end()
@@ -335,7 +335,7 @@ def test_no_250_without_a_message_when_the_monitor_is_killed(office, base):
     try:
         senders.more(50)
         os.kill(o.pid, signal.SIGKILL)
-        until(lambda: not o.pids("restante-lmtpd"), 10)
+        until(lambda: not o.pids("restante-lmtpd"), 60)
     finally:
         senders.end()
     o.wait(status=None)

@@ -66,7 +66,7 @@ def connect(o):
     context.load_cert_chain(o.pem)
     p = Pop.__new__(Pop)
     p.buffer = b""
-    p.s = context.wrap_socket(socket.create_connection((o.host, o.pop3s), 30), server_hostname="localhost")
+    p.s = context.wrap_socket(socket.create_connection((o.host, o.pop3s), 60), server_hostname="localhost")
     p.greeting = p.line()
     return p
 

@@ -85,7 +85,7 @@ def test_a_session(offices, base):
         assert octets == letter(f"m{i}").replace(b"\n", b"\r\n")
         assert sizes[i].split()[1] == str(len(octets)).encode()
     host, port = office.lmtp_at.rsplit(":", 1)
-    with smtplib.LMTP(host, int(port), timeout=20) as lmtp:
+    with smtplib.LMTP(host, int(port), timeout=60) as lmtp:
         lmtp.sendmail("s@example.org", ["anna"], letter("new").decode())
     for number in (1, 3):
         assert pop.say(f"DELE {number}").startswith(b"+OK")
@@ -223,7 +223,7 @@ def test_a_cut_off_removal_is_completed(offices, base):
             except ProcessLookupError:
                 pass
         answer = pop.rest()
-        pop = until(lambda: login_or_none(office), 20)
+        pop = until(lambda: login_or_none(office), 60)
         count = int(pop.say("STAT").split()[1])
         assert count in (len(left), len(left) - len(gone))
         if answer.startswith(b"+OK"):

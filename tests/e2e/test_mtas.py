@@ -59,7 +59,7 @@ def check_unknown(mta, letter, fates):
 def bounces(house, mtas, count):
     """What the mail servers sent back, which says why, has arrived in the sender's mailbox."""
     callers = Callers(house, [SENDER_NAME], threads=0)
-    until(lambda: callers.collect(SENDER_NAME) and len(callers.copies) >= count, 30,
+    until(lambda: callers.collect(SENDER_NAME) and len(callers.copies) >= count, 60,
           lambda: f"{len(callers.copies)} of {count} bounces", 0.2)
     texts = [row[2] for row in callers.copies.values()]
     assert len(texts) == count

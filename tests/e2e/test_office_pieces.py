@@ -19,9 +19,9 @@ BERT = ("bert", "secret")
 def login(office, tls=True, user=BERT, context=None):
     if tls:
         context = context or ssl.create_default_context(cafile=office.ca)
-        p = poplib.POP3_SSL("localhost", office.pop3s, context=context, timeout=15)
+        p = poplib.POP3_SSL("localhost", office.pop3s, context=context, timeout=60)
     else:
-        p = poplib.POP3(office.host, office.pop3, timeout=15)
+        p = poplib.POP3(office.host, office.pop3, timeout=60)
     p.user(user[0])
     p.pass_(user[1])
     return p
@@ -30,7 +30,7 @@ def login(office, tls=True, user=BERT, context=None):
 def restante(office, *args, status=0):
     r = subprocess.run(
         [office.build / "restante", args[0], "--socket", office.dir / "run" / "control", *args[1:]],
-        capture_output=True, text=True, timeout=30)
+        capture_output=True, text=True, timeout=60)
     assert r.returncode == status, (r.returncode, r.stdout, r.stderr)
     return r.stdout
 
@@ -51,7 +51,7 @@ def self_signed(base, name, kind="ec"):
 def certificate_of(office, name="localhost"):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((office.host, office.pop3s), 15) as s, \
+    with socket.create_connection((office.host, office.pop3s), 60) as s, \
             context.wrap_socket(s, server_hostname=name) as t:
         assert t.recv(512).startswith(b"+OK")
         return t.getpeercert(binary_form=True)
@@ -159,7 +159,7 @@ def test_the_deny_list_counts_anew_when_it_changes(office, base):
     o.wait_for_log(r"deny_file: 1 networks are not served", since=o.mark())
 
     def is_denied():
-        with socket.create_connection((o.host, o.pop3), 15) as s:
+        with socket.create_connection((o.host, o.pop3), 60) as s:
             try:
                 return s.recv(512) == b""
             except ConnectionResetError:
@@ -176,7 +176,7 @@ def test_the_deny_list_counts_anew_when_it_changes(office, base):
 def test_a_helper_that_does_not_start_is_said(office, tmp_path):
     o = office(users=[BERT], sets={
         "databases": "sql file", "sql_database": f"sqlite:{tmp_path}/none", "sql_query": "SELECT 1"}, wait=False)
-    assert o.process.wait(30) != 0
+    assert o.process.wait(60) != 0
     o.stopped = True
     o.wait_for_log("restante-auth-sql did not get ready")
 

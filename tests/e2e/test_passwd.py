@@ -198,7 +198,7 @@ def on_terminal(path, *answers):
     if pid == 0:
         os.execv(PROGRAM, [PROGRAM, "--users", str(path), "--scheme", "sha256-crypt", "bob"])
     seen = b""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     for number, answer in enumerate(answers, start=1):
         while seen.count(b": ") < number:
             assert time.monotonic() < deadline, seen

@@ -37,7 +37,7 @@ def office(module_office, module_base, where):
 def restante(o, *args, user=None):
     ids = {} if user is None else {"user": user, "group": user, "extra_groups": []}
     return subprocess.run([o.build / "restante", args[0], "--socket", o.dir / "run" / "control",
-                           *args[1:]], capture_output=True, text=True, timeout=30, **ids)
+                           *args[1:]], capture_output=True, text=True, timeout=60, **ids)
 
 
 def who(o):
@@ -51,7 +51,7 @@ def of(o, name):
 
 
 def login(o, name, tls=False, mechanism="USER"):
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         p = Pop("localhost" if tls else o.host, o.pop3s if tls else o.pop3,
                 tls_ca=o.ca if tls else None)

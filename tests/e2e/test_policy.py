@@ -68,7 +68,7 @@ def connect(o, tls=False):
 
 def restante(o, *args):
     r = subprocess.run([o.build / "restante", args[0], "--socket", o.dir / "run" / "control",
-                        *args[1:]], capture_output=True, text=True, timeout=30)
+                        *args[1:]], capture_output=True, text=True, timeout=60)
     return r.returncode, r.stdout
 
 

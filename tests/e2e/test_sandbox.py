@@ -15,6 +15,7 @@ import time
 import pytest
 from postoffice import BUILD, alive, make_maildir, port_is_free, until
 from pop import Pop
+from ports import free_port
 
 pytestmark = pytest.mark.anyone
 
@@ -76,7 +77,7 @@ def test_for_ends_it(office):
     o = office("--for", 1)
     assert not port_is_free(o.host, o.pop3)
     o.wait()
-    assert 0.9 < time.monotonic() - start < 15
+    assert 0.9 < time.monotonic() - start < 60
     assert not o.dir.exists()
 
 
@@ -99,7 +100,7 @@ def test_monitor_killed(office):
     processes = o.tree()
     os.kill(o.pid, signal.SIGKILL)
     o.stopped = True
-    assert o.process.wait(20) not in (0, None)
+    assert o.process.wait(60) not in (0, None)
     o.finish(processes, None)
     assert "signal 9" in o.log()
     assert not o.dir.exists()
@@ -113,11 +114,11 @@ def test_killed_sandbox_takes_the_monitor_along(office):
     o.process.kill()
     o.stopped = True
     o.process.wait()
-    until(lambda: not any(map(alive, processes)), 5, lambda: f"left: {processes}")
-    assert time.monotonic() - start < 2
-    until(lambda: port_is_free(o.host, o.pop3), 2, "the port is taken")
+    until(lambda: not any(map(alive, processes)), 60, lambda: f"left: {processes}")
+    assert time.monotonic() - start < 8
+    until(lambda: port_is_free(o.host, o.pop3), 60, "the port is taken")
     o.process.stdout.close()
-    o._reader.join(5)
+    o._reader.join(60)
     o.process.stderr.close()
     shutil.rmtree(o.dir)
 
@@ -134,9 +135,9 @@ def test_killed_office_opens_again(office, base):
     o.process.kill()
     o.process.wait()
     o.stopped = True
-    until(lambda: not any(map(alive, processes)), 5)
+    until(lambda: not any(map(alive, processes)), 60)
     o.process.stdout.close()
-    o._reader.join(5)
+    o._reader.join(60)
     o.process.stderr.close()
     again = office("--dir", d)
     assert (again.pop3_at, again.pop3s_at) == at
@@ -201,9 +202,9 @@ def test_second_office_in_one_directory(office, base):
 
 
 def test_fixed_addresses(office, base):
+    port = free_port()
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+        s.bind(("127.0.0.1", port))
         code, said = refused("--pop3", f"127.0.0.1:{port}")
         assert code == 64 or "in use" in said
     o = office("--pop3", f"127.0.0.1:{port}", "--pop3s", "[::1]:0")
@@ -228,7 +229,7 @@ def test_plain_login_on_loopback_and_delay(office):
     start = time.monotonic()
     p, answer = login(o, "demo", "wrong")
     took = time.monotonic() - start
-    assert answer.startswith(b"-ERR [AUTH]") and 0.45 < took < 3
+    assert answer.startswith(b"-ERR [AUTH]") and 0.45 < took < 20
     # But for the id of the refusal, which is of the same form.
     form = r" \(id [0-9A-Z]{4}-[0-9A-Z]{3}\)"
     texts = [re.sub(form, "", a.decode()) for a in (answer, p.login("nobody-knows", "wrong"))]
@@ -285,7 +286,7 @@ def test_errors(base, args, code, text):
 
 def test_help():
     got = subprocess.run([BUILD / "restante", "sandbox", "--help"], capture_output=True,
-                         timeout=20, stdin=subprocess.DEVNULL)
+                         timeout=60, stdin=subprocess.DEVNULL)
     assert got.returncode == 0 and got.stderr == b""
     for option in ("--dir", "--pop3", "--pop3s", "--lmtp", "--user", "--users", "--set", "--for", "--json"):
         assert option in got.stdout.decode()
@@ -312,11 +313,11 @@ def lmtp(at):
     """Octets said, and the end of what was answered."""
     if at.startswith("unix:"):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(10)
+        s.settimeout(60)
         s.connect(at[5:])
     else:
         host, port = at.rsplit(":", 1)
-        s = socket.create_connection((host.strip("[]"), int(port)), 10)
+        s = socket.create_connection((host.strip("[]"), int(port)), 60)
     return s, s.makefile("rb")
 
 
@@ -518,7 +519,7 @@ def test_ten_thousand_users(office, base):
     (base / "in").write_text("".join(lines))
     start = time.monotonic()
     o = office("--users", base / "in")
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert f"mail_roots = {base}/mail\n" in (o.dir / "restante.conf").read_text()
     for i in (0, 4999, 9999):
         assert count(o, f"u{i:04d}", "secret") == (0, 0)

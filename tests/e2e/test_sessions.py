@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from fetch_trial import is_sanitized
 from postoffice import NOBODY, make_maildir, until
 from nasty import wire
 from pop import Pop
@@ -11,10 +12,11 @@ from pop import Pop
 pytestmark = pytest.mark.anyone
 
 GIB = 1 << 30
-SPARSE = 5 * GIB + 12345
+# A sanitizer looks at the same steps many times over: fewer will do, but in the long form.
+SPARSE = (GIB // 4 if is_sanitized() and not os.environ.get("RESTANTE_LONG") else 5 * GIB) + 12345
 
 
-def connect(o, name, secure=False, timeout=30):
+def connect(o, name, secure=False, timeout=60):
     p = Pop(o.host, o.pop3s if secure else o.pop3, o.ca if secure else None, timeout)
     return p, p.login(name, "secret")
 
@@ -47,7 +49,7 @@ def test_second_session_is_told_who_and_since_when(house):
     # The refused one may try again on the same connection once the first has gone.
     assert first.say("QUIT").startswith(b"+OK")
     assert first.rest() == b""
-    assert until(lambda: second.login("inuse", "secret").startswith(b"+OK"), 5)
+    assert until(lambda: second.login("inuse", "secret").startswith(b"+OK"), 60)
     second.close()
     first.close()
 
@@ -70,7 +72,7 @@ def test_a_dropped_connection_deletes_nothing_and_frees_the_lock(house):
         q, answer = connect(house, "drop")
         with q:
             return answer.startswith(b"+OK") and q.say("STAT").split()[1] == b"5"
-    until(again, 5, "the lock stayed")
+    until(again, 60, "the lock stayed")
 
 
 def test_deletions_are_one_decision(house):

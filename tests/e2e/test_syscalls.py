@@ -87,7 +87,7 @@ def traced(o, tmp_path, *options):
             s.send_signal(signal.SIGINT)
         for s in straces:
             s.stderr.read()
-            s.wait(20)
+            s.wait(60)
             s.stderr.close()
 
 

@@ -94,7 +94,7 @@ def renew(box, t):
 def connector(o, implicit):
     def connect(tls):
         secure = tls or implicit
-        s = socket.create_connection((o.host, o.pop3s if secure else o.pop3), 20)
+        s = socket.create_connection((o.host, o.pop3s if secure else o.pop3), 60)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if secure:
             s = ssl.create_default_context(cafile=o.ca).wrap_socket(s, server_hostname=o.host)
@@ -138,7 +138,7 @@ class WithoutTls:
         self.p.terminate()
         self.p.stderr.read()
         self.p.stderr.close()
-        assert self.p.wait(20) == 0
+        assert self.p.wait(60) == 0
         shutil.rmtree(self.dir)
 
 

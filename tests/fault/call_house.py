@@ -32,7 +32,7 @@ WHY = re.compile(r"\b(reason|error|what|status|signal)=|level=(warning|error)")
 # How sessions end that nobody refused, the word that a client sees too, and keepers that a
 # test ended: they say nothing of why.
 NO_WHY = re.compile(r"reason=(quit|closed-by-client)\b|event=process_ended .*signal=KILL")
-LINE_S = 3  # restante-log gathers lines for a few milliseconds before it writes them
+LINE_S = 30  # restante-log gathers lines for a few milliseconds before it writes them
 ID = re.compile(rb"X-Id: (\S+)\r?\n")
 
 
@@ -53,6 +53,11 @@ class Page:
         self._put(0, 0)
         struct.pack_into(self.FORM, self.m, 0, 0, n, pick, wraps, 0, 0, b"", 0)
         self._put(0, kind)
+
+    def failed(self):
+        """The name of the call, once it has failed."""
+        *_, hit, name, _ = struct.unpack_from(self.FORM, self.m, 0)
+        return name.rstrip(b"\0").decode() if hit else ""
 
     def disarm(self):
         """(errno, name of the call, how many there were)."""

@@ -13,10 +13,10 @@ import threading
 import time
 
 import house as privs_house
-from house import BUILD, Client, House, free_port, status, until
+from house import BUILD, PATIENCE_S, Client, House, free_port, status, until
 
 __all__ = ["BUILD", "Client", "FaultHouse", "TlsClient", "cpu_seconds", "cut_after", "make_certificate",
-           "mounted", "open_many", "pss_kib", "status", "timed_session", "until"]
+           "mounted", "open_many", "pss_kib", "rests", "status", "timed_session", "until"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -67,7 +67,7 @@ class FaultHouse(House):
 
     def login(self, name, password="secret"):
         """A session in TRANSACTION."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE_S
         while True:
             c = Client(self.port)
             said = c.login(name, password)
@@ -90,7 +90,7 @@ class TlsClient(Client):
     def __init__(self, port, address="127.0.0.1"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        raw = socket.create_connection((address, port), 10)
+        raw = socket.create_connection((address, port), 60)
         self.s = context.wrap_socket(raw)
         self.f = self.s.makefile("rb")
         self.greeting = self.f.readline()
@@ -114,6 +114,15 @@ def cpu_seconds(pids):
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         total += int(fields[11]) + int(fields[12])
     return total / TICKS
+
+
+def rests(pids, most, seconds=1.0):
+    """When what was asked of them is done, they take no more than that of a processor."""
+    def does():
+        start = cpu_seconds(pids)
+        threading.Event().wait(seconds)
+        return cpu_seconds(pids) - start < most
+    until(does, message="at rest")
 
 
 def timed_session(port, name, password="secret", retr=True):
@@ -151,7 +160,7 @@ def open_many(targets):
         s.connect_ex(("127.0.0.1", port))
         waiting.register(s, selectors.EVENT_WRITE)
         made.append(s)
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_S
     while waiting.get_map():
         assert time.monotonic() < end, "the connections do not come about"
         for key, _ in waiting.select(0.1):

@@ -20,7 +20,7 @@ SANITIZED = b"__asan_init" in PROGRAM.read_bytes() if PROGRAM.exists() else Fals
 LONG = bool(os.environ.get("RESTANTE_LONG"))
 REPORT = re.compile(rb"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: ")
 SEED = int(os.environ.get("RESTANTE_SEED") or random.SystemRandom().randrange(1 << 32))
-RUN_S = 30    # no run takes longer
+RUN_S = 60    # no run takes longer
 RUNS_MAX = 6  # so many after a fault until all is collected
 CAPABILITIES = b"USER\r\nUIDL\r\nTOP\r\nPIPELINING\r\nRESP-CODES\r\nIMPLEMENTATION Drop\r\n"
 
@@ -65,7 +65,7 @@ class Drop:
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        self.threads[0].join(5)
+        self.threads[0].join(60)
 
     def _listen(self):
         while True:

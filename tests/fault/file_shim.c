@@ -693,6 +693,12 @@ unlink(const char *path)
 }
 
 int
+rmdir(const char *path)
+{
+	return unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
+}
+
+int
 mkdirat(int dir, const char *path, mode_t mode)
 {
 	struct place at;

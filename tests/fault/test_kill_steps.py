@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
@@ -30,11 +29,22 @@ def runs(pid):
         return False
 
 
-def ends(pid, within=0.5):
-    """Whether it is killed about now."""
+def waits(path):
+    """Whether all threads that strace has written of wait in a call for something to do."""
+    last = {}
+    for line in path.read_text().splitlines():
+        m = re.match(r"(\d+) +(.*)", line)
+        if m:
+            last[m[1]] = m[2]
+    calls = [re.match(r"([a-z_0-9]+)\((?!.*\) += )", x) for x in last.values()
+             if not x.startswith("+++")]
+    return bool(calls) and all(m and m[1] in NO_STEPS for m in calls)
+
+
+def ends(pid, path, within=0.5):
+    """Whether it is killed about now: it is, or has nothing more to do."""
     end = time.monotonic() + within
-    while runs(pid) and time.monotonic() < end:
-        threading.Event().wait(0.01)
+    until(lambda: not runs(pid) or time.monotonic() > end and waits(path))
     return not runs(pid)
 
 
@@ -61,7 +71,7 @@ class Trace:
         else:
             self.p.kill()
         try:
-            self.p.wait(2)
+            self.p.wait(20)
         except subprocess.TimeoutExpired:
             self.p.kill()
             self.p.wait()
@@ -95,7 +105,7 @@ def pid_of(h, program, box):
         if program == "restante-keeper":
             pids = [p for p in pids if status(p)["Uid"].split()[0] == str(box.uid)]
         return pids
-    return until(found, 10, f"a {program} there")[0]
+    return until(found, 60, f"a {program} there")[0]
 
 
 def marked_session(box):
@@ -132,9 +142,9 @@ def commits(h, box, program):
         pid = pid_of(h, program, box)
         with Trace(pid, path, f"{call}:signal=KILL:when={n}"):
             told, gone = verdict(box, pop, marked)
-            killed = ends(pid)
+            killed = ends(pid, path)
         if killed:
-            until(lambda: pid not in h.children(program), 5, "dead")
+            until(lambda: pid not in h.children(program), 60, "dead")
         yield (call, n), killed, told, gone
 
 
@@ -195,7 +205,7 @@ def test_bystanders(house, program):
             assert pop.line().startswith(b"+OK")
             box.maybe = set(marked.values())
             pop.send("QUIT")
-            until(lambda: f"{call}(" in path.read_text(), 5, f"in {call}")
+            until(lambda: f"{call}(" in path.read_text(), 60, f"in {call}")
             os.kill(pid_of(house, program, box), signal.SIGKILL)
             assert pop.line().startswith(b"+OK"), call
         pop.close()
@@ -220,7 +230,7 @@ def test_each_step_of_a_login(house, program):
         pid = pid_of(house, program, box)
         with Trace(pid, path, f"{call}:signal=KILL:when={n}"):
             assert box.session(everything=True), (call, n)
-            killed.append(ends(pid))
+            killed.append(ends(pid, path))
         box.check()
     assert killed
     most(killed)

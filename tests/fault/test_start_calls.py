@@ -8,7 +8,9 @@ import collections
 import os
 import pathlib
 import random
+import re
 import shutil
+import socket
 
 import pytest
 
@@ -22,11 +24,24 @@ PROGRAMS = ["restanted", "front", "auth", "lmtpd", "log", "control", "keys"]
 SAMPLE = {CALLS: 3, ALLOCATIONS: 1}
 START_S = 30
 WRONG_MAX = 6
+# Where there is no memory for its secure heap OpenSSL ends the program itself; the monitor sees
+# it and says so.
+LIBRARY = {"keys": re.compile(r"event=process_ended .*signal=ABRT")}
 
 
-def settled(house):
-    """It serves, or has ended."""
-    until(lambda: house.p.poll() is not None or "event=serving" in house.log(), START_S,
+def greets(house):
+    try:
+        with socket.create_connection(("127.0.0.1", house.port), 1) as s:
+            return s.recv(3) == b"+OK"
+    except OSError:
+        return False
+
+
+def settled(house, program):
+    """It serves, or has ended. The line that says so may be the one that could not be
+    written."""
+    until(lambda: house.p.poll() is not None or "event=serving" in house.log() or
+          (program == "log" and house.page.failed() == "write" and greets(house)), START_S,
           f"ready or at its end:\n{house.log()}")
     return house.p.poll() is None
 
@@ -64,7 +79,7 @@ def start(base, program, kind, n, pick, wraps):
     house.page.arm(kind, n, pick, wraps)
     house.start()
     try:
-        serves = settled(house)
+        serves = settled(house, program)
         hit, name, count = house.page.disarm()
         if serves:
             box = house.boxes[0]
@@ -80,8 +95,11 @@ def start(base, program, kind, n, pick, wraps):
     what = f"{name} ({'short' if hit < 0 else os.strerror(hit)})" if hit else None
     if not serves and not any(WHY.search(x) or x.startswith("restanted:") for x in house.lines):
         wrong.append("ended without a word")
-    wrong += [x for x in house.lines if CRASH.search(x)]
-    until(lambda: not left_behind(base), 10, "all gone")
+    in_library = program in LIBRARY and kind == ALLOCATIONS and what and " at " not in what \
+        and not serves
+    wrong += [x for x in house.lines
+              if CRASH.search(x) and not (in_library and LIBRARY[program].search(x))]
+    until(lambda: not left_behind(base), 60, "all gone")
     if wrong:
         wrong.append(house.log()[-1200:])
     return what, count, serves, wrong

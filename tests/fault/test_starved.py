@@ -2,9 +2,10 @@
 has too many is tried again, and a server that serves loses nobody for it."""
 import contextlib
 import os
-import socket
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -37,7 +38,7 @@ def flood():
         yield
     finally:
         p.stdin.close()
-        p.wait(10)
+        p.wait(60)
         p.stdout.close()
 
 
@@ -66,7 +67,7 @@ def test_a_start_waits_for_its_turn(house):
         house.start()
         house.wait_for_line("event=process_starved")
         until(lambda: house.log().count("event=process_starved") > 3)
-    house.wait_for_line("event=serving", 30)
+    house.wait_for_line("event=serving", 60)
     c = session(house)
     assert c.say("QUIT").startswith(b"+OK")
     c.close()
@@ -88,3 +89,39 @@ def test_who_is_served_stays_so(house):
     assert c.say("QUIT").startswith(b"+OK")
     c.close()
     session(house).close()
+
+
+@contextlib.contextmanager
+def failures(pid, out):
+    """While the block lasts, sends of that process that fail are written to out."""
+    p = subprocess.Popen(["strace", "-e", "trace=sendmsg", "-e", "status=failed", "-o", out, "-p",
+                          str(pid)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        assert b"attached" in p.stderr.readline()
+        yield
+    finally:
+        p.send_signal(signal.SIGINT)
+        p.stderr.read()
+        p.wait(60)
+        p.stderr.close()
+
+
+def test_what_cannot_be_told_is_not_tried_without_a_pause(house, tmp_path):
+    """restante-log cannot be told of a new process: its channel has room all the time."""
+    house.start()
+    house.wait_for_line("event=serving")
+    with flood():
+        mark = len(house.lines)
+        os.kill(*house.children("restante-control"), signal.SIGKILL)
+        house.wait_for_line("event=process_starved", since=mark)
+        begin = time.monotonic()
+        with failures(house.p.pid, tmp_path / "failed"):
+            until(lambda: house.log().count("event=process_starved") > 4, 60)
+        took = time.monotonic() - begin
+    tries = (tmp_path / "failed").read_text().count("ETOOMANYREFS")
+    # Every 20 ms, and what the starts of restante-control try.
+    assert 0 < tries < took * 50 + 100, f"{tries} tries in {took:.1f} s"
+    # Then all is told: who was not known to restante-log is heard, and counted.
+    house.wait_for_line("process_ready child=restante-control", 60, mark)
+    session(house).close()
+    assert [n for name, n in house.stat().items() if "restarts_total" in name and n > 0]

@@ -14,6 +14,8 @@ import subprocess
 import threading
 import time
 
+from ports import free_port
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("RESTANTE_BUILD", ROOT / "build"))
 HELPERS = [f"restante-auth-{p}" for p in ("pam", "sql", "ldap", "command", "oauth", "krb5")]
@@ -21,6 +23,8 @@ PROGRAMS = ["restanted", "restante", "restante-ctl", *HELPERS] + [
     f"restante-{p}" for p in ("front", "auth", "keeper", "keys", "lmtpd", "log", "control")]
 SERVICE_UIDS = 64800
 MAIL_UID = 5000
+# Of the tests with the machine, not a bound of the product: what comes, comes in the end.
+PATIENCE_S = 60
 # For houses that a user starts: nobody else's. What processes send each other counts against
 # their user, and an evil one of another test may have filled that up.
 CALLER = 20000 + os.getpid() % 40000
@@ -29,13 +33,7 @@ SANITIZED = b"__asan_init" in (BUILD / "restante-front").read_bytes()
 REPORT = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: ")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def until(what, deadline=10.0, message="in time"):
+def until(what, deadline=PATIENCE_S, message="in time"):
     """Calls what() until it gives something true; that."""
     end = time.monotonic() + deadline
     while True:
@@ -136,7 +134,7 @@ class House:
         uid = self.as_uid if uid is None else uid
         who = dict(user=uid, group=uid, extra_groups=[]) if uid else {}
         got = subprocess.run([self.bin / "restante", *words, "-c", self.conf],
-                             capture_output=True, text=True, timeout=20, **who)
+                             capture_output=True, text=True, timeout=PATIENCE_S, **who)
         assert got.returncode == status, (words, got)
         return got.stdout if status == 0 else got.stderr
 
@@ -151,24 +149,24 @@ class House:
         if self.p.poll() is None:
             self.p.send_signal(signal.SIGTERM)
             try:
-                self.p.wait(15)
+                self.p.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.p.kill()
                 self.p.wait()
-        self.reader.join(5)
+        self.reader.join(PATIENCE_S)
         self.p.stderr.close()
         assert not any(map(REPORT.search, self.lines)), self.log()
 
     def log(self):
         return "\n".join(self.lines)
 
-    def wait_for_line(self, pattern, deadline=10.0, since=0):
+    def wait_for_line(self, pattern, deadline=PATIENCE_S, since=0):
         def found():
             for line in self.lines[since:]:
                 if re.search(pattern, line):
                     return line
             if self.p.poll() is not None:
-                self.reader.join(5)  # its last words may still be under way
+                self.reader.join(PATIENCE_S)  # its last words may still be under way
                 raise AssertionError(f"restanted ended: {self.log()}")
             return None
         try:
@@ -193,7 +191,7 @@ class House:
                     out[int(p)] = name
         return out
 
-    def connect(self, greeting=b"+OK", deadline=10.0):
+    def connect(self, greeting=b"+OK", deadline=PATIENCE_S):
         """A connection to a front that greets like that (a real one, or an evil one)."""
         end = time.monotonic() + deadline
         while time.monotonic() < end:
@@ -203,7 +201,7 @@ class House:
             c.close()
         raise AssertionError(f"no front greets with {greeting!r}\n{self.log()}")
 
-    def attack(self, line, deadline=15.0):
+    def attack(self, line, deadline=PATIENCE_S):
         """What the evil front, or lmtpd, answers; '' when it was killed for it."""
         c = Mta(self.lmtp) if "lmtp" in self.listeners else self.connect(b"EVIL")
         c.s.settimeout(deadline)
@@ -216,7 +214,7 @@ class House:
 
 class Client:
     def __init__(self, port, address="127.0.0.1"):
-        self.s = socket.create_connection((address, port), 10)
+        self.s = socket.create_connection((address, port), PATIENCE_S)
         self.f = self.s.makefile("rb")
         self.greeting = self.f.readline()
 
@@ -255,10 +253,10 @@ class Mta:
 
     def __init__(self, at, hello=False):
         if isinstance(at, int):
-            self.s = socket.create_connection(("127.0.0.1", at), 10)
+            self.s = socket.create_connection(("127.0.0.1", at), PATIENCE_S)
         else:
             self.s = socket.socket(socket.AF_UNIX)
-            self.s.settimeout(10)
+            self.s.settimeout(PATIENCE_S)
             self.s.connect(str(at))
         self.f = self.s.makefile("rb")
         self.greeting = self.f.readline()

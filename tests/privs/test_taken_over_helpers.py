@@ -23,7 +23,7 @@ def made(house_dir, **options):
         for path in (h.box, *(h.box / d for d in ("new", "cur", "tmp"))):
             path.mkdir()
             os.chown(path, 5000, 5000)
-        until(lambda: granted(h, "good.x"), 10, "served by the helper")
+        until(lambda: granted(h, "good.x"), 60, "served by the helper")
         yield h
         assert h.p.poll() is None
         assert granted(h, "bert", "secret")
@@ -90,7 +90,7 @@ def test_it_can_say_whose_mail_a_name_of_its_own_is(steady):
 def test_a_yes_counts_no_longer_than_the_option_says(house_dir):
     with made(house_dir, auth_cache_unseen="1s") as h:
         # It says so for 136 years, once.
-        until(lambda: says(h, "forever.x").startswith(AUTH), 5, "asked again")
+        until(lambda: says(h, "forever.x").startswith(AUTH), 60, "asked again")
 
 
 @pytest.mark.parametrize("lie", ["twice", "unasked", "zero", "outcome", "challenge", "named",
@@ -99,7 +99,7 @@ def test_an_answer_that_is_none_ends_its_channel(fresh, lie):
     auth, = fresh.children("restante-auth")
     before = descriptors(auth), resident(auth)
     c = Client(fresh.port)
-    c.s.settimeout(15)
+    c.s.settimeout(60)
     c.login(f"{lie}.x", str(fresh.box))
     c.close()
     fresh.wait_for_line("event=protocol_fault .*an answer that is none; its channel is closed")
@@ -107,7 +107,7 @@ def test_an_answer_that_is_none_ends_its_channel(fresh, lie):
     begun = time.monotonic()
     assert says(fresh, "good.x").startswith(TEMPORARY)
     assert granted(fresh, "bert", "secret")
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 9  # auth_helper_timeout is ten
     assert descriptors(auth) <= before[0] and resident(auth) < before[1] + MORE
 
 
@@ -116,30 +116,30 @@ def test_a_permit_from_a_helper_ends_it(fresh):
     assert c.login("grant.x", str(fresh.mail / "bert")).startswith(TEMPORARY)
     c.close()
     fresh.wait_for_line("event=process_fault child=restante-auth-sql")
-    until(lambda: granted(fresh, "good.x"), 10, "replaced")
+    until(lambda: granted(fresh, "good.x"), 60, "replaced")
 
 
 def test_one_that_dies(fresh):
     assert says(fresh, "die.x").startswith(TEMPORARY)
-    until(lambda: granted(fresh, "good.x"), 10, "replaced")
+    until(lambda: granted(fresh, "good.x"), 60, "replaced")
 
 
 def test_one_that_answers_late_is_asked_again_when_it_has(house_dir):
     with made(house_dir, auth_helper_timeout="300ms") as h:
         begun = time.monotonic()
         assert says(h, "late.x").startswith(TEMPORARY)
-        assert time.monotonic() - begun < 2
-        until(lambda: granted(h, "good.x"), 10, "asked again")
+        assert time.monotonic() - begun < 9
+        until(lambda: granted(h, "good.x"), 60, "asked again")
 
 
 def test_one_that_never_answers_holds_up_one_question(house_dir):
-    with made(house_dir, auth_helper_timeout="300ms", auth_helpers=2) as h:
+    with made(house_dir, auth_helper_timeout="2s", auth_helpers=2) as h:
         for stuck in range(2):
             assert granted(h, "good.x")
             assert says(h, f"never.{stuck}").startswith(TEMPORARY)
         begun = time.monotonic()
         assert says(h, "good.x").startswith(TEMPORARY)
-        assert time.monotonic() - begun < 0.3 or SANITIZED
+        assert time.monotonic() - begun < 1.8
 
 
 def test_it_writes_no_file_and_runs_no_program(steady, house_dir):
@@ -166,7 +166,7 @@ def tickets(house_dir):
 def ticket(h, first):
     """A conversation that begins with these octets, and its first answer."""
     c = Client(h.port)
-    until(lambda: any(b"GSSAPI" in line for line in c.multi("CAPA")), 5, "offered")
+    until(lambda: any(b"GSSAPI" in line for line in c.multi("CAPA")), 60, "offered")
     return c, c.say("AUTH GSSAPI " + base64.b64encode(first).decode())
 
 

@@ -54,14 +54,14 @@ def bounded(lying):
     assert set(h.children("restante-front")) == set(before)
     # A sanitizer keeps what was freed for a while.
     more = (320 if SANITIZED else 24) * 1024
-    until(lambda: all(resident(p) < kib + more for p, kib in before.items()), 10, "bounded")
+    until(lambda: all(resident(p) < kib + more for p, kib in before.items()), 60, "bounded")
     good_session(h)
     assert h.p.poll() is None
 
 
 def log_in(h, name):
     c = h.connect()
-    c.s.settimeout(10)
+    c.s.settimeout(60)
     return c, c.login(name, "secret")
 
 

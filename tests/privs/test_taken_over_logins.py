@@ -139,7 +139,7 @@ def refused(house):
 
 def why(house, text):
     """Refused is status 1, with what is known of it on standard output."""
-    got = subprocess.run([house.bin / "restante", "why", text, "-c", house.conf], timeout=20,
+    got = subprocess.run([house.bin / "restante", "why", text, "-c", house.conf], timeout=60,
                          capture_output=True, text=True)
     assert got.returncode == 1, got
     return got.stdout
@@ -147,7 +147,7 @@ def why(house, text):
 
 def is_known(house, text):
     """The same; nothing where it is not remembered."""
-    got = subprocess.run([house.bin / "restante", "why", text, "-c", house.conf], timeout=20,
+    got = subprocess.run([house.bin / "restante", "why", text, "-c", house.conf], timeout=60,
                          capture_output=True, text=True)
     return got.stdout
 
@@ -158,7 +158,7 @@ def test_ids_of_refusals_are_the_front_s_word(house):
     said = why(house, text)
     assert "credentials" in said and "bert" in said
     assert house.attack(f"lie_about_refusal {number}") == "said"
-    until(lambda: "in_use" in why(house, text), 5, "told otherwise")
+    until(lambda: "in_use" in why(house, text), 60, "told otherwise")
 
 
 def test_a_flood_of_lies_about_refusals(house):
@@ -169,7 +169,7 @@ def test_a_flood_of_lies_about_refusals(house):
     assert good_session(house) < 2
     assert resident(auth) < before + MORE
     # Auth may still be reading lies, more than it remembers: then once more.
-    until(lambda: "bert" in is_known(house, refused(house)[0]), 20, "a refusal is not found")
+    until(lambda: "bert" in is_known(house, refused(house)[0]), 60, "a refusal is not found")
 
 
 def test_a_refusal_that_there_is_not_ends_its_channel_alone(house):
@@ -347,4 +347,4 @@ def test_a_delay_without_end_holds_that_client_alone(lying_auth):
         assert granted(lying_auth, "good")
     c.close()
     fronts = lying_auth.children("restante-front")
-    until(lambda: all(descriptors(p) < 60 for p in fronts), 5, "let go")
+    until(lambda: all(descriptors(p) < 60 for p in fronts), 60, "let go")
