@@ -888,6 +888,7 @@ def test_why_walks_as_a_login_would(auth):
     a = auth("bob:{PLAIN}secret::::::tls=yes\nslow:%s\nbad:{NOPE}x\n" %
              crypt_hash("x", "$5$rounds=1000$saltsalt$"))
     a.control()
+    a.log_line("users_loaded")
     why = a.why(b"bob")
     assert why["refused"] == b"no" and why["policy_tls"] == b"allows"
     assert why["database"] == b"file" and why["maildrop"] == b"/srv/mail/bob"

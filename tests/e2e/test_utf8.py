@@ -118,6 +118,7 @@ def test_too_late(rewrites):
         assert p.login("anna", "secret").startswith(b"+OK")
         assert p.say("STAT").startswith(b"+OK")
         assert p.say("UTF8").startswith(b"-ERR")
+        assert p.say("QUIT").startswith(b"+OK")
 
 
 def test_capabilities(rewrites):
@@ -127,3 +128,4 @@ def test_capabilities(rewrites):
         assert p.login("anna", "secret").startswith(b"+OK")
         after = p.multi("CAPA")
         assert b"UTF8 USER" in after and b"LANG" in after
+        assert p.say("QUIT").startswith(b"+OK")
