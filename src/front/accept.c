@@ -113,8 +113,8 @@ accept_place_free(struct front *f)
 
 /* ---- connections -------------------------------------------------------- */
 
-/* A fatal alert, internal_error (RFC 8446, 5.1, 6 and 6.2): what a client that expects TLS can
- * be told without a handshake. */
+/* A fatal alert, internal_error (RFC 8446, 5.1, 6 and 6.2): what a client that expects
+ * TLS can be told without a handshake. */
 static const uint8_t tls_alert[] = {21, 3, 3, 0, 2, 2, 80};
 
 static void
