@@ -1,6 +1,7 @@
 /*
  * Another program's delivery agent on the same machine, right into new/: tmp, sync, link,
- * sync; and it may be killed between any two of these.
+ * sync; and it may be killed between any two of these. A keeper that was killed may have
+ * made the directories and not synced them, so what is above is synced as well.
  */
 #include "sim_actor.h"
 #include "sim_disk.h"
@@ -11,7 +12,7 @@
 
 struct delivery {
 	struct letter *letter;
-	struct inode *file, *tmp, *to;
+	struct inode *file, *tmp, *to, *maildir, *home;
 	int drop, step;
 	uint32_t crashes;
 	char name[64];
@@ -47,7 +48,11 @@ begin(void *arg)
 	d->to = k_disk_walk(NULL, path);
 	(void)snprintf(path, sizeof(path), "/mail/u%d/Maildir/tmp", d->drop);
 	d->tmp = k_disk_walk(NULL, path);
-	if (!d->to || !d->tmp)
+	(void)snprintf(path, sizeof(path), "/mail/u%d/Maildir", d->drop);
+	d->maildir = k_disk_walk(NULL, path);
+	(void)snprintf(path, sizeof(path), "/mail/u%d", d->drop);
+	d->home = k_disk_walk(NULL, path);
+	if (!d->to || !d->tmp || !d->maildir || !d->home)
 		return;
 	d->letter = ledger_new();
 	(void)snprintf(d->name, sizeof(d->name), "%llu.M%uP7Q%u.mda",
@@ -70,7 +75,11 @@ step(void *arg)
 		ledger_tried(d->letter, d->drop);
 		(void)disk_link(d->to, d->name, d->file);
 		break;
-	case 3: disk_sync(d->to); break;
+	case 3:
+		disk_sync(d->to);
+		disk_sync(d->maildir);
+		disk_sync(d->home);
+		break;
 	case 4:
 		ledger_answered(d->letter, d->drop, true);
 		(void)disk_unlink(d->tmp, d->name);
