@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 
+from pop import INSIDE, leave
 from ports import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -213,6 +214,8 @@ class House:
 
 
 class Client:
+    inside = False
+
     def __init__(self, port, address="127.0.0.1"):
         self.s = socket.create_connection((address, port), PATIENCE_S)
         self.f = self.s.makefile("rb")
@@ -220,7 +223,9 @@ class Client:
 
     def say(self, line):
         self.s.sendall(line.encode("latin-1") + b"\r\n")
-        return self.f.readline()
+        said = self.f.readline()
+        self.inside = self.inside or said.startswith(INSIDE)
+        return said
 
     def multi(self, line):
         first = self.say(line)
@@ -244,6 +249,8 @@ class Client:
             return b""
 
     def close(self):
+        if self.inside:
+            leave(self.s)
         self.f.close()
         self.s.close()
 
