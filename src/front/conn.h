@@ -140,9 +140,9 @@ void conn_look_for_progress(struct conn *c, uint64_t now_ms);
 [[nodiscard]] int keeper_push(struct conn *c);
 /* The channel is of no more use: the keeper frees the lock. */
 void keeper_close(struct conn *c);
-/* The keeper is gone or broke the rules: tells the session. The caller goes on with it.
- */
+/* It is gone, or broke the rules (by this message): tells the session, which goes on. */
 void keeper_lost(struct conn *c);
+void keeper_fault(struct conn *c, uint16_t number);
 /* More rows of the snapshot. */
 enum step keeper_check_snapshot(struct conn *c);
 void keeper_free_snapshot(struct conn *c);

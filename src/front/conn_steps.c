@@ -95,9 +95,8 @@ want_login(struct conn *c, struct turn *t)
 static enum step
 want_slice(struct conn *c, struct turn *t)
 {
-	(void)t;
 	c->at = CONN_SLICE;
-	return transfer_want(c);
+	return transfer_want(c, t->in);
 }
 
 static enum step

@@ -291,7 +291,7 @@ on_truncated(struct conn *c, uint16_t number, struct view payload)
 	return true;
 }
 
-static void
+void
 keeper_fault(struct conn *c, uint16_t number)
 {
 	report_fault("keeper", number, "malformed or not allowed now");

@@ -167,8 +167,25 @@ read_piece(struct conn *c, uint8_t *to, size_t n)
 }
 
 /*
+ * -EPROTO: this is no descriptor that a keeper may hand over. One that is too short may
+ * have become so since.
+ */
+static ssize_t
+read_file(struct transfer *t, uint8_t *to, size_t n)
+{
+	const struct slice *s = &t->now.slice;
+
+	if (t->is_checked)
+		return read_at(t->now.fd, to, n, s->offset + t->body.offset, RWF_NOWAIT);
+	CHECK(t->body.offset == 0);
+	ssize_t got = slice_file_begin(t->now.fd, s->offset, s->length, to, n);
+	t->is_checked = true;
+	return got == -EINVAL ? -EPROTO : got;
+}
+
+/*
  * Octets from body.offset on: how many; 0 where the file ends too early. -EAGAIN: the
- * keeper was asked. -EPIPE: it is gone.
+ * keeper was asked. -EPIPE: it is gone. -EPROTO: it broke the rules.
  */
 static ssize_t
 read_block(struct conn *c, uint8_t *to, size_t n)
@@ -187,7 +204,7 @@ read_block(struct conn *c, uint8_t *to, size_t n)
 	if (s->kind == SLICE_SEALED)
 		return read_at(t->now.fd, to, n, s->offset + at, 0);
 	if (s->kind == SLICE_FILE && !t->no_nowait) {
-		ssize_t got = read_at(t->now.fd, to, n, s->offset + at, RWF_NOWAIT);
+		ssize_t got = read_file(t, to, n);
 		if (got != -EAGAIN && got != -EOPNOTSUPP)
 			return got;
 		t->no_nowait = got == -EOPNOTSUPP;
@@ -214,7 +231,7 @@ pump_begin(struct conn *c)
 		body_top(&t->body, t->now.slice.length, b.lines);
 	else
 		body_retr(&t->body, t->now.slice.length, b.wire);
-	t->no_nowait = false;
+	t->is_checked = t->no_nowait = false;
 	return STEP_GO;
 }
 
@@ -244,6 +261,10 @@ pump_step(struct conn *c, struct turn *t)
 
 	if (got == -EAGAIN)
 		return STEP_WAIT;
+	if (got == -EPROTO) {
+		keeper_fault(c, MSG_SLICES);
+		return STEP_GO;
+	}
 	if (got == -EPIPE) {
 		keeper_lost(c);
 		c->at = CONN_RUN;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- asking ------------------------------------------------------------- */
 
@@ -59,9 +60,12 @@ static uint32_t
 window(const struct conn *c, uint32_t first)
 {
 	uint32_t left = c->check.snapshot.count - first + 1;
-	uint32_t n = c->in_sequence < TRANSFER_SEQUENCE ? 1 : c->window;
+	uint32_t n = 1U + c->transfer->behind_it;
 	uint32_t room = SLICES_BATCH_MAX - c->transfer->held_n;
 
+	if (c->in_sequence >= TRANSFER_SEQUENCE && n < TRANSFER_AHEAD)
+		n = TRANSFER_AHEAD;
+	n = n < c->window ? n : c->window;
 	n = n < left ? n : left;
 	return n < room ? n : room;
 }
@@ -116,6 +120,18 @@ use(struct conn *c, size_t idx)
 	ask_ahead(c);
 }
 
+/* Out of the budget; for more than some, others need not give up what they hold. */
+static uint32_t
+take(struct conn *c, uint32_t wanted)
+{
+	uint32_t some = wanted < TRANSFER_AHEAD ? wanted : TRANSFER_AHEAD;
+	uint32_t n = budget_take(c->transfer, BUDGET_SLICE, some);
+
+	if (n == some && wanted > some)
+		n += budget_spare(c->front, BUDGET_SLICE, wanted - some);
+	return n;
+}
+
 enum step
 transfer_look(struct conn *c)
 {
@@ -131,7 +147,7 @@ transfer_look(struct conn *c)
 	if (is_asking(t))
 		return STEP_WAIT;
 	transfer_drop_held(t);
-	uint32_t n = budget_take(t, BUDGET_SLICE, window(c, msgno));
+	uint32_t n = take(c, window(c, msgno));
 	if (n == 0 || ask(c, msgno, n) == 0)
 		return STEP_WAIT;
 	keeper_lost(c);
@@ -139,10 +155,38 @@ transfer_look(struct conn *c)
 	return STEP_GO;
 }
 
+/* So many lines wait behind this request, at most `most`. */
+static uint8_t
+lines_waiting(struct view in, uint8_t most)
+{
+	uint8_t lines = 0;
+
+	for (const uint8_t *lf; lines < most && in.n > 0; lines++) {
+		lf = memchr(in.p, '\n', in.n);
+		if (!lf)
+			break;
+		in.n -= (size_t)(lf + 1 - in.p);
+		in.p = lf + 1;
+	}
+	return lines;
+}
+
+/* Whoever asks without waiting for answers mostly asks for the next ones. */
+static uint8_t
+requests_behind(const struct conn *c, struct view in)
+{
+	uint8_t most = c->window - 1;
+
+	if (c->in_sequence < TRANSFER_SEQUENCE)
+		return lines_waiting(in, most);
+	return in.n > 0 ? most : 0;
+}
+
 enum step
-transfer_want(struct conn *c)
+transfer_want(struct conn *c, struct view in)
 {
 	uint32_t msgno = session_msgno(&c->session);
+	bool follows = c->last_msgno == 0 || msgno == c->last_msgno + 1;
 
 	if (!c->transfer) {
 		struct transfer *t = calloc(1, sizeof(*t));
@@ -162,6 +206,7 @@ transfer_want(struct conn *c)
 		c->in_sequence++;
 	else if (msgno != c->last_msgno && msgno != c->last_msgno + 1)
 		c->in_sequence = 0;
+	c->transfer->behind_it = follows ? requests_behind(c, in) : 0;
 	c->last_msgno = msgno;
 	c->transfer->tries = 0;
 	return transfer_look(c);
@@ -185,8 +230,10 @@ is_sound(const struct slice *s, int fd)
 
 	if (!is_plausible(s))
 		return false;
+	/* Of the others it is checked with their first read, so that both cost one probe.
+	 */
 	if (s->kind == SLICE_FILE)
-		return slice_file_check(fd, s->offset, s->length) == 0;
+		return s->length > 0 || slice_file_check(fd, s->offset, 0) == 0;
 	return sealed_check(fd, &size) == 0 && s->offset + s->length <= size;
 }
 

@@ -16,6 +16,7 @@
 
 #define TRANSFER_SEEN_MAX  64U
 #define TRANSFER_SEQUENCE  2U	    /* messages in a row before others are asked ahead */
+#define TRANSFER_AHEAD	   32U	    /* so many then, where the client waits for each */
 #define TRANSFER_PIECE	   1048576U /* octets of one FETCH at most */
 #define TRANSFER_PIECE_TOP 65536U   /* for TOP, which rarely needs more */
 #define TRANSFER_TRIES	   3U	    /* for what was lost for want of descriptors */
@@ -56,11 +57,14 @@ struct transfer {
 	uint8_t held_n;
 	uint32_t asked[SLICES_BATCH_MAX]; /* in the order of the answer */
 	uint8_t asked_n, asked_at;
+	uint8_t behind_it; /* requests that came with the one for the message that is
+			      wanted */
 	uint8_t tries;
 
 	struct held now; /* .fd is ours while a message is being sent */
 	bool has_now;
-	bool no_nowait; /* the file system turned out not to know RWF_NOWAIT */
+	bool is_checked; /* `now` is a file, and one that a keeper may hand over */
+	bool no_nowait;	 /* the file system turned out not to know RWF_NOWAIT */
 	struct body body;
 
 	struct piece piece, piece_next;
@@ -92,8 +96,8 @@ void transfer_drop_held(struct transfer *t);
 void transfer_drop_piece(struct transfer *t, struct piece *p);
 
 /* ---- transfer.c ---- */
-/* SESSION_WANT_SLICE: uses a held slice or asks. */
-enum step transfer_want(struct conn *c);
+/* SESSION_WANT_SLICE: uses a held slice or asks. in: what came and was not yet taken. */
+enum step transfer_want(struct conn *c, struct view in);
 /* The slice that the session waits for: used if it is here, asked for if nothing is. */
 enum step transfer_look(struct conn *c);
 /* The messages that arrive. False: the keeper broke the rules. */

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SLICES_BATCH_MAX 32
+#define SLICES_BATCH_MAX 64
 #define SLICE_ROW_OCTETS 30
 
 enum slice_kind {

@@ -80,7 +80,6 @@ struct session {
 	uint64_t ask_until_ms;	/* the holder was asked to yield; 0: not */
 	uint64_t busy_until_ms; /* another process held the lock; 0: not */
 	const struct store_table *table;
-	struct keeper_wants wants;
 	struct keeper_form form;
 	struct keeper_marks marks;
 	struct handed *handed;	 /* KEEPER_STORING */

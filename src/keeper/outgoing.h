@@ -5,6 +5,7 @@
 #define KEEPER_OUTGOING_H
 
 #include "ipc/slice.h"
+#include "keeper/core.h"
 #include "store/store.h"
 
 #include <stdbool.h>
@@ -19,6 +20,7 @@ struct outgoing {
 	size_t nfds;
 	bool borrowed;	   /* the descriptor is the drop's snapshot */
 	uint64_t since_ms; /* first refused then; 0: not yet tried */
+	struct keeper_wants wants;
 };
 
 struct open_file {

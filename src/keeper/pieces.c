@@ -57,8 +57,11 @@ keeper_out_drop(struct session *s)
 bool
 keeper_out_there(struct session *s)
 {
-	if (!s->out && (s->out = malloc(sizeof(*s->out))))
-		s->out->n = s->out->nfds = 0; /* the rest is set with the first message */
+	if (!s->out && (s->out = malloc(sizeof(*s->out)))) {
+		/* The rest is set with the first message. */
+		s->out->n = s->out->nfds = 0;
+		s->out->wants.n = s->out->wants.at = 0;
+	}
 	return s->out;
 }
 
@@ -225,10 +228,11 @@ keeper_slices_build(struct session *s)
 	struct buf rows = buf_over(storage, sizeof(storage));
 	struct buf b = keeper_out_begin(s);
 	uint64_t until = clock_ms() + BATCH_MS;
+	struct keeper_wants *w = &s->out->wants;
 
 	do {
-		slice_build(s, s->wants.msgno[s->wants.at++], &rows);
-	} while (s->wants.at < s->wants.n && clock_ms() < until);
+		slice_build(s, w->msgno[w->at++], &rows);
+	} while (w->at < w->n && clock_ms() < until);
 	CHECK(!rows.full);
 	struct msg_slices m = {.rows = buf_view(&rows)};
 	msg_slices_put(&m, &b);

@@ -45,7 +45,8 @@ keeper_session_leave(struct session *s)
 	free(s->marks.octets);
 	s->marks.octets = NULL;
 	keeper_handed_drop(s);
-	s->wants.at = s->wants.n;
+	if (s->out)
+		s->out->wants.at = s->out->wants.n;
 }
 
 static void
@@ -179,7 +180,7 @@ take_message(struct keeper *k, struct session *s, uint16_t number, struct view p
 	case MSG_WANT:
 		if (!msg_want_get(&want, payload))
 			return "malformed";
-		if (!keeper_wants_take(&s->wants, want.msgnos, s->table->count))
+		if (!keeper_wants_take(&s->out->wants, want.msgnos, s->table->count))
 			return "no such messages";
 		if (!keeper_form_take(&s->form, want.utf8))
 			return "another form than before";
@@ -242,7 +243,7 @@ keeper_step(struct keeper *k, struct session *s, struct received *r)
 			return STEP_END;
 		if (s->state == KEEPER_STORING)
 			return STEP_HOLD;
-		if (s->wants.at < s->wants.n) {
+		if (s->out->wants.at < s->out->wants.n) {
 			keeper_slices_build(s);
 			continue;
 		}

@@ -146,25 +146,38 @@ sealed_view_done(const uint8_t *p, size_t n)
 		(void)munmap((void *)(uintptr_t)p, n);
 }
 
-int
-slice_file_check(int fd, uint64_t offset, uint64_t length)
+ssize_t
+slice_file_begin(int fd, uint64_t offset, uint64_t length, void *p, size_t n)
 {
-	uint8_t octet;
-	struct iovec iov = {&octet, 1};
+	struct iovec iov = {p, n};
 	struct stat st;
 	uint64_t end;
+	ssize_t got;
 	int flags = fcntl(fd, F_GETFL);
 
-	if (flags < 0 || (flags & O_ACCMODE) != O_RDONLY || (flags & O_PATH))
+	/* With O_DIRECT a read waits for the disk, NOWAIT or not. */
+	if (flags < 0 || (flags & O_ACCMODE) != O_RDONLY || (flags & (O_PATH | O_DIRECT)))
 		return -EINVAL;
 	if (__builtin_add_overflow(offset, length, &end) || end > INT64_MAX)
 		return -EINVAL;
 	/* FUSE, NFS and tmpfs answer EOPNOTSUPP here at once; fstat would ask them. */
-	if (preadv2(fd, &iov, 1, 0, RWF_NOWAIT) < 0 && errno != EAGAIN)
+	do
+		got = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && errno != EAGAIN)
 		return -EINVAL;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return -EINVAL;
 	if (st.st_size < 0 || end > (uint64_t)st.st_size)
-		return -EINVAL;
-	return 0;
+		return -ERANGE;
+	return got < 0 ? -EAGAIN : got;
+}
+
+int
+slice_file_check(int fd, uint64_t offset, uint64_t length)
+{
+	uint8_t octet;
+	ssize_t got = slice_file_begin(fd, offset, length, &octet, sizeof(octet));
+
+	return got < 0 && got != -EAGAIN ? -EINVAL : 0;
 }

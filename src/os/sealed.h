@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* A memfd with these octets and the seals SEAL, SHRINK, GROW, WRITE. Descriptor or
  * -errno. */
@@ -47,5 +48,12 @@ void sealed_view_done(const uint8_t *p, size_t n);
  * file system, and may wait: a peer that passes one has broken its word.)
  */
 [[nodiscard]] int slice_file_check(int fd, uint64_t offset, uint64_t length);
+/*
+ * The same with the first octets of the slice, n at most, read to p, which is the probe:
+ * how many. -EAGAIN: it is such a file, and they are not in memory. -ERANGE: it is one,
+ * but ends before the slice does. What stands at p after an error is nobody's message.
+ */
+[[nodiscard]] ssize_t slice_file_begin(
+	int fd, uint64_t offset, uint64_t length, void *p, size_t n);
 
 #endif

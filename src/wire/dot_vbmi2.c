@@ -39,29 +39,48 @@ block_is(dot_block b, char octet)
  * Each octet has two places, an even one for what is added before it and an odd one for
  * itself. Those in use, moved together, are the output.
  */
-DOT_TARGET static inline size_t
-half_put(const uint8_t *in, uint32_t bare_lf, uint32_t lead_dot, uint8_t *out)
+DOT_TARGET static inline uint64_t
+places_used(uint32_t events)
 {
-	uint64_t used = ODD | _pdep_u64(bare_lf | lead_dot, EVEN);
-	__mmask64 octets = _pext_u64(ODD, used);
-	__m512i half = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)in));
-	__m512i added = _mm512_set1_epi8('\r');
-
-	if (lead_dot != 0)
-		added = _mm512_mask_blend_epi8(_pext_u64(_pdep_u64(lead_dot, EVEN), used),
-			added, _mm512_set1_epi8('.'));
-	_mm512_storeu_si512(out, _mm512_mask_expand_epi8(added, octets, half));
-	return 32 + (size_t)__builtin_popcount(bare_lf | lead_dot);
+	return ODD | _pdep_u64(events, EVEN);
 }
 
 DOT_TARGET static inline size_t
+half_spread(const uint8_t *in, uint32_t events, __m512i added, uint8_t *out)
+{
+	__mmask64 octets = _pext_u64(ODD, places_used(events));
+	__m512i half = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)in));
+
+	_mm512_storeu_si512(out, _mm512_mask_expand_epi8(added, octets, half));
+	return 32 + (size_t)__builtin_popcount(events);
+}
+
+DOT_TARGET static inline size_t
+half_with_dots(const uint8_t *in, uint32_t bare_lf, uint32_t lead_dot, uint8_t *out)
+{
+	uint64_t used = places_used(bare_lf | lead_dot);
+	__mmask64 dots = _pext_u64(_pdep_u64(lead_dot, EVEN), used);
+	__m512i added = _mm512_mask_blend_epi8(
+		dots, _mm512_set1_epi8('\r'), _mm512_set1_epi8('.'));
+
+	return half_spread(in, bare_lf | lead_dot, added, out);
+}
+
+/* Few lines begin with a dot, so that one branch a block is guessed well. */
+DOT_TARGET static inline size_t
 block_put(const uint8_t *in, struct dot_events e, uint8_t *out)
 {
-	size_t n = half_put(in, (uint32_t)e.bare_lf, (uint32_t)e.lead_dot, out);
+	uint32_t lf[2] = {(uint32_t)e.bare_lf, (uint32_t)(e.bare_lf >> 32)};
+	uint32_t dot[2] = {(uint32_t)e.lead_dot, (uint32_t)(e.lead_dot >> 32)};
+	__m512i cr = _mm512_set1_epi8('\r');
+	size_t n;
 
-	return n +
-		half_put(in + 32, (uint32_t)(e.bare_lf >> 32),
-			(uint32_t)(e.lead_dot >> 32), out + n);
+	if (__builtin_expect(e.lead_dot != 0, 0)) {
+		n = half_with_dots(in, lf[0], dot[0], out);
+		return n + half_with_dots(in + 32, lf[1], dot[1], out + n);
+	}
+	n = half_spread(in, lf[0], cr, out);
+	return n + half_spread(in + 32, lf[1], cr, out + n);
 }
 
 #include "wire/dot_blocks.h"

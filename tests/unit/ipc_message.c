@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "ipc/message.h"
+#include "ipc/slice.h"
 
 static void
 login_comes_back_as_it_went(void **state)
@@ -51,7 +52,7 @@ every_number_has_one_name(void **state)
 	(void)state;
 	assert_string_equal(message_name(MSG_GRANT), "GRANT");
 	assert_string_equal(message_name(0), "?");
-	assert_int_equal(message_fds_max(MSG_SLICES), 32);
+	assert_int_equal(message_fds_max(MSG_SLICES), SLICES_BATCH_MAX);
 	assert_int_equal(message_fds_max(0xFFFF), 0);
 }
 

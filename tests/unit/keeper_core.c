@@ -76,23 +76,23 @@ static void
 wants_are_whole_and_exist(void **state)
 {
 	struct keeper_wants w = {.n = 0};
-	uint8_t list[33 * 4] = {0};
+	uint8_t list[(SLICES_BATCH_MAX + 1) * 4] = {0};
 	(void)state;
 
-	for (size_t i = 0; i < 33; i++)
+	for (size_t i = 0; i <= SLICES_BATCH_MAX; i++)
 		list[i * 4] = 1;
 	assert_false(keeper_wants_take(&w, (struct view){list, 0}, 9));
 	assert_false(keeper_wants_take(&w, (struct view){list, 3}, 9));
 	assert_false(keeper_wants_take(&w, (struct view){list, 5}, 9));
-	assert_false(keeper_wants_take(&w, (struct view){list, 33 * 4}, 9));
+	assert_false(keeper_wants_take(&w, (struct view){list, sizeof(list)}, 9));
 	assert_false(keeper_wants_take(&w, (struct view){list, 4}, 0));
 	list[4] = 10;
 	assert_false(keeper_wants_take(&w, (struct view){list, 8}, 9));
 	list[4] = 0;
 	assert_false(keeper_wants_take(&w, (struct view){list, 8}, 9));
 	list[4] = 9;
-	assert_true(keeper_wants_take(&w, (struct view){list, 32 * 4}, 9));
-	assert_int_equal(w.n, 32);
+	assert_true(keeper_wants_take(&w, (struct view){list, sizeof(list) - 4}, 9));
+	assert_int_equal(w.n, SLICES_BATCH_MAX);
 	assert_int_equal(w.msgno[1], 9);
 }
 

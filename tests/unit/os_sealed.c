@@ -209,6 +209,44 @@ slices_are_open_for_reading_alone(void **state)
 	assert_int_equal(slice_file_check(-1, 0, 0), -EINVAL);
 }
 
+/* The probe is the first read: it gives what is there and no more than is asked for. */
+static void
+slices_begin_with_their_octets(void **state)
+{
+	(void)state;
+	AUTO_FD fd = nowait_file(O_RDONLY);
+	if (fd < 0)
+		skip();
+	AUTO_FD both = nowait_file(O_RDWR);
+	AUTO_FD zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	char got[16] = "";
+
+	assert_int_equal(slice_file_begin(fd, 0, 10, got, sizeof(got)), 10);
+	assert_memory_equal(got, "0123456789", 10);
+	assert_int_equal(slice_file_begin(fd, 3, 4, got, 4), 4);
+	assert_memory_equal(got, "3456", 4);
+	assert_int_equal(slice_file_begin(fd, 9, 1, got, 1), 1);
+	assert_memory_equal(got, "9", 1);
+	assert_int_equal(slice_file_begin(fd, 0, 11, got, sizeof(got)), -ERANGE);
+	assert_int_equal(slice_file_begin(fd, UINT64_MAX, 2, got, 2), -EINVAL);
+	assert_int_equal(slice_file_begin(both, 0, 10, got, sizeof(got)), -EINVAL);
+	assert_int_equal(slice_file_begin(zero, 0, 10, got, sizeof(got)), -EINVAL);
+}
+
+/* What would go past the memory of files may wait for the disk. */
+static void
+slices_are_not_direct(void **state)
+{
+	(void)state;
+	AUTO_FD direct = nowait_file(O_RDONLY | O_DIRECT);
+	if (direct < 0)
+		skip();
+	_Alignas(4096) char block[4096];
+
+	assert_int_equal(slice_file_begin(direct, 0, 10, block, sizeof(block)), -EINVAL);
+	assert_int_equal(slice_file_check(direct, 0, 10), -EINVAL);
+}
+
 /* What does not know NOWAIT is refused however plain it looks (tmpfs; FUSE has its own
  * test). */
 static void
@@ -239,6 +277,8 @@ main(void)
 		cmocka_unit_test(every_seal_counts),
 		cmocka_unit_test(slices_lie_within_their_file),
 		cmocka_unit_test(slices_are_open_for_reading_alone),
+		cmocka_unit_test(slices_begin_with_their_octets),
+		cmocka_unit_test(slices_are_not_direct),
 		cmocka_unit_test(slices_need_nowait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
