@@ -285,6 +285,7 @@ must_linger(const struct conn *c, const struct turn *t)
 static enum step
 step_closing(struct conn *c, struct turn *t)
 {
+	stream_last(&c->stream);
 	/* Under TLS the last answer and close_notify leave together. */
 	if (c->stream.ssl && t->out.n > 0) {
 		if (stream_write(&c->stream, t->out.p, t->out.n) != STREAM_OK)

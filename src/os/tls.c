@@ -151,6 +151,7 @@ enter(struct stream *s)
 	forget_errors();
 	BIO_set_data(SSL_get_rbio(ssl), s);
 	s->reads = READS_A_CALL;
+	tls_warm(s);
 	return ssl;
 }
 
@@ -338,13 +339,20 @@ stream_commit(struct stream *s, size_t n)
 	s->out_n += n;
 }
 
+static ssize_t
+put_out(const struct stream *s, const void *p, size_t n)
+{
+	int more = s->last ? MSG_MORE : 0;
+
+	return send(s->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT | more);
+}
+
 enum stream_result
 stream_flush(struct stream *s)
 {
 	s->want_write = false;
 	while (s->out_sent < s->out_n) {
-		ssize_t put = send(s->fd, s->out + s->out_sent, s->out_n - s->out_sent,
-			MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t put = put_out(s, s->out + s->out_sent, s->out_n - s->out_sent);
 		if (put >= 0) {
 			s->out_sent += (size_t)put;
 			continue;
@@ -368,7 +376,7 @@ stream_send(struct stream *s, const void *p, size_t n)
 	bool at_once = !s->ssl && !s->broken && n > 0 && stream_unsent(s) == 0;
 
 	if (at_once) {
-		put = send(s->fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		put = put_out(s, from, n);
 		if (put < 0 && errno != EAGAIN && errno != EINTR)
 			return fail_errno(s);
 		if (put < 0)
@@ -407,6 +415,23 @@ stream_goodbye(struct stream *s)
 	forget_errors();
 }
 
+void
+stream_last(struct stream *s)
+{
+	s->last = true;
+}
+
+/*
+ * What waits for it leaves with it. A close would do that too, but not where octets of
+ * the peer's are unread: then it is a reset, and our last words were lost.
+ */
+static int
+end_sending(struct stream *s)
+{
+	s->last = false;
+	return shutdown(s->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
 enum stream_result
 stream_shutdown(struct stream *s)
 {
@@ -416,7 +441,7 @@ stream_shutdown(struct stream *s)
 	enum stream_result sent = stream_flush(s);
 	if (sent != STREAM_OK)
 		return sent;
-	if (shutdown(s->fd, SHUT_WR) < 0)
+	if (end_sending(s) < 0)
 		return fail(s);
 	return STREAM_OK;
 }
@@ -429,7 +454,10 @@ stream_done(struct stream *s)
 	stream_goodbye(s);
 	if (whole && s->fd >= 0)
 		(void)stream_flush(s);
+	if (s->last && s->fd >= 0)
+		(void)end_sending(s); /* closed it is in any case */
 	tls_out_release(s);
+	tls_cool(s);
 	SSL_free(s->ssl);
 	s->ssl = NULL;
 	if (s->peer)

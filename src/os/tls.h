@@ -4,7 +4,8 @@
  *
  * Output is gathered: stream_write encrypts into one buffer and stream_flush sends it, so
  * that one reply is one record and one write, and about 64 KiB of a message are one send.
- * An idle stream holds no buffers (SSL_MODE_RELEASE_BUFFERS; ours are freed when empty).
+ * An idle stream holds no buffers (SSL_MODE_RELEASE_BUFFERS; ours are freed when empty),
+ * but for the few of struct stream_room.
  *
  * What only servers have (certificates by name, signers, rules of a listener, channel
  * binding, client certificates) is in tls_server.h.
@@ -32,15 +33,19 @@ void tls_context_unref(struct tls_context **c);
  * shut. */
 [[nodiscard]] int tls_warm_up(void);
 
+#define STREAMS_WARM 8
+
 /*
  * Room that the streams of one thread share, for records on their way out: who has it
  * gives it back with stream_keep at the end of its turn; whoever finds it taken, or too
- * small, takes memory of its own.
+ * small, takes memory of its own. The TLS streams that spoke last keep OpenSSL's buffers,
+ * 33 KiB each: to get, wipe and free them for each record takes longer than the record.
  */
 struct stream_room {
 	uint8_t *p;
 	size_t n;
 	bool taken;
+	void *warm[STREAMS_WARM]; /* SSL *, the last one first; behind them NULL */
 };
 
 /* A connection: plain until stream_start_tls. */
@@ -56,6 +61,7 @@ struct stream {
 	bool broken;	 /* no close_notify any more */
 	bool cut;	 /* TLS: the socket ended without close_notify */
 	bool was_plain;	 /* octets came before TLS began */
+	bool last;	 /* what is sent now leaves together with the end */
 	int error;	 /* errno of the socket's fault, or 0 */
 	struct tls_context *context; /* counted; NULL while plain */
 	struct tls_peer *peer;	     /* client side (tls_client.h), else NULL */
@@ -124,6 +130,9 @@ size_t stream_unsent(const struct stream *s);
 void stream_discard(struct stream *s);
 /* close_notify into the gather buffer (TLS), so that it leaves with the last octets. */
 void stream_goodbye(struct stream *s);
+/* Nothing but the end follows: octets of less than a segment wait for stream_shutdown or
+ * stream_done, so that they and the end are one packet, and the peer wakes once. */
+void stream_last(struct stream *s);
 /* Flushes, then close_notify, then shutdown of the sending side. Call again after AGAIN.
  */
 [[nodiscard]] enum stream_result stream_shutdown(struct stream *s);

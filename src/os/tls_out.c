@@ -1,6 +1,7 @@
-/* Where a stream's output is gathered: in the shared room, or in memory of its own. */
+/* Buffers of streams: what they share, and what they have of their own. */
 #include "os/tls_out.h"
 
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,4 +81,52 @@ stream_keep(struct stream *s)
 	s->broken = true;
 	s->want_write = false;
 	return STREAM_ERROR;
+}
+
+/* ---- OpenSSL's buffers
+ * ---------------------------------------------------------------- */
+
+/* Moves ssl from where it stands, or in the place of the last one, which is returned. */
+static SSL *
+to_front(struct stream_room *r, SSL *ssl)
+{
+	size_t at = 0;
+
+	while (at < STREAMS_WARM - 1 && r->warm[at] != ssl)
+		at++;
+	SSL *was = r->warm[at];
+	memmove(&r->warm[1], &r->warm[0], at * sizeof(r->warm[0]));
+	r->warm[0] = ssl;
+	return was;
+}
+
+void
+tls_warm(struct stream *s)
+{
+	if (!s->room || s->room->warm[0] == s->ssl)
+		return;
+	SSL *was = to_front(s->room, s->ssl);
+	if (was == s->ssl)
+		return;
+	(void)SSL_clear_mode((SSL *)s->ssl, SSL_MODE_RELEASE_BUFFERS);
+	if (!was)
+		return;
+	/* Where a part of a record waits in them, they go with the rest of it. */
+	(void)SSL_set_mode(was, SSL_MODE_RELEASE_BUFFERS);
+	(void)SSL_free_buffers(was);
+}
+
+void
+tls_cool(struct stream *s)
+{
+	struct stream_room *r = s->room;
+
+	for (size_t i = 0; r && s->ssl && i < STREAMS_WARM; i++) {
+		if (r->warm[i] != s->ssl)
+			continue;
+		memmove(&r->warm[i], &r->warm[i + 1],
+			(STREAMS_WARM - 1 - i) * sizeof(r->warm[0]));
+		r->warm[STREAMS_WARM - 1] = NULL;
+		return;
+	}
 }

@@ -1,4 +1,4 @@
-/* tls_out.h: the gather buffer of a stream, for tls.c only. */
+/* tls_out.h: buffers of streams, for tls.c only. */
 #ifndef OS_TLS_OUT_H
 #define OS_TLS_OUT_H
 
@@ -14,5 +14,10 @@
 [[nodiscard]] bool tls_out_grow(struct stream *s, size_t n);
 /* Gives it up, whatever is in it. */
 void tls_out_release(struct stream *s);
+/* s is about to speak: it keeps OpenSSL's buffers, and the one that was silent for
+ * longest gives its own back. */
+void tls_warm(struct stream *s);
+/* s is about to end. */
+void tls_cool(struct stream *s);
 
 #endif

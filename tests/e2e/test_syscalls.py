@@ -13,7 +13,8 @@ from postoffice import make_maildir, until
 from pop import Pop
 
 SESSIONS, MESSAGES = 40, 50
-LOGIN_MAX, POLL_MAX, RETR_MAX = 83, 89, 583
+LOGIN_MAX, POLL_MAX, RETR_MAX = 83, 89, 505
+TLS_LOGIN_MAX = 100
 WARM_UP = 3
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
@@ -30,8 +31,8 @@ def warm(office, base):
     return o
 
 
-def begin(o):
-    p = Pop(o.host, o.pop3)
+def begin(o, tls=False):
+    p = Pop(o.host, o.pop3s, o.ca) if tls else Pop(o.host, o.pop3)
     assert p.login("anna", "secret").startswith(b"+OK"), o.log()
     assert p.say("STAT").split()[1] == b"%d" % MESSAGES
     return p
@@ -47,6 +48,10 @@ def end(o, p):
 
 def login(o):
     end(o, begin(o))
+
+
+def login_over_tls(o):
+    end(o, begin(o, tls=True))
 
 
 def poll(o):
@@ -103,27 +108,44 @@ def calls_of(text):
 
 
 def calls_a_session(o, tmp_path, session):
+    """{program: {system call: how often a session}}."""
     with traced(o, tmp_path, "-c") as files:
         for _ in range(SESSIONS):
             session(o)
-    told, total = [], 0
+    by_program = {}
     for name, outs in sorted(files.items()):
-        sums = {}
+        sums = by_program[name] = {}
         for out in outs:
             for call, n in calls_of(out.read_text()).items():
                 sums[call] = sums.get(call, 0) + n / SESSIONS
-        total += sum(sums.values())
-        told.append(f"{name} {sum(sums.values()):.1f}: " + ", ".join(
-            f"{call} {n:.2f}" for call, n in sorted(sums.items(), key=lambda x: -x[1])))
-    return total, "\n".join(told)
+    return by_program
+
+
+def told(by_program):
+    return "\n".join(f"{name} {sum(sums.values()):.1f}: " + ", ".join(
+        f"{call} {n:.2f}" for call, n in sorted(sums.items(), key=lambda x: -x[1]))
+        for name, sums in by_program.items())
 
 
 @pytest.mark.parametrize("session,most",
-                         [(login, LOGIN_MAX), (poll, POLL_MAX), (retrieve, RETR_MAX)],
-                         ids=["login", "poll", "retr"])
+                         [(login, LOGIN_MAX), (login_over_tls, TLS_LOGIN_MAX),
+                          (poll, POLL_MAX), (retrieve, RETR_MAX)],
+                         ids=["login", "login-tls", "poll", "retr"])
 def test_system_calls_of_a_session(warm, tmp_path, session, most):
-    got, told = calls_a_session(warm, tmp_path, session)
-    assert got <= most, f"{got:.1f} system calls a session, more than {most}:\n{told}"
+    calls = calls_a_session(warm, tmp_path, session)
+    got = sum(n for sums in calls.values() for n in sums.values())
+    assert got <= most, f"{got:.1f} system calls a session, more than {most}:\n{told(calls)}"
+
+
+def test_a_message_is_opened_once_and_read_once(warm, tmp_path):
+    """What is asked about its descriptor is asked with that one read; and the keeper hands
+    over in one batch what a client asks for at once."""
+    calls = calls_a_session(warm, tmp_path, retrieve)
+    front, keeper = calls["restante-front"], calls["restante-keeper"]
+    few = MESSAGES + 0.5  # what a message costs once, and little else
+    assert front["preadv2"] <= few and front["fcntl"] <= few, told(calls)
+    assert front["newfstatat"] <= few, told(calls)
+    assert keeper["sendmsg"] < 2.5, told(calls)  # a snapshot, a batch; its places
 
 
 def test_a_warm_login_reads_no_directory(warm, tmp_path):
