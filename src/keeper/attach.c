@@ -169,6 +169,7 @@ reap_holder(struct keeper *k, struct drop *d, struct received *r)
 		if (keeper_step(k, holder, r) == STEP_END)
 			break;
 	keeper_session_leave(holder);
+	keeper_uncount(k, holder);
 	CHECK(!d->current);
 }
 

@@ -284,6 +284,17 @@ keeper_session_free(struct keeper *k, struct session *s)
 	free(s);
 }
 
+void
+keeper_uncount(struct keeper *k, struct session *s)
+{
+	if (!s->counts)
+		return;
+	CHECK(pthread_mutex_lock(&k->lock) == 0);
+	k->users[s->slot] = 0;
+	s->counts = false;
+	CHECK(pthread_mutex_unlock(&k->lock) == 0);
+}
+
 uint32_t
 keeper_session_others(const struct keeper *k, const struct session *s)
 {

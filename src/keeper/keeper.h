@@ -43,6 +43,8 @@ void keeper_session_free(struct keeper *k, struct session *s);
 void keeper_left(struct keeper *k, uint32_t place);
 /* Tells the monitor, now or when it is due (KEEPER_NEVER: nothing is to be told). */
 uint64_t keeper_left_tell(struct keeper *k, uint64_t now_ms);
+/* It is over, though not yet freed: no other of its user's any more. */
+void keeper_uncount(struct keeper *k, struct session *s);
 /* Sessions of the same user but s and its drop's holder. */
 uint32_t keeper_session_others(const struct keeper *k, const struct session *s);
 

@@ -236,6 +236,9 @@ keeper_step(struct keeper *k, struct session *s, struct received *r)
 		heard = true;
 	}
 	for (int i = 0; i < STEPS_MAX; i++) {
+		/* Who hears that it is over may come again before it is freed. */
+		if (s->state == KEEPER_ENDED)
+			keeper_uncount(k, s);
 		enum step step = flush_out(s);
 		if (step != STEP_READ)
 			return step;

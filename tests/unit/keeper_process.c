@@ -423,6 +423,37 @@ told_of(struct desk *d, bool seen[], uint32_t most)
 	return n;
 }
 
+/* With one session a user: what is over counts no more, freed or not. */
+static void
+who_comes_again_at_once_is_the_only_one(void **state)
+{
+	struct msg_keeper_setup many = usual;
+	struct view payload;
+	(void)state;
+
+	many.threads = 8;
+	attach_connections = 1;
+	struct desk *d = desk_open(&many);
+	put(d->o, "new/1.a", "a\n");
+	for (int i = 0; i < 600; i++) {
+		int first = attach(d, ALL_RIGHTS);
+		assert_int_equal(snapshot_count(first), 1);
+		int second = -1;
+		if (i % 3 == 1) {
+			second = attach(d, ALL_RIGHTS);
+			assert_int_equal(refusal(second), REFUSAL_IN_USE);
+		} else if (i % 3 == 2) {
+			verdict(first, 1, 1, "", 0);
+			assert_int_equal(receive(first, &payload), MSG_DONE);
+		}
+		(void)close(first);
+		if (second >= 0)
+			(void)close(second);
+	}
+	desk_close(d);
+	attach_connections = 0;
+}
+
 /* However a session ends: by its front, by a refusal, or for want of a place. */
 static void
 the_monitor_is_told_of_ends(void **state)
@@ -466,6 +497,7 @@ main(void)
 		cmocka_unit_test(a_front_that_never_reads_holds_only_itself),
 		cmocka_unit_test(an_idle_holder_yields),
 		cmocka_unit_test(limits_of_a_user),
+		cmocka_unit_test(who_comes_again_at_once_is_the_only_one),
 		cmocka_unit_test(errors_are_refusals),
 		cmocka_unit_test(an_idle_keeper_says_so),
 		cmocka_unit_test(the_monitor_is_told_of_ends),
