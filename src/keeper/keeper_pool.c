@@ -180,6 +180,19 @@ watch_monitor(struct keeper *k, int op)
 		monitor_is_wrong("epoll_ctl");
 }
 
+/* Nobody comes any more: there is nothing to wait for. */
+static void
+retire(struct keeper *k, struct received *r, struct view payload)
+{
+	struct msg_keeper_retire m;
+
+	if (r->truncated || r->nfds != 0 || !msg_keeper_retire_get(&m, payload))
+		monitor_is_wrong("malformed KEEPER_RETIRE");
+	k->o.idle_s = 0;
+	keeper_deadline(k, clock_ms());
+	watch_monitor(k, EPOLL_CTL_MOD);
+}
+
 /* One message; then another thread may take the next while this one works. */
 static void
 monitor_event(struct keeper *k, struct received *r)
@@ -196,8 +209,12 @@ monitor_event(struct keeper *k, struct received *r)
 		watch_monitor(k, EPOLL_CTL_MOD);
 		return;
 	}
-	if (message_number(r->message, &payload) != MSG_ATTACH || r->truncated ||
-		r->nfds != 1)
+	uint16_t number = message_number(r->message, &payload);
+	if (number == MSG_KEEPER_RETIRE) {
+		retire(k, r, payload);
+		return;
+	}
+	if (number != MSG_ATTACH || r->truncated || r->nfds != 1)
 		monitor_is_wrong("unexpected message");
 	struct session *s = NULL;
 	e = keeper_attach(k, r, payload, &s);

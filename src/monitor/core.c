@@ -284,6 +284,15 @@ core_reload(struct core *c, const struct core_limits *limits, uint64_t now)
 	core_tell_fullness(c);
 }
 
+bool
+core_is_retired(const struct core *c, uint32_t slot)
+{
+	const struct core_process *p = &c->at[slot];
+
+	return slot >= CORE_KEEPER && core_lives(c, slot) && !p->closing &&
+		p->generation != c->generation;
+}
+
 void
 core_drain(struct core *c, uint64_t now)
 {

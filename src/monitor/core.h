@@ -50,6 +50,9 @@ void core_renew_helpers(struct core *c, uint32_t backend, uint64_t now);
 /* All its sessions are gone, after `attached` of them. */
 void core_keeper_idle(struct core *c, uint32_t slot, uint64_t attached, uint64_t now);
 void core_reload(struct core *c, const struct core_limits *limits, uint64_t now);
+/* A keeper of a configuration before: nobody comes to it any more, so that it is told to
+ * end as soon as it has no session. */
+bool core_is_retired(const struct core *c, uint32_t slot);
 /* The first time: let sessions finish. The second time: end now. */
 void core_drain(struct core *c, uint64_t now);
 /* What is due; and when it is to be called next (UINT64_MAX: never). */

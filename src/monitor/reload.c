@@ -104,6 +104,22 @@ tell_lmtpd(struct monitor *m, const struct before *b)
 		tell_listeners(m, CORE_LMTPD, b);
 }
 
+/* A queue that is full is load, and no fault: that one stays for keeper_idle. */
+static void
+retire_keepers(struct monitor *m)
+{
+	uint8_t storage[16];
+	struct buf out = buf_over(storage, sizeof(storage));
+	struct msg_keeper_retire retire = {0};
+
+	msg_keeper_retire_put(&retire, &out);
+	CHECK(!out.full);
+	for (uint32_t s = CORE_KEEPER; s < CORE_KEEPER + m->core->keeper_top; s++)
+		if (core_is_retired(m->core, s))
+			(void)!channel_send(
+				m->children[s].source.fd, buf_view(&out), NULL, 0);
+}
+
 static bool
 differs(const struct conf *a, const struct conf *b, const char *const *names, size_t n)
 {
@@ -194,6 +210,7 @@ reload(struct monitor *m)
 	core_reload(m->core, &limits, clock_ms());
 	replace_helpers(m, old.conf);
 	replace_changed(m, old.conf);
+	retire_keepers(m);
 	watched_begin(m);
 	settings_done(&old);
 	return true;

@@ -203,6 +203,29 @@ def reloaded(h, line="the configuration was read again and is in force"):
     h.wait_for_line(line, since=since)
 
 
+def test_keepers_of_before_a_reload_end_with_their_sessions(base):
+    """keeper_idle is an hour: they are told."""
+    with House(base, users() | {"dora": ("secret", CALLER + 1, list(MAIL))},
+               {"keeper_idle": "1h"}) as h:
+        held = session(h)
+        served_by = set(h.children("restante-keeper"))
+        idle = session(h, "dora")
+        ends = set(h.children("restante-keeper")) - served_by
+        assert idle.say("QUIT").startswith(b"+OK") and len(ends) == 1
+        idle.close()
+        reloaded(h)
+        until(lambda: not ends & set(h.children("restante-keeper")), message="ended")
+        assert served_by <= set(h.children("restante-keeper"))
+        assert b"".join(held.multi("RETR 1")) and held.say("DELE 2").startswith(b"+OK")
+        held.say("QUIT")
+        held.close()
+        until(lambda: not served_by & set(h.children("restante-keeper")), message="ended")
+        c = session(h)
+        assert c.say("STAT").startswith(b"+OK 2 ")
+        c.say("QUIT")
+        c.close()
+
+
 def lmtpd(h):
     return list(h.children("restante-lmtpd"))
 

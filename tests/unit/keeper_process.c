@@ -371,6 +371,35 @@ an_idle_keeper_says_so(void **state)
 	desk_close(d);
 }
 
+/* After a reload: it does not wait for keeper_idle, only for the session that it has. */
+static void
+a_retired_keeper_says_so_at_once(void **state)
+{
+	uint8_t storage[16];
+	struct buf b = buf_over(storage, sizeof(storage));
+	struct desk *d = desk_open(&usual);
+	struct msg_keeper_idle m;
+	struct view payload;
+	(void)state;
+
+	assert_true(usual.idle_s >= 60);
+	put(d->o, "new/1.a", "a\n");
+	int fd = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(fd), 1);
+	msg_keeper_retire_put(&(struct msg_keeper_retire){0}, &b);
+	assert_int_equal(channel_send(d->monitor, buf_view(&b), NULL, 0), 0);
+	/* Whoever holds the maildrop is not disturbed. */
+	int other = attach(d, ALL_RIGHTS);
+	assert_int_equal(receive(other, &payload), MSG_REFUSED);
+	(void)close(other);
+	(void)close(fd);
+	assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_IDLE);
+	assert_true(msg_keeper_idle_get(&m, payload));
+	assert_int_equal(m.attached, 2);
+	assert_true(there(d->o, "restante-index"));
+	desk_close(d);
+}
+
 static void
 many_maildrops_at_once(void **state)
 {
@@ -500,6 +529,7 @@ main(void)
 		cmocka_unit_test(who_comes_again_at_once_is_the_only_one),
 		cmocka_unit_test(errors_are_refusals),
 		cmocka_unit_test(an_idle_keeper_says_so),
+		cmocka_unit_test(a_retired_keeper_says_so_at_once),
 		cmocka_unit_test(the_monitor_is_told_of_ends),
 		cmocka_unit_test(many_maildrops_at_once),
 	};

@@ -221,8 +221,19 @@ after_a_reload_new_keepers_serve(void **state)
 	struct core_decision new = come(&d, 3, false);
 	assert_int_not_equal(old.keeper, new.keeper);
 	assert_int_equal(come(&d, 3, false).keeper, new.keeper);
+	/* It is told to end when its session does; others are not. */
+	assert_true(core_is_retired(d.w.c, old.keeper));
+	assert_false(core_is_retired(d.w.c, new.keeper));
+	assert_false(core_is_retired(d.w.c, CORE_FRONT));
+	assert_false(core_is_retired(d.w.c, new.keeper + 1));
 	assert_true(core_left(d.w.c, old.keeper, old.place));
 	assert_true(core_left(d.w.c, new.keeper, new.place));
+	/* Once it ends there is nobody to tell, nor when it is dead. */
+	core_keeper_idle(d.w.c, old.keeper, 1, d.w.now);
+	assert_false(core_is_retired(d.w.c, old.keeper));
+	world_act(&d.w);
+	world_die(&d.w, old.keeper, true);
+	assert_false(core_is_retired(d.w.c, old.keeper));
 	world_end(&d.w);
 }
 
