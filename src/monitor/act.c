@@ -57,7 +57,7 @@ report_serving(struct monitor *m)
 	struct log_record r;
 
 	for (size_t i = 0; i < m->sockets_n; i++) {
-		listen_name(m->sockets[i].fd, text, sizeof(text));
+		listen_name(&m->sockets[i], text, sizeof(text));
 		buf_put_str(&b, i > 0 ? " " : "");
 		buf_put_str(&b, m->sockets[i].name);
 		buf_put_str(&b, "=");

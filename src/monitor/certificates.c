@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define PEM_OCTETS_MAX	(256 * 1024)
-#define OCSP_OCTETS_MAX (64 * 1024)
-#define DER_SEQUENCE	0x30
+#define PEM_OCTETS_MAX	    (256 * 1024)
+#define OCSP_OCTETS_MAX	    (64 * 1024)
+#define DER_SEQUENCE	    0x30
+#define TICKET_KEY_AGAIN_MS 60000
 
 /* ---- files ---- */
 
@@ -147,27 +148,32 @@ random_keys(uint8_t *at, size_t n)
  * that a front that hears of it late can read those of the others; the one before is for
  * the tickets that are out.
  */
-static void
+static bool
 renew_ticket_keys(struct monitor *m)
 {
 	uint8_t *now = m->ticket_keys, *before = now + TICKET_KEY_OCTETS,
-		*next = before + TICKET_KEY_OCTETS;
+		*next = before + TICKET_KEY_OCTETS, fresh[TICKET_KEY_OCTETS];
 	uint64_t at = clock_ms();
-	bool good = true;
 
 	if (at < m->ticket_keys_until_ms)
-		return;
+		return true;
 	if (m->ticket_keys_until_ms == 0) {
-		good = random_keys(m->ticket_keys, sizeof(m->ticket_keys));
-	} else {
+		if (!random_keys(m->ticket_keys, sizeof(m->ticket_keys)))
+			return false;
+	} else if (random_keys(fresh, sizeof(fresh))) {
 		memcpy(before, now, TICKET_KEY_OCTETS);
 		memcpy(now, next, TICKET_KEY_OCTETS);
-		good = random_keys(next, TICKET_KEY_OCTETS);
+		memcpy(next, fresh, TICKET_KEY_OCTETS);
+		explicit_bzero(fresh, sizeof(fresh));
+	} else {
+		/* Those that are there are as secret as before. */
+		report_text(m, LOG_LEVEL_WARNING,
+			"no random octets for new ticket keys; they are tried again");
+		m->ticket_keys_until_ms = at + TICKET_KEY_AGAIN_MS;
+		return true;
 	}
 	m->ticket_keys_until_ms = at + TICKET_KEY_MS;
-	/* Without randomness there must be no tickets, and no service. */
-	if (!good)
-		core_drain(m->core, at);
+	return true;
 }
 
 uint64_t
@@ -188,7 +194,11 @@ certificates_to_front(struct monitor *m, uint32_t slot)
 
 	if (s->certificates_n == 0)
 		return;
-	renew_ticket_keys(m);
+	if (!renew_ticket_keys(m)) {
+		/* Without randomness no tickets, and no service. */
+		child_fault(m, slot, "there are no random octets for its ticket keys");
+		return;
+	}
 	struct msg_front_tls tls = {.generation = m->tls_generation,
 		.certificates = (uint8_t)s->certificates_n,
 		.ticket_keys = {m->ticket_keys, sizeof(m->ticket_keys)}};

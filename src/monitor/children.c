@@ -205,6 +205,11 @@ make_process(struct monitor *m, uint32_t slot, int32_t *ret_pid, int *ret_fd)
 	plan.fds[1] = log_theirs;
 	plan.fds[2] = page;
 	AUTO_FD who = core_is_front(slot) ? who_table_new(m->front_sessions) : -1;
+	if (core_is_front(slot) && who < 0)
+		report_text(m, LOG_LEVEL_WARNING,
+			"a front has no table of its sessions (%s): restante who does "
+			"not show them",
+			strerrordesc_np(-who));
 	rc = spawn(&plan, ret_pid);
 	if (rc < 0)
 		return rc;

@@ -1,6 +1,7 @@
 #include "base/num.h"
 #include "monitor/monitor.h"
 #include "os/clock.h"
+#include "os/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +10,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#define GIVEN_FIRST 3 /* SD_LISTEN_FDS_START */
+#define GIVEN_FIRST  3 /* SD_LISTEN_FDS_START */
+#define NOTIFY_TRIES 4 /* after 1, 2, 4 and 8 ms */
 
 static bool
 number_of(const char *name, uint64_t max, uint64_t *ret)
@@ -65,10 +68,25 @@ environment_take(struct monitor *m)
 #endif
 }
 
+static int
+notify_once(const char *state, const struct sockaddr_un *to, socklen_t to_n)
+{
+	AUTO_FD fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT,
+		    (const struct sockaddr *)to, to_n) < 0)
+		return -errno;
+	return 0;
+}
+
 void
 notify_send(struct monitor *m, const char *state)
 {
+	struct timespec wait = {.tv_nsec = 1000 * 1000};
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	socklen_t to_n;
 	size_t n = strlen(m->notify);
 
 	if (n == 0)
@@ -76,12 +94,18 @@ notify_send(struct monitor *m, const char *state)
 	memcpy(to.sun_path, m->notify, n);
 	if (to.sun_path[0] == '@')
 		to.sun_path[0] = '\0';
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	/* A service manager that does not listen is its own trouble, not the mail's. */
-	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT,
-		(const struct sockaddr *)&to,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-	(void)close(fd);
+	to_n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	int rc = notify_once(state, &to, to_n);
+	for (int i = 0; i < NOTIFY_TRIES && rc < 0; i++) {
+		(void)nanosleep(&wait, NULL); /* a signal is as good a reason to try */
+		wait.tv_nsec *= 2;
+		rc = notify_once(state, &to, to_n);
+	}
+	/* It ends those of whom it does not hear, so this may be the last word on why. */
+	if (rc < 0 && rc != m->notify_told)
+		report_text(m, LOG_LEVEL_WARNING,
+			"the service manager at %s cannot be told that %.*s: %s",
+			m->notify, (int)strcspn(state, "\n"), state,
+			strerrordesc_np(-rc));
+	m->notify_told = rc;
 }

@@ -21,15 +21,21 @@
 #define KEEPALIVE_TRIES 3
 #define USER_TIMEOUT_MS 120000
 
-static bool
-from_kernel(int fd, struct conf_address *ret)
+/* Where it is bound, asked for once, as who does not know it would serve it wrongly; else
+ * -errno. */
+static int
+from_kernel(int fd, struct conf_address *ret, bool *ret_local)
 {
 	union socket_address a = {0};
 	socklen_t n = sizeof(a);
 
 	*ret = (struct conf_address){0};
-	return getsockname(fd, &a.any, &n) == 0 &&
-		address_from_kernel(&a, ret->ip, &ret->v4, &ret->port);
+	if (getsockname(fd, &a.any, &n) < 0)
+		return -errno;
+	*ret_local = a.any.sa_family == AF_UNIX;
+	if (!*ret_local && !address_from_kernel(&a, ret->ip, &ret->v4, &ret->port))
+		return -EAFNOSUPPORT;
+	return 0;
 }
 
 static void
@@ -43,14 +49,12 @@ address_text(const struct conf_address *a, char *text, size_t n)
 }
 
 void
-listen_name(int fd, char *text, size_t n)
+listen_name(const struct listen_socket *s, char *text, size_t n)
 {
-	struct conf_address a;
-
-	if (from_kernel(fd, &a))
-		address_text(&a, text, n);
+	if (s->local)
+		listen_unix_name(s->fd, text, n);
 	else
-		listen_unix_name(fd, text, n);
+		address_text(&s->bound, text, n);
 }
 
 int
@@ -104,7 +108,10 @@ struct plan {
 	struct listen_socket at[LISTEN_SOCKETS_MAX];
 	size_t n;
 	bool reused[LISTEN_SOCKETS_MAX]; /* of m->sockets */
-	bool given_used[LISTEN_SOCKETS_MAX];
+	struct given {
+		bool used, local;
+		struct conf_address bound;
+	} given[LISTEN_SOCKETS_MAX]; /* of m->given */
 	struct conf_networks old_tls;
 };
 
@@ -177,7 +184,9 @@ keep_socket(struct monitor *m, struct plan *p, const struct conf_listener *l,
 		if (at->port == 0 && strcmp(old->name, l->name) != 0)
 			continue;
 		p->reused[i] = true;
-		plan_add(p, l, at, old->fd)->number = old->number;
+		struct listen_socket *s = plan_add(p, l, at, old->fd);
+		s->number = old->number;
+		s->bound = old->bound;
 		return true;
 	}
 	return false;
@@ -194,10 +203,15 @@ open_socket(struct monitor *m, struct plan *p, const struct conf_listener *l,
 	if (keep_socket(m, p, l, &at))
 		return true;
 	int rc = listen_address(&at, &fd);
+	struct conf_address bound = at;
+	bool local;
+	if (rc == 0 && at.port == 0)
+		rc = from_kernel(fd, &bound, &local);
 	if (rc == 0) {
-		plan_add(p, l, &at, fd);
+		plan_add(p, l, &at, fd)->bound = bound;
 		return true;
 	}
+	fd_close(&fd);
 	if (optional && (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL))
 		return true;
 	address_text(&at, text, sizeof(text));
@@ -228,6 +242,7 @@ open_unix(struct monitor *m, struct plan *p, const struct conf_listener *l)
 		return false;
 	s = plan_add(p, l, &made.at, made.fd);
 	s->number = made.number;
+	s->local = true;
 	s->device = made.device;
 	s->inode = made.inode;
 	memcpy(s->path, made.path, sizeof(s->path));
@@ -241,13 +256,12 @@ open_any(struct monitor *m, struct plan *p, const struct conf_listener *l)
 	struct conf_address v4 = {.v4 = true, .port = l->at.port},
 			    v6 = {.port = l->at.port};
 	size_t before = p->n;
-	struct conf_address bound;
 
 	v4.ip[10] = v4.ip[11] = 0xff;
 	if (!open_socket(m, p, l, v4, true))
 		return false;
-	if (v6.port == 0 && p->n > before && from_kernel(p->at[before].fd, &bound))
-		v6.port = bound.port;
+	if (p->n > before)
+		v6.port = p->at[before].bound.port;
 	if (!open_socket(m, p, l, v6, true))
 		return false;
 	if (p->n == before)
@@ -268,21 +282,40 @@ fits(const struct conf_listener *l, const struct conf_address *bound)
 	return same(&l->at, bound);
 }
 
+/* What the service manager's sockets are; one that may block would hold a front for ever.
+ */
+static bool
+learn_given(struct monitor *m, struct plan *p)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < m->given_n; i++) {
+		struct given *g = &p->given[i];
+		int rc = from_kernel(m->given[i], &g->bound, &g->local);
+		if (rc == 0)
+			rc = fd_nonblock(m->given[i]);
+		if (rc == 0)
+			continue;
+		report_text(m, LOG_LEVEL_ERROR,
+			"the service manager's socket %s cannot be listened at: %s",
+			m->given_names[i], strerrordesc_np(-rc));
+		good = false;
+	}
+	return good;
+}
+
 /* Whether the listener may have the service manager's socket of that place. */
 static bool
 may_take(const struct monitor *m, size_t i, const struct conf_listener *l,
-	struct conf_address *ret_bound)
+	const struct given *g)
 {
 	bool named = strcmp(m->given_names[i], l->name) == 0;
 	char text[CONF_SOCKET_PATH_MAX + 8];
 
-	*ret_bound = (struct conf_address){0};
-	if (listen_is_unix(m->given[i])) {
-		listen_unix_name(m->given[i], text, sizeof(text));
-		return l->path && (named || strcmp(text, l->address) == 0);
-	}
-	return !l->path && from_kernel(m->given[i], ret_bound) &&
-		(named || fits(l, ret_bound));
+	if (!g->local)
+		return !l->path && (named || fits(l, &g->bound));
+	listen_unix_name(m->given[i], text, sizeof(text));
+	return l->path && (named || strcmp(text, l->address) == 0);
 }
 
 /* Sockets of the service manager: by name, else by address. */
@@ -290,14 +323,16 @@ static bool
 take_given(struct monitor *m, struct plan *p, const struct conf_listener *l)
 {
 	bool took = false;
-	struct conf_address bound;
 
 	for (size_t i = 0; i < m->given_n && p->n < LISTEN_SOCKETS_MAX; i++) {
-		if (p->given_used[i] || !may_take(m, i, l, &bound))
+		struct given *g = &p->given[i];
+		if (g->used || !may_take(m, i, l, g))
 			continue;
-		p->given_used[i] = took = true;
-		struct listen_socket *s = plan_add(p, l, &bound, m->given[i]);
+		g->used = took = true;
+		struct listen_socket *s = plan_add(p, l, &g->bound, m->given[i]);
 		s->given = true;
+		s->bound = g->bound;
+		s->local = g->local;
 		for (size_t j = 0; j < m->sockets_n; j++)
 			if (m->sockets[j].fd == s->fd) {
 				s->number = m->sockets[j].number;
@@ -335,9 +370,10 @@ set_int(int fd, int level, int name, int value)
  * hold its maildrop for long (threats: idle).
  */
 static void
-set_options(int fd)
+set_options(const struct listen_socket *s)
 {
-	(void)fd_nonblock(fd); /* a given one may block */
+	int fd = s->fd;
+
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
@@ -356,7 +392,7 @@ adopt(struct monitor *m, struct plan *p)
 		m->sockets[i] = p->at[i];
 		if (m->sockets[i].number == 0)
 			m->sockets[i].number = ++m->sockets_made;
-		set_options(m->sockets[i].fd);
+		set_options(&m->sockets[i]);
 	}
 	m->sockets_n = p->n;
 }
@@ -367,6 +403,8 @@ listen_apply(struct monitor *m, const struct conf *conf)
 	struct plan p = {.old_tls = conf->old_tls};
 	bool good = true;
 
+	if (!learn_given(m, &p))
+		return false;
 	for (size_t i = 0; i < conf->listeners_n; i++) {
 		const struct conf_listener *l = &conf->listeners[i];
 		if (LISTEN_SOCKETS_MAX - p.n < 2 * (conf->listeners_n - i)) {
@@ -383,7 +421,7 @@ listen_apply(struct monitor *m, const struct conf *conf)
 					  : open_socket(m, &p, l, l->at, false);
 	}
 	for (size_t i = 0; i < m->given_n && good && !m->serving; i++) {
-		if (p.given_used[i])
+		if (p.given[i].used)
 			continue;
 		report_text(m, LOG_LEVEL_ERROR,
 			"the service manager's socket %s fits no listener: give it the "

@@ -24,15 +24,6 @@ name_of(int fd, struct sockaddr_un *ret, socklen_t *ret_n)
 		ret->sun_family == AF_UNIX;
 }
 
-bool
-listen_is_unix(int fd)
-{
-	struct sockaddr_un a;
-	socklen_t n;
-
-	return name_of(fd, &a, &n);
-}
-
 void
 listen_unix_name(int fd, char *text, size_t n)
 {
@@ -158,6 +149,7 @@ make(const struct conf_listener *l, struct listen_socket *s, int *ret_rc)
 	if (*ret_rc < 0)
 		return "it was taken away";
 	(void)snprintf(s->path, sizeof(s->path), "%s", l->path);
+	s->local = true;
 	s->device = st.st_dev;
 	s->inode = st.st_ino;
 	*ret_rc = give_to_group(file, l, &st);

@@ -186,8 +186,13 @@ check_places(struct monitor *m)
 static bool
 start(struct monitor *m)
 {
-	privileges_learn(m);
+	int rc = privileges_learn(m);
 	(void)umask(022);
+	if (rc < 0) {
+		report_text(m, LOG_LEVEL_ERROR, "which capabilities it has: %s",
+			strerrordesc_np(-rc));
+		return false;
+	}
 	raise_limits();
 	if (!watch_signals(m) || !open_self(m)) {
 		report_text(m, LOG_LEVEL_ERROR, "no descriptors to start with");
@@ -197,7 +202,7 @@ start(struct monitor *m)
 		!assets_helpers(m, m->settings.conf) ||
 		!listen_apply(m, m->settings.conf))
 		return false;
-	int rc = privileges_drop(m);
+	rc = privileges_drop(m);
 	if (rc < 0) {
 		report_text(m, LOG_LEVEL_ERROR, "capabilities: %s", strerrordesc_np(-rc));
 		return false;

@@ -18,7 +18,8 @@ void environment_take(struct monitor *m);
 void notify_send(struct monitor *m, const char *state);
 
 /* privileges.c */
-void privileges_learn(struct monitor *m);
+/* 0 or -errno */
+[[nodiscard]] int privileges_learn(struct monitor *m);
 /* Everything is open: keep only what starting children needs. 0 or -errno. */
 [[nodiscard]] int privileges_drop(struct monitor *m);
 /* In a child that starts as root, between fork and exec: even less. pam: what PAM needs.
@@ -60,12 +61,11 @@ void listen_unix_adjust(
 bool listen_unix_is_there(const struct listen_socket *s);
 /* Unlinks it if it is; nothing for other sockets. */
 void listen_unix_remove(const struct listen_socket *s);
-bool listen_is_unix(int fd);
 void listen_unix_name(int fd, char *text, size_t n);
 [[nodiscard]] int listen_control(const char *path);
 [[nodiscard]] int listen_address(const struct conf_address *a, int *ret_fd);
 /* "127.0.0.1:110" or "unix:/path", as the socket is bound. */
-void listen_name(int fd, char *text, size_t n);
+void listen_name(const struct listen_socket *s, char *text, size_t n);
 
 /* spawn.c */
 struct spawn_plan {

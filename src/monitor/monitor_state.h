@@ -72,17 +72,16 @@ struct listen_socket {
 	uint32_t number; /* never used twice */
 	char name[CONF_NAME_OCTETS_MAX + 1];
 	struct conf_address at; /* as configured, but for `any`: one of both families */
-	bool given;		/* by socket activation */
+	struct conf_address bound; /* as the kernel has it; zero: a unix socket */
+	bool local, given;	   /* a unix socket; by socket activation */
 	uint8_t protocol, tls, plaintext;
 	struct listen_rules rules;
-	/* A unix socket of ours: its path, and which file it is, for others may put
-	 * theirs there. */
+	/* A unix socket of ours: which file, as others may put theirs there. */
 	char path[CONF_SOCKET_PATH_MAX + 1];
 	uint64_t device, inode;
 };
 
-/* Passwords, keys and certificates that helpers read at their start. */
-#define HELPER_FILES 7
+#define HELPER_FILES 7 /* passwords, keys and certificates, read at their start */
 
 /* A file as it was when it was read last; zero: it was not there. */
 struct file_seen {
@@ -138,6 +137,7 @@ struct monitor {
 	struct timer tick, users, watchdog, syslog, files, announce;
 	uint64_t watchdog_ms;
 	char notify[108];	       /* NOTIFY_SOCKET; empty: none */
+	int notify_told, deny_told;    /* -errno as it was told last, or 0 */
 	int given[LISTEN_SOCKETS_MAX]; /* by socket activation, not yet used */
 	char given_names[LISTEN_SOCKETS_MAX][CONF_NAME_OCTETS_MAX + 1];
 	size_t given_n;

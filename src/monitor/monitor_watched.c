@@ -116,11 +116,20 @@ deny_renew(struct monitor *m)
 	int rc = deny_read(m, &fresh, &rows);
 
 	if (rc < 0) {
+		/* Whatever is not the file's own fault may pass: it is read again, and
+		 * told once. */
+		bool told = rc != -EFBIG && m->deny_told == rc;
+		if (rc != -EFBIG)
+			m->deny_seen = (struct file_seen){0};
+		m->deny_told = rc;
+		if (told)
+			return;
 		report_text(m, LOG_LEVEL_ERROR,
 			"deny_file: %s: %s; what was denied before is denied still",
 			m->settings.conf->deny_file, strerrordesc_np(-rc));
 		return;
 	}
+	m->deny_told = 0;
 	fd_close(&m->deny);
 	m->deny = fresh;
 	m->deny_rows = rows;
@@ -184,6 +193,7 @@ watched_begin(struct monitor *m)
 	m->files.fire = look;
 	if (deny[0] != '\0') {
 		(void)file_is_as_seen(deny, &m->deny_seen);
+		m->deny_told = 0;
 		deny_renew(m);
 	} else {
 		deny_nothing(m);

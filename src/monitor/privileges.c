@@ -30,26 +30,30 @@ static const cap_value_t for_pam[] = {
 	CAP_AUDIT_WRITE,
 };
 
-static bool
+/* 1, 0, or -errno: who does not know it would go on as one who has none. */
+static int
 has(cap_value_t cap)
 {
 	cap_t caps = cap_get_proc();
 	cap_flag_value_t value = CAP_CLEAR;
 
 	if (!caps)
-		return false;
-	(void)cap_get_flag(caps, cap, CAP_EFFECTIVE, &value); /* stays clear on failure */
+		return -errno;
+	int rc = cap_get_flag(caps, cap, CAP_EFFECTIVE, &value) < 0 ? -errno : 0;
 	(void)cap_free(caps);
-	return value == CAP_SET;
+	return rc < 0 ? rc : value == CAP_SET;
 }
 
-void
+int
 privileges_learn(struct monitor *m)
 {
 	m->uid = geteuid();
 	m->gid = getegid();
 	m->operator_uid = getuid();
-	m->privileged = m->uid == 0 && has(CAP_SETUID) && has(CAP_SETGID);
+	int user = m->uid == 0 ? has(CAP_SETUID) : 0;
+	int group = user > 0 ? has(CAP_SETGID) : 0;
+	m->privileged = user > 0 && group > 0;
+	return user < 0 ? user : group < 0 ? group : 0;
 }
 
 static bool
@@ -76,8 +80,10 @@ bound(const cap_value_t *list, size_t n)
 int
 privileges_bound_child(bool pam)
 {
-	if (!has(CAP_SETPCAP))
-		return 0;
+	int may = has(CAP_SETPCAP);
+
+	if (may <= 0)
+		return may;
 	return pam ? bound(for_pam, ARRAY_SIZE(for_pam))
 		   : bound(for_children, ARRAY_SIZE(for_children));
 }
@@ -91,10 +97,13 @@ keep_only(void)
 	if (!caps)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(kept) && rc == 0; i++) {
+		int there = has(kept[i]);
 		/* In a container some were never there. */
-		if (!has(kept[i]))
+		if (there == 0)
 			continue;
-		if (cap_set_flag(caps, CAP_PERMITTED, 1, &kept[i], CAP_SET) < 0 ||
+		if (there < 0)
+			rc = there;
+		else if (cap_set_flag(caps, CAP_PERMITTED, 1, &kept[i], CAP_SET) < 0 ||
 			cap_set_flag(caps, CAP_EFFECTIVE, 1, &kept[i], CAP_SET) < 0)
 			rc = -errno;
 	}
@@ -113,6 +122,8 @@ privileges_drop(struct monitor *m)
 		return -errno;
 	if (!m->privileged)
 		return 0;
-	int rc = has(CAP_SETPCAP) ? bound(kept, ARRAY_SIZE(kept)) : 0;
+	int rc = has(CAP_SETPCAP);
+	if (rc > 0)
+		rc = bound(kept, ARRAY_SIZE(kept));
 	return rc < 0 ? rc : keep_only();
 }

@@ -49,7 +49,9 @@ open_roots(struct monitor *m, struct settings *s)
 		s->roots[i] = open(roots->at[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		any |= s->roots[i] >= 0;
 		/* The defaults are a guess, and most hosts lack some of them. */
-		if (s->roots[i] < 0 && s->conf->lines[CONF_GLOBAL_mail_roots] > 0)
+		bool guess =
+			errno == ENOENT && s->conf->lines[CONF_GLOBAL_mail_roots] == 0;
+		if (s->roots[i] < 0 && !guess)
 			report_text(m, LOG_LEVEL_WARNING, "mail_roots: %s: %s, left out",
 				roots->at[i], strerrordesc_np(errno));
 	}

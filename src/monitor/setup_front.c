@@ -59,9 +59,8 @@ setup_listener(struct monitor *m, uint32_t slot, const struct listen_socket *s)
 		.proxy_networks = networks_of(&rules->proxies),
 		.xclient_networks = networks_of(&rules->xclients),
 		.old_tls_networks = networks_of(&rules->old_tls)};
-	struct msg_lmtp_listener lmtp = {.listener = s->number,
-		.local = listen_is_unix(s->fd),
-		.name = view_of(s->name)};
+	struct msg_lmtp_listener lmtp = {
+		.listener = s->number, .local = s->local, .name = view_of(s->name)};
 
 	CHECK(setup_serves(m, slot, s));
 	if (slot == CORE_LMTPD)

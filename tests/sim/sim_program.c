@@ -103,10 +103,11 @@ spawn_failure(int exit_status)
 	return NULL;
 }
 
-void
+int
 privileges_learn(struct monitor *m)
 {
 	m->uid = m->gid = m->operator_uid = 1000;
+	return 0;
 }
 
 int
