@@ -372,8 +372,12 @@ set_int(int fd, int level, int name, int value)
 static void
 set_options(const struct listen_socket *s)
 {
+	/* Under TLS the client speaks first: a front is woken once for both, and sees one
+	 * that is silent a second later. */
+	bool waits = s->protocol == CONF_PROTOCOL_POP3 && s->tls == CONF_TLS_IMPLICIT;
 	int fd = s->fd;
 
+	set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, waits);
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);

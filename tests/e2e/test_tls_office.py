@@ -228,6 +228,15 @@ def test_alpn(house):
         Client(house, lax(alpn=["h2", "imap"]))
 
 
+def test_who_is_silent_at_first_is_seen_and_served_all_the_same(house):
+    before = house.stat()["connections_total"]
+    with socket.create_connection((house.host, house.pop3s), 60) as s:
+        # The listener waits a second for the hello; then a front has him, and his time runs.
+        house.wait_for_counter("connections_total", before + 1)
+        with lax().wrap_socket(s, server_hostname="first.example") as tls:
+            assert tls.recv(100).startswith(b"+OK")
+
+
 def test_signed_by_the_key_process(house):
     before = house.stat()["signatures_total"]
     for _ in range(5):
