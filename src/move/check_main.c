@@ -71,13 +71,14 @@ repair_log(const struct import_drop *d, const struct drop_opened *o)
 {
 	size_t kept = 0;
 	uint64_t lost = 0;
-	int r = identity_repair(o->dir, o->log, &kept, &lost);
+	const char *damaged = "";
+	int r = identity_repair(o->dir, o->log, &kept, &lost, &damaged);
 
 	if (r < 0)
 		return said(d, drop_exit_status(r), d->log_path, strerrordesc_np(-r));
 	printf("%s: repaired: %zu records kept, %llu octets left out; what was there is "
-	       "%s.damaged\n",
-		d->label, kept, (unsigned long long)lost, d->log_path);
+	       "%s%s\n",
+		d->label, kept, (unsigned long long)lost, d->log_path, damaged);
 	if (lost > 0)
 		printf("%s: messages whose records were lost get other UIDLs, "
 		       "unless its index still has them: clients "

@@ -103,9 +103,11 @@ struct identity_row identity_at(const struct identity *log, size_t i);
 uint64_t identity_left_out(struct identity *log);
 
 /* Keeps every whole, sound record and writes them anew (`restante check --repair`); tells
- * how many octets were left out. The damaged file stays beside it as NAME.damaged. */
-[[nodiscard]] int identity_repair(
-	int dir, const char *name, size_t *ret_kept, uint64_t *ret_lost);
+ * how many octets were left out. The damaged file stays beside it as NAME.damaged, or
+ * NAME.damaged.2 and so on where others have those names: *ret_damaged is what follows
+ * NAME, static. */
+[[nodiscard]] int identity_repair(int dir, const char *name, size_t *ret_kept,
+	uint64_t *ret_lost, const char **ret_damaged);
 
 /* Pure: for the fuzzer. How many sound records, and where soundness ends. */
 [[nodiscard]] int identity_decode(

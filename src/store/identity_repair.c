@@ -1,15 +1,18 @@
 /* A damaged identity log: every sound record is kept, and so is the damaged file. */
+#include "base/check.h"
 #include "os/fd.h"
 #include "store/identity_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define DAMAGED_MAX 9 /* NAME.damaged to NAME.damaged.9 */
+/* What the damaged file's name ends with: the first that nobody has. */
+static const char *const endings[] = {".damaged", ".damaged.2", ".damaged.3",
+	".damaged.4", ".damaged.5", ".damaged.6", ".damaged.7", ".damaged.8",
+	".damaged.9"};
 
 /* Every record that is sound by itself, wherever it begins. */
 static int
@@ -49,15 +52,15 @@ is_named(int dir, const char *name, const struct stat *file)
 /* The damaged file gets a second name, or has it of a repair that was cut off; from then
  * on it is in nobody's way. */
 static int
-keep_damaged(int dir, const char *name, const struct stat *file)
+keep_damaged(int dir, const char *name, const struct stat *file, const char **ret_ending)
 {
-	char damaged[IDENTITY_NAME_MAX + 1], more[16];
+	char damaged[IDENTITY_NAME_MAX + 1];
 
-	for (int i = 1; i <= DAMAGED_MAX; i++) {
-		(void)snprintf(more, sizeof(more), i > 1 ? ".damaged.%d" : ".damaged", i);
-		int r = identity_name_with(name, more, damaged);
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		int r = identity_name_with(name, endings[i], damaged);
 		if (r < 0)
 			return r;
+		*ret_ending = endings[i];
 		if (linkat(dir, name, dir, damaged, 0) == 0 ||
 			(errno == EEXIST && is_named(dir, damaged, file)))
 			return identity_sync_dir(dir);
@@ -68,7 +71,8 @@ keep_damaged(int dir, const char *name, const struct stat *file)
 }
 
 static int
-repair(struct identity *log, int fd, const struct stat *st, uint64_t *ret_lost)
+repair(struct identity *log, int fd, const struct stat *st, uint64_t *ret_lost,
+	const char **ret_damaged)
 {
 	uint64_t sum;
 
@@ -86,12 +90,13 @@ repair(struct identity *log, int fd, const struct stat *st, uint64_t *ret_lost)
 	if (r == 0)
 		r = take_sound(log, v, ret_lost);
 	if (r == 0)
-		r = keep_damaged(log->dir, log->name, st);
+		r = keep_damaged(log->dir, log->name, st, ret_damaged);
 	return r == 0 ? identity_write_anew(log, true) : r;
 }
 
 int
-identity_repair(int dir, const char *name, size_t *ret_kept, uint64_t *ret_lost)
+identity_repair(int dir, const char *name, size_t *ret_kept, uint64_t *ret_lost,
+	const char **ret_damaged)
 {
 	struct identity *log = NULL;
 	struct stat st;
@@ -100,7 +105,7 @@ identity_repair(int dir, const char *name, size_t *ret_kept, uint64_t *ret_lost)
 
 	AUTO_FD fd = r == 0 ? identity_open_locked(log->dir, name, 0, &st) : -1;
 	if (r == 0)
-		r = fd < 0 ? fd : repair(log, fd, &st, &lost);
+		r = fd < 0 ? fd : repair(log, fd, &st, &lost, ret_damaged);
 	if (r == 0) {
 		*ret_kept = log->count;
 		*ret_lost = lost;

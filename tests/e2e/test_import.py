@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import pathlib
 import shutil
 import subprocess
@@ -479,9 +480,13 @@ def test_check_finds_and_repairs(office, base):
     log.write_bytes(octets)
     assert "check --repair" in run("check", "--maildrop", drop, code=65).stderr
     run("import", "--maildrop", drop, code=65)
-    assert "repaired" in run("check", "--repair", "--maildrop", drop).stdout
+    # A damaged one of before stays; what is said names the file that it is.
+    (box / "restante-identity.damaged").write_bytes(b"older")
+    said = run("check", "--repair", "--maildrop", drop).stdout
+    assert re.search(r"repaired: .*; what was there is \S*restante-identity\.damaged\.2\n", said)
     run("check", "--maildrop", drop)
-    assert (box / "restante-identity.damaged").read_bytes() == octets
+    assert (box / "restante-identity.damaged").read_bytes() == b"older"
+    assert (box / "restante-identity.damaged.2").read_bytes() == octets
     # The list is still there: what was lost comes back.
     assert take_over("--maildrop", drop)["imported"] >= 1
     assert [u for u, _ in served(office, maildrop=box)] == [b"old-%d" % i for i in range(4)]

@@ -401,14 +401,16 @@ a_repair_keeps_what_is_sound(void **state)
 	uint8_t *octets = NULL;
 	size_t before, kept = 0, n = grown(p, &octets, &before);
 	uint64_t lost = 0;
+	const char *damaged = NULL;
 
 	octets[before + 20] ^= 1; /* in the fourth of eight */
 	file_write(p, octets, n);
 	identity_close(&p->log);
 	assert_int_equal(identity_open(p->fd, NAME, &p->log), -EBADMSG);
-	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost), 0);
+	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost, &damaged), 0);
 	assert_int_equal(kept, 7);
 	assert_int_equal(lost, (n - IDENTITY_HEADER) / 8);
+	assert_string_equal(damaged, ".damaged");
 	assert_int_equal(faccessat(p->fd, NAME ".damaged", F_OK, 0), 0);
 	open_log(p);
 	assert_int_equal(identity_count(p->log), 7);
@@ -416,9 +418,10 @@ a_repair_keeps_what_is_sound(void **state)
 	assert_false(identity_has_uidl(p->log, text("uidl-3")));
 	assert_true(identity_has_uidl(p->log, text("uidl-7")));
 	/* A sound one loses nothing. */
-	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost), 0);
+	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost, &damaged), 0);
 	assert_int_equal(kept, 7);
 	assert_int_equal(lost, 0);
+	assert_string_equal(damaged, ".damaged.2");
 	assert_int_equal(faccessat(p->fd, NAME ".damaged.2", F_OK, 0), 0);
 	/* Cut off after the damaged one got its second name: that is the one. */
 	for (int i = 0; i < 12; i++) {
@@ -426,13 +429,14 @@ a_repair_keeps_what_is_sound(void **state)
 		file_write(p, octets, n);
 		assert_int_equal(unlinkat(p->fd, NAME ".damaged", 0), 0);
 		assert_int_equal(linkat(p->fd, NAME, p->fd, NAME ".damaged", 0), 0);
-		assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost), 0);
+		assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost, &damaged), 0);
 	}
+	assert_string_equal(damaged, ".damaged");
 	assert_int_equal(faccessat(p->fd, NAME ".damaged.3", F_OK, 0), -1);
 	/* And of the last link both names. */
 	file_write(p, octets, n);
 	assert_int_equal(linkat(p->fd, NAME, p->fd, NAME "~", 0), 0);
-	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost), 0);
+	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost, &damaged), 0);
 	assert_int_equal(kept, 7);
 	assert_int_equal(unlinkat(p->fd, NAME ".damaged.3", 0), 0);
 	free(octets);
@@ -447,6 +451,7 @@ a_newer_version_is_refused(void **state)
 	struct buf b = buf_over(octets, sizeof(octets));
 	size_t rows, sound, kept;
 	uint64_t lost;
+	const char *damaged = NULL;
 
 	identity_put_header(&b);
 	octets[8]++;
@@ -456,7 +461,8 @@ a_newer_version_is_refused(void **state)
 		-EPROTONOSUPPORT);
 	file_write(p, octets, 64);
 	assert_int_equal(identity_open(p->fd, NAME, &p->log), -EPROTONOSUPPORT);
-	assert_int_equal(identity_repair(p->fd, NAME, &kept, &lost), -EPROTONOSUPPORT);
+	assert_int_equal(
+		identity_repair(p->fd, NAME, &kept, &lost, &damaged), -EPROTONOSUPPORT);
 }
 
 static void
@@ -608,6 +614,7 @@ repairs_fail(void **state)
 	uint8_t *octets = NULL;
 	size_t before, kept, n = grown(p, &octets, &before);
 	uint64_t lost;
+	const char *damaged = NULL;
 
 	octets[before + 20] ^= 1;
 	identity_close(&p->log);
@@ -619,7 +626,7 @@ repairs_fail(void **state)
 			plan.error = EIO;
 			plan.at = at;
 			plan.call = calls[c];
-			int r = identity_repair(p->fd, NAME, &kept, &lost);
+			int r = identity_repair(p->fd, NAME, &kept, &lost, &damaged);
 			plan.call = CALL_NONE;
 			assert_int_equal(faccessat(p->fd, NAME, F_OK, 0), 0);
 			assert_true(r == 0 || plan.hit);

@@ -245,6 +245,7 @@ a_damaged_log_refuses(void **state)
 	struct office *o = *state;
 	size_t kept;
 	uint64_t lost;
+	const char *damaged = NULL;
 
 	put(o, "new/1.a", "a\n");
 	log_add(o, IDENTITY_IMPORTED, 0, "1.a", "uid-1");
@@ -255,7 +256,8 @@ a_damaged_log_refuses(void **state)
 	assert_int_equal(ops->lock(o->store, &me, &other), 0);
 	assert_int_equal(ops->refresh(o->store, &o->table), -EBADMSG);
 	leave(o);
-	assert_int_equal(identity_repair(o->top, IDENTITY_NAME, &kept, &lost), 0);
+	assert_int_equal(
+		identity_repair(o->top, IDENTITY_NAME, &kept, &lost, &damaged), 0);
 	assert_int_equal(kept, 1);
 	enter(o);
 	assert_true(uidl_is(o, 0, "1.a"));
@@ -279,6 +281,7 @@ what_a_repair_lost_is_kept(void **state)
 	struct office *o = *state;
 	size_t kept;
 	uint64_t lost;
+	const char *damaged = NULL;
 
 	put(o, "cur/1.a:2,S", "a\n");
 	put(o, "cur/2.b:2,S", "b\n");
@@ -291,7 +294,8 @@ what_a_repair_lost_is_kept(void **state)
 	assert_true(uidl_is(o, 2, "2.b"));
 	leave(o);
 	put(o, IDENTITY_NAME, "nothing of it is left");
-	assert_int_equal(identity_repair(o->top, IDENTITY_NAME, &kept, &lost), 0);
+	assert_int_equal(
+		identity_repair(o->top, IDENTITY_NAME, &kept, &lost, &damaged), 0);
 	assert_int_equal(kept, 0);
 	for (int i = 0; i < 2; i++) {
 		enter(o);
