@@ -168,13 +168,6 @@ go_round(const struct fetch_settings *settings, struct configuration *c)
 	return program.runs.running > 0 || settings->daemon ? loop_run(run->loop) : 0;
 }
 
-/* What may be over next time, without anybody's doing. */
-static bool
-is_passing(int r)
-{
-	return r == -EBUSY || r == -ENOSPC || r == -EDQUOT || r == -EIO || r == -ENOMEM;
-}
-
 static int
 collect(struct configuration *c)
 {
@@ -189,7 +182,7 @@ collect(struct configuration *c)
 	r = open_state(command, why, sizeof(why));
 	if (r != 0) {
 		fprintf(stderr, "restante fetch: %s\n", why);
-		return is_passing(r) ? EX_TEMPFAIL : EX_CANTCREAT;
+		return state_exit_status(r);
 	}
 	run->loop = loop_new();
 	run->report = report_new(command->settings.json, command->settings.quiet,

@@ -64,7 +64,7 @@ make_directories(const char *dir)
 			r = sync_directory(parent);
 		struct stat st;
 		if (r < 0 && stat(path, &st) < 0)
-			return r;
+			return r == -EEXIST ? -errno : r;
 		if (i < n)
 			path[i] = '/';
 	}
@@ -254,6 +254,14 @@ open_database(struct state *s)
 		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 	int r = state_error(s, result);
 
+	/* SQLite goes on to read where it could not open it to write, and does not say
+	 * why. */
+	if (r == 0 && !s->read_only && sqlite3_db_readonly(s->db, "main") == 1) {
+		r = faccessat(s->dir, DATABASE, R_OK | W_OK, AT_EACCESS) < 0 ? -errno
+									     : -EIO;
+		return state_fail(
+			s, r, "cannot be opened to write: %s", strerrordesc_np(-r));
+	}
 	if (r == 0)
 		r = state_settle_in(s);
 	if (r == 0)
@@ -276,6 +284,8 @@ state_open(const char *dir, bool create, struct state **ret, char *why, size_t w
 {
 	struct state *s = calloc(1, sizeof(*s));
 	int r = -ENOMEM;
+
+	state_watch_reads();
 
 	if (s) {
 		s->dir = s->lock = -1;

@@ -21,6 +21,10 @@ struct state;
 [[nodiscard]] int state_open(
 	const char *dir, bool create, struct state **ret, char *why, size_t why_n);
 void state_close(struct state **s);
+/* Of sysexits(3), for what state_open or another call said: 75 where it may be over next
+ * time without anybody's doing (a disk that fails or is full, another process), else 73.
+ */
+int state_exit_status(int r);
 /* What the last failure was about, printable; valid for the next few failures. */
 const char *state_why(struct state *s);
 /* Reads the whole file and compares its indexes: -EUCLEAN where it is damaged. Slow. */

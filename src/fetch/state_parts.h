@@ -61,6 +61,8 @@ struct state {
 /* -errno of SQLite's result, noted. SQLITE_OK, ROW and DONE: 0. */
 [[nodiscard]] int state_error(struct state *s, int result);
 [[nodiscard]] int state_errno(sqlite3 *db, int result);
+/* Before the first database: reads that fail are known from then on (see state_sql.c). */
+void state_watch_reads(void);
 [[nodiscard]] int state_prepare_all(struct state *s);
 void state_finalize_all(struct state *s);
 

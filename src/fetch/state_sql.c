@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #define STATE_ACCOUNT_COLUMNS                                                            \
 	"id, tls_seen, has_capabilities, before_has, before_delay_s, before_mechanisms," \
@@ -34,6 +36,51 @@ state_fail(struct state *s, int r, const char *format, ...)
 	(void)vsnprintf(why + n, STATE_WHY_MAX - (size_t)n, format, args);
 	va_end(args);
 	return r;
+}
+
+/*
+ * SQLite calls a page that could not be read corrupt, as if the disk had said so of the
+ * file. It is told apart by the errno of the read: of this thread, since the last result
+ * was looked at.
+ */
+static _Thread_local int read_errno;
+
+static ssize_t
+watched_pread(int fd, void *to, size_t n, off_t at)
+{
+	ssize_t got = pread(fd, to, n, at);
+
+	if (got < 0 && errno != EINTR)
+		read_errno = errno;
+	return got;
+}
+
+void
+state_watch_reads(void)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	sqlite3_syscall_ptr call = (sqlite3_syscall_ptr)(void (*)(void))watched_pread;
+
+	if (!vfs || vfs->iVersion < 3)
+		return;
+	/* The one that this SQLite was built with; the other is not asked for. */
+	(void)vfs->xSetSystemCall(vfs, "pread", call);
+	(void)vfs->xSetSystemCall(vfs, "pread64", call);
+}
+
+int
+state_exit_status(int r)
+{
+	switch (-r) {
+	case EBUSY:
+	case ENOSPC:
+	case EDQUOT:
+	case EIO:
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE: return EX_TEMPFAIL;
+	default: return EX_CANTCREAT;
+	}
 }
 
 int
@@ -74,7 +121,12 @@ int
 state_error(struct state *s, int result)
 {
 	int r = state_errno(s->db, result);
+	int failed = read_errno;
 
+	read_errno = 0;
+	if (r == -EUCLEAN && failed != 0)
+		return state_fail(s, -failed, "cannot be read: %s; nothing was changed",
+			strerrordesc_np(failed));
 	if (r == -EUCLEAN)
 		return state_fail(s, r,
 			"is damaged (%s): move it away and use --reconcile MAILDIR so "

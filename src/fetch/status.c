@@ -190,6 +190,8 @@ status_show(const struct fetch_command *c)
 	if (rc < 0) {
 		(void)fprintf(
 			stderr, "restante fetch: %s\n", why[0] ? why : strerror(-rc));
+		if (state_exit_status(rc) == EX_TEMPFAIL)
+			return EX_TEMPFAIL;
 		return rc == -EACCES || rc == -EPERM ? EX_NOPERM : EX_IOERR;
 	}
 	show_all(c, figures, n);

@@ -287,14 +287,14 @@ run(struct importing *m, struct view text)
 	int r = state_open(s->state, true, &m->state, why, sizeof(why));
 	if (r < 0) {
 		complain("state", why);
-		return r == -EBUSY ? EX_TEMPFAIL : EX_CANTCREAT;
+		return state_exit_status(r);
 	}
 	r = take_all(m, text);
 	if (r < 0)
 		complain("state", r == -ENOMEM ? "out of memory" : state_why(m->state));
 	state_close(&m->state);
 	if (r < 0)
-		return EX_CANTCREAT;
+		return state_exit_status(r);
 	tell_rest(m);
 	return m->unreadable > 0 ? EX_DATAERR : EX_OK;
 }

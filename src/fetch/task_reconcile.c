@@ -211,14 +211,14 @@ run(const struct fetch_command *c, struct reconciling *r)
 	err = state_open(c->settings.state, true, &s, why, sizeof(why));
 	if (err < 0) {
 		complain("state", why);
-		return err == -EBUSY ? EX_TEMPFAIL : EX_CANTCREAT;
+		return state_exit_status(err);
 	}
 	err = mark_account(s, a, r);
 	if (err < 0)
 		complain("state", err == -ENOMEM ? "out of memory" : state_why(s));
 	state_close(&s);
 	if (err < 0)
-		return EX_CANTCREAT;
+		return state_exit_status(err);
 	tell(c, r, a->name);
 	return r->found.unreadable > 0 ? EX_NOINPUT : EX_OK;
 }
