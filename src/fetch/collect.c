@@ -13,10 +13,10 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 
-#define ROUND_OCTETS (1024 * 1024) /* then other accounts have their turn */
-#define AHEAD_MS     5000	   /* for what was sent with the login */
-#define LOOK_MS	     10000	   /* whether a NOOP is due */
-#define PROGRESS_MIN 256	   /* octets in one time-out, or a whole answer */
+#define ROUND_OCTETS (128 * 1024) /* then other accounts and jobs have their turn */
+#define AHEAD_MS     5000	  /* for what was sent with the login */
+#define LOOK_MS	     10000	  /* whether a NOOP is due */
+#define PROGRESS_MIN 256	  /* octets in one time-out, or a whole answer */
 #define STREAM_WORDS "the connection broke"
 #define STOP_MS	     5000 /* for what is under way when a signal comes */
 
@@ -425,7 +425,8 @@ collect_start(struct collect *c)
 	c->session->has_password = c->has_password;
 	c->session->has_token = c->has_token;
 	c->session->list_only = c->run->task == RUN_LIST;
-	c->over = c->securing = c->committing = c->commit_wanted = false;
+	c->over = c->securing = c->syncing = c->committing = c->commit_wanted = false;
+	c->stocking = false;
 	c->jobs = 0;
 	c->in_n = 0;
 	c->run->sessions++;
@@ -458,6 +459,8 @@ collect_done(struct collect *c)
 	collect_letter_drop(c);
 	collect_top_drop(c);
 	collect_batch_drop(c);
+	if (c->spool)
+		spool_stock_drop(c->spool);
 	login_free(&c->login);
 	if (c->session) /* there may be a password in what was not sent */
 		explicit_bzero(c->session, sizeof(*c->session));

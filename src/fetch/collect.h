@@ -18,6 +18,8 @@
 #define COLLECT_IN_MAX	     (64 * 1024)
 #define COLLECT_BATCH_MAX    2048 /* more than COLLECT_HOLD and what is under way */
 #define COLLECT_BATCH_MIN    32	  /* fewer wait while more are to come */
+#define COLLECT_BATCH_MS     100  /* more wait for no longer */
+#define COLLECT_STOCK_MIN    8	  /* fewer files are not made ahead */
 #define COLLECT_BATCH_OCTETS (32 * 1024 * 1024)
 #define COLLECT_UIDLS_MAX    (256 * 1024 * 1024) /* octets, of one listing */
 #define COLLECT_HOLD	     1024 /* letters on their way before no more are asked for */
@@ -30,6 +32,7 @@ struct run {
 	struct loop *loop;
 	struct work *work;
 	struct work_lane secrets; /* one prompt at a time */
+	struct together *together;
 	struct state *state;
 	struct report *report;
 	bool ending;		    /* SIGTERM: sessions end in order */
@@ -44,7 +47,7 @@ struct batch {
 	struct letter *letters[COLLECT_BATCH_MAX];
 	struct mail *mails[COLLECT_BATCH_MAX];
 	size_t n;
-	uint64_t octets;
+	uint64_t octets, since_ms; /* its first came */
 	int result;
 };
 
@@ -79,13 +82,16 @@ struct collect {
 	void *top_digest; /* EVP_MD_CTX */
 	uint8_t *header;  /* of TOP, for the filter */
 	size_t header_n, header_cap;
-	struct batch *batch; /* being filled */
+	/* Being filled; synced, before the one that is being committed is done. */
+	struct batch *batch, *synced;
 	uint32_t on_the_way; /* letters in batches */
 	uint32_t jobs;	     /* of this session, not done */
-	bool commit_wanted, committing, ahead;
+	bool commit_wanted, syncing, committing, stocking, ahead;
+	uint32_t stock; /* files that the spool is to have */
+	struct work_job stock_job;
 	bool over, told; /* the session is; finished was called */
 
-	struct work_lane lane;
+	struct work_lane lane, sync_lane, stock_lane;
 	/* Told once the session is over, its jobs done and its outcome in
 	 * session->outcome. */
 	void (*finished)(struct collect *c);
@@ -120,6 +126,7 @@ void collect_proof(struct collect *c);
 /* Jobs. */
 void collect_load(struct collect *c);
 void collect_mark(struct collect *c);
+void collect_stock(struct collect *c);
 void collect_filter(struct collect *c, struct mail *m);
 void collect_planned(struct collect *c);
 /* The marks of the session into the state; on a thread. */

@@ -273,7 +273,9 @@ collect_letter(struct collect *c, struct mail *m)
 		collect_letter_free(l);
 		c->letter = NULL;
 		local_failure(c, "a message cannot be written", r);
+		return;
 	}
+	collect_stock(c);
 }
 
 void
@@ -324,17 +326,22 @@ collect_letter_drop(struct collect *c)
 	c->letter = NULL;
 }
 
+static void
+batch_drop(struct collect *c, struct batch **b)
+{
+	for (size_t i = 0; *b && i < (*b)->n; i++) {
+		spool_abort(c->spool, (*b)->letters[i]);
+		collect_letter_free((*b)->letters[i]);
+	}
+	free(*b);
+	*b = NULL;
+}
+
 void
 collect_batch_drop(struct collect *c)
 {
-	struct batch *b = c->batch;
-
-	for (size_t i = 0; b && i < b->n; i++) {
-		spool_abort(c->spool, b->letters[i]);
-		collect_letter_free(b->letters[i]);
-	}
-	free(b);
-	c->batch = NULL;
+	batch_drop(c, &c->batch);
+	batch_drop(c, &c->synced);
 }
 
 static int
@@ -377,6 +384,8 @@ collect_letter_end(struct collect *c, struct mail *m)
 	report_tell(c->run->report, REPORT_RETRIEVED, &f);
 	c->letter = NULL;
 	c->batch->c = c;
+	if (c->batch->n == 0)
+		c->batch->since_ms = c->session->now_ms;
 	c->batch->letters[c->batch->n] = l;
 	c->batch->mails[c->batch->n++] = m;
 	c->batch->octets += l->stored;

@@ -26,13 +26,20 @@ struct session_job {
 };
 
 static void
-submit(struct collect *c, struct work_job *j, void (*run)(struct work_job *),
-	void (*done)(struct work_job *))
+submit_on(struct collect *c, struct work_lane *lane, struct work_job *j,
+	void (*run)(struct work_job *), void (*done)(struct work_job *))
 {
 	j->run = run;
 	j->done = done;
 	c->jobs++;
-	work_submit(c->run->work, &c->lane, j);
+	work_submit(c->run->work, lane, j);
+}
+
+static void
+submit(struct collect *c, struct work_job *j, void (*run)(struct work_job *),
+	void (*done)(struct work_job *))
+{
+	submit_on(c, &c->lane, j, run, done);
 }
 
 static struct session_job *
@@ -241,6 +248,20 @@ collect_share(const struct run *r)
 	return share < COLLECT_HOLD_MIN ? COLLECT_HOLD_MIN : share;
 }
 
+static void commit_done(struct work_job *job);
+
+static void
+commit_synced(struct collect *c)
+{
+	struct batch *b = c->synced;
+
+	if (!b || c->committing)
+		return;
+	c->synced = NULL;
+	c->committing = true;
+	submit(c, &b->job, commit_run, commit_done);
+}
+
 static void
 commit_done(struct work_job *job)
 {
@@ -264,13 +285,57 @@ commit_done(struct work_job *job)
 	if (c->on_the_way < collect_share(c->run) / 2)
 		session_hold(c->session, false);
 	free(b);
+	commit_synced(c);
+	collect_commit(c, false);
+	collect_step(c);
+}
+
+static void
+sync_run(struct work_job *job)
+{
+	struct batch *b = (struct batch *)job;
+
+	deliver_sync(b->c->deliver, b->c->run->together, b->letters, b->n);
+}
+
+static void
+sync_done(struct work_job *job)
+{
+	struct batch *b = (struct batch *)job;
+	struct collect *c = b->c;
+
+	c->jobs--;
+	c->syncing = false;
+	c->synced = b;
+	commit_synced(c);
 	collect_commit(c, false);
 	collect_step(c);
 }
 
 /*
- * The next batch goes when the last is done: the slower the disk, the more letters share
- * its syncs. now: nothing more comes for a while.
+ * Large batches cost the least, as many files share what their directories cost; small
+ * ones are the soonest done. So the fewer are still to come, the fewer are waited for:
+ * little is left to do once the last is here.
+ */
+static bool
+is_large_enough(const struct collect *c, const struct batch *b)
+{
+	const struct fetch_session *s = c->session;
+	/* Half of what may be on its way, or nothing would come meanwhile. */
+	uint32_t most = collect_share(c->run) / 2;
+	uint32_t enough = (s->retrievals + c->mails.order_n - s->order_sent) / 2;
+
+	if (enough > most)
+		enough = most;
+	if (enough < COLLECT_BATCH_MIN || s->now_ms - b->since_ms >= COLLECT_BATCH_MS)
+		enough = COLLECT_BATCH_MIN;
+	return b->n >= enough || b->octets >= COLLECT_BATCH_OCTETS;
+}
+
+/*
+ * One batch is synced while the one before is committed; the next goes when there is room
+ * for it: the slower the disk, the more letters share its syncs. now: nothing more comes
+ * for a while.
  */
 void
 collect_commit(struct collect *c, bool now)
@@ -278,15 +343,65 @@ collect_commit(struct collect *c, bool now)
 	struct batch *b = c->batch;
 
 	c->commit_wanted = c->commit_wanted || now;
-	if (!b || b->n == 0 || c->committing)
+	if (!b || b->n == 0 || c->syncing || c->synced)
 		return;
-	if (!c->commit_wanted && b->n < COLLECT_BATCH_MIN &&
-		b->octets < COLLECT_BATCH_OCTETS)
+	if (!c->commit_wanted && !is_large_enough(c, b))
 		return;
 	c->commit_wanted = false;
-	c->committing = true;
+	c->syncing = true;
 	c->batch = NULL;
-	submit(c, &b->job, commit_run, commit_done);
+	submit_on(c, &c->sync_lane, &b->job, sync_run, sync_done);
+}
+
+/* ---- files for letters that are to come
+ * ---------------------------------------------------------------------------- */
+
+static void
+stock_run(struct work_job *job)
+{
+	struct collect *c =
+		(struct collect *)((char *)job - offsetof(struct collect, stock_job));
+
+	spool_stock(c->spool, c->stock);
+}
+
+static void
+stock_done(struct work_job *job)
+{
+	struct collect *c =
+		(struct collect *)((char *)job - offsetof(struct collect, stock_job));
+
+	c->jobs--;
+	c->stocking = false;
+	collect_step(c);
+}
+
+/* Letters that will begin after the one that has just begun. */
+static uint32_t
+letters_to_begin(const struct collect *c)
+{
+	const struct fetch_session *s = c->session;
+	uint32_t n = s->retrievals + c->mails.order_n - s->order_sent;
+
+	return n > 0 ? n - 1 : 0;
+}
+
+void
+collect_stock(struct collect *c)
+{
+	uint32_t most = collect_share(c->run) / 8, left = letters_to_begin(c);
+
+	if (c->stocking)
+		return;
+	if (most > SPOOL_STOCK_MAX)
+		most = SPOOL_STOCK_MAX;
+	if (most > left)
+		most = left;
+	if (most < COLLECT_STOCK_MIN || spool_stocked(c->spool) > most / 2)
+		return;
+	c->stocking = true;
+	c->stock = most;
+	submit_on(c, &c->stock_lane, &c->stock_job, stock_run, stock_done);
 }
 
 /* ---- words

@@ -31,7 +31,6 @@ struct batch {
 	char (*chosen_names)[LETTER_NAME_MAX];
 	char (*chosen_ids)[TRACE_ID_MAX];
 	struct settled *settled;
-	int *fds; /* for step 2: n + 1 files, then as many results */
 };
 
 int
@@ -162,39 +161,77 @@ goes_to_a_maildir(const struct batch *b, const struct letter *l)
 	return false;
 }
 
-/* Step 2, of tmp/ and of the files in it at a time: neither needs the other. After a
- * failed sync the file is of no use to anybody (rule 4). */
+static bool
+has_a_maildir(const struct deliver *d)
+{
+	for (size_t t = 0; t < d->targets_n; t++)
+		if (d->targets[t].ops->kind == FETCH_MAILDIR)
+			return true;
+	return false;
+}
+
+/* tmp/ and the files in it at a time: neither needs the other. */
+static void
+sync_files(struct deliver *d, struct together *together, struct letter *const *letters,
+	size_t n, int *fds, int *results)
+{
+	bool above = d->spool_target >= 0;
+
+	for (size_t i = 0; i < n; i++)
+		fds[i] = letters[i]->fd;
+	if (above)
+		fds[n] = d->spool_dir;
+	together_sync(together, fds, n + above, results);
+	for (size_t i = 0; i < n; i++) {
+		letters[i]->sync_error = results[i];
+		letters[i]->above_error = above ? results[n] : 0;
+	}
+}
+
+void
+deliver_sync(struct deliver *d, struct together *together, struct letter *const *letters,
+	size_t n)
+{
+	AUTO_FREE int *fds = NULL;
+
+	if (n == 0 || !has_a_maildir(d))
+		return;
+	fds = calloc(2 * (n + 1), sizeof(*fds));
+	for (size_t i = 0; i < n; i++) {
+		CHECK(!letters[i]->was_synced);
+		letters[i]->was_synced = true;
+		letters[i]->sync_error = -ENOMEM;
+		letters[i]->above_error = 0;
+	}
+	if (fds)
+		sync_files(d, together, letters, n, fds, fds + n + 1);
+}
+
+/* Step 2, where it was not taken before. After a failed sync the file is of no use to
+ * anybody (rule 4). */
 static void
 sync_spool(struct batch *b)
 {
 	size_t n = 0;
-	int *fds = b->fds, *results = b->fds + b->n + 1, above = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
-		const struct letter *l = b->letters[i];
+		struct letter *l = b->letters[i];
 
-		if (l->fate == LETTER_COMING && goes_to_a_maildir(b, l))
-			fds[n++] = l->fd;
+		if (l->fate == LETTER_COMING && !l->was_synced && goes_to_a_maildir(b, l))
+			b->chosen[n++] = l;
 	}
-	if (n == 0)
-		return;
-	if (b->d->spool_target >= 0)
-		fds[n] = b->d->spool_dir;
-	durable_sync_together(fds, n + (b->d->spool_target >= 0), results);
-	if (b->d->spool_target >= 0)
-		above = results[n];
-	for (size_t i = 0, k = 0; i < b->n; i++) {
+	deliver_sync(b->d, NULL, b->chosen, n);
+	for (size_t i = 0; i < b->n; i++) {
 		struct letter *l = b->letters[i];
 
 		if (l->fate != LETTER_COMING || !goes_to_a_maildir(b, l))
 			continue;
-		if (results[k] < 0)
+		if (l->sync_error < 0)
 			target_failed(l, LETTER_TEMPORARY, "spool",
-				"the message cannot be synced", results[k]);
-		else if (above < 0)
+				"the message cannot be synced", l->sync_error);
+		else if (l->above_error < 0)
 			target_failed(l, LETTER_TEMPORARY, "spool",
-				"tmp/ cannot be synced", above);
-		k++;
+				"tmp/ cannot be synced", l->above_error);
 	}
 }
 
@@ -408,10 +445,9 @@ deliver_commit(struct deliver *d, struct letter *const *letters, size_t n)
 	b.chosen_names = calloc(n, sizeof(*b.chosen_names));
 	b.chosen_ids = calloc(n, sizeof(*b.chosen_ids));
 	b.settled = calloc(n * targets + 1, sizeof(*b.settled));
-	b.fds = calloc(2 * (n + 1), sizeof(*b.fds));
 	static_assert(LETTER_COMING == 0, "calloc gives letters that are coming");
 	if (b.names && b.fates && b.chosen && b.chosen_names && b.chosen_ids &&
-		b.settled && b.fds) {
+		b.settled) {
 		for (size_t i = 0; i < n; i++) {
 			letters[i]->names = b.names + i * targets;
 			letters[i]->wanted = 0;
@@ -427,6 +463,5 @@ deliver_commit(struct deliver *d, struct letter *const *letters, size_t n)
 	free(b.chosen_names);
 	free(b.chosen_ids);
 	free(b.settled);
-	free(b.fds);
 	return r;
 }

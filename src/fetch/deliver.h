@@ -5,6 +5,7 @@
 #ifndef FETCH_DELIVER_H
 #define FETCH_DELIVER_H
 
+#include "fetch/durable_together.h"
 #include "fetch/spool.h"
 #include "fetch/state.h"
 #include "fetch/target.h"
@@ -22,6 +23,13 @@ void deliver_close(struct deliver **d);
  * answer is not known stays unknown: its next delivery carries the same trace id.
  */
 [[nodiscard]] int deliver_replay(struct deliver *d, char *why, size_t why_n);
+/*
+ * Step 2 of a batch, where it takes time; deliver_commit takes it for letters that came
+ * without. Meanwhile the batch before may be committed, on another thread. What fails is
+ * told of at the commit.
+ */
+void deliver_sync(struct deliver *d, struct together *together,
+	struct letter *const *letters, size_t n);
 /*
  * Sets fate and why of each letter; closes their files; what was not delivered leaves no
  * file in tmp/ (refused ones are quarantined by the caller first: a LETTER_REFUSED keeps

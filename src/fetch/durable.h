@@ -8,6 +8,8 @@
 #include "fetch/account.h"
 #include "fetch/letter.h"
 
+#include <openssl/types.h>
+
 /*
  * The directory, made where it is missing with all above it (0700), and each entry on the
  * way synced before anything is made below it. *ret_fd: open, the caller closes.
@@ -23,8 +25,6 @@
 [[nodiscard]] int durable_parent(const char *path, int *ret_fd, const char **ret_name);
 /* fsync over EINTR. */
 [[nodiscard]] int durable_sync(int fd);
-/* The same for n files at a time: ret[i] is the result of fds[i]. */
-void durable_sync_together(const int *fds, size_t n, int *ret);
 /*
  * A rename that never replaces. -EEXIST: the name is taken, nothing changed. Where the
  * file system cannot do that in one step: link, then unlink.
@@ -37,6 +37,8 @@ void durable_sync_together(const int *fds, size_t n, int *ret);
 [[nodiscard]] int durable_scan(
 	int dir, int (*take)(void *arg, const char *name), void *arg);
 
+/* Found once: with EVP_sha256() OpenSSL looks through its providers at each digest. */
+const EVP_MD *durable_sha256(void);
 /* SHA-256 over the lengths and octets of n fields. */
 [[nodiscard]] int durable_hash(
 	const struct view *fields, size_t n, uint8_t ret[DIGEST_OCTETS]);

@@ -4,72 +4,192 @@
  * Writing is begun for all of them first, so that the disk has all of it at hand and no
  * sync waits for the writing of its own file alone.
  */
-#include "fetch/durable.h"
+#include "fetch/durable_together.h"
 
 #include "base/check.h"
+#include "fetch/durable.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #define THREADS_MAX 16
 #define FILES_EACH  3 /* fewer are not worth a thread */
 #define STACK	    (64 * 1024)
 
-struct together {
+/* The files of one caller, on its stack. */
+struct heap {
 	const int *fds;
 	int *ret;
 	size_t n;
 	atomic_size_t begun, next;
+	/* Under the lock: */
+	size_t wanted; /* helpers that may come yet */
+	size_t inside; /* helpers that are at it */
+	pthread_cond_t left;
+	struct heap *after;
 };
 
-static void *
-sync_some(void *arg)
+struct together {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct heap *heaps; /* that want helpers */
+	pthread_t threads[THREADS_MAX];
+	size_t threads_n;
+	bool stop;
+};
+
+static void
+lock(struct together *t)
 {
-	struct together *t = arg;
+	CHECK(pthread_mutex_lock(&t->lock) == 0);
+}
+
+static void
+unlock(struct together *t)
+{
+	CHECK(pthread_mutex_unlock(&t->lock) == 0);
+}
+
+static void
+sync_some(struct heap *h)
+{
 	size_t i;
 
 	/* A hint: what it fails at the sync is told of. */
-	while ((i = atomic_fetch_add(&t->begun, 1)) < t->n)
-		(void)!sync_file_range(t->fds[i], 0, 0, SYNC_FILE_RANGE_WRITE);
-	while ((i = atomic_fetch_add(&t->next, 1)) < t->n)
-		t->ret[i] = durable_sync(t->fds[i]);
+	while ((i = atomic_fetch_add(&h->begun, 1)) < h->n)
+		(void)!sync_file_range(h->fds[i], 0, 0, SYNC_FILE_RANGE_WRITE);
+	while ((i = atomic_fetch_add(&h->next, 1)) < h->n)
+		h->ret[i] = durable_sync(h->fds[i]);
+}
+
+static void
+withdraw(struct together *t, struct heap *h)
+{
+	struct heap **at = &t->heaps;
+
+	while (*at && *at != h)
+		at = &(*at)->after;
+	if (*at)
+		*at = h->after;
+}
+
+static void *
+helper(void *arg)
+{
+	struct together *t = arg;
+
+	lock(t);
+	while (!t->stop) {
+		struct heap *h = t->heaps;
+
+		if (!h) {
+			CHECK(pthread_cond_wait(&t->more, &t->lock) == 0);
+			continue;
+		}
+		h->inside++;
+		if (--h->wanted == 0)
+			withdraw(t, h);
+		unlock(t);
+		sync_some(h);
+		lock(t);
+		if (--h->inside == 0)
+			CHECK(pthread_cond_signal(&h->left) == 0);
+	}
+	unlock(t);
 	return NULL;
 }
 
-/* How many were started: without any the caller does all. */
-static size_t
-start(struct together *t, pthread_t *threads, size_t n)
+/* Up to n threads; without any the caller does all. */
+static void
+start(struct together *t, size_t n)
 {
 	pthread_attr_t attr;
 	sigset_t all, before;
-	size_t started = 0;
 
-	if (pthread_attr_init(&attr) != 0)
-		return 0;
+	if (t->threads_n >= n || pthread_attr_init(&attr) != 0)
+		return;
 	(void)pthread_attr_setstacksize(&attr, STACK);
 	/* Signals are the loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (started < n && pthread_create(&threads[started], &attr, sync_some, t) == 0)
-		started++;
+	while (t->threads_n < n &&
+		pthread_create(&t->threads[t->threads_n], &attr, helper, t) == 0)
+		t->threads_n++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void)pthread_attr_destroy(&attr);
-	return started;
+}
+
+int
+together_new(struct together **ret)
+{
+	struct together *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	CHECK(pthread_mutex_init(&t->lock, NULL) == 0);
+	CHECK(pthread_cond_init(&t->more, NULL) == 0);
+	*ret = t;
+	return 0;
 }
 
 void
-durable_sync_together(const int *fds, size_t n, int *ret)
+together_free(struct together **tp)
 {
-	struct together t = {.fds = fds, .ret = ret, .n = n};
-	pthread_t threads[THREADS_MAX];
-	size_t helpers = n / FILES_EACH;
+	struct together *t = *tp;
+
+	if (!t)
+		return;
+	lock(t);
+	CHECK(!t->heaps);
+	t->stop = true;
+	CHECK(pthread_cond_broadcast(&t->more) == 0);
+	unlock(t);
+	for (size_t i = 0; i < t->threads_n; i++)
+		CHECK(pthread_join(t->threads[i], NULL) == 0);
+	pthread_cond_destroy(&t->more);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+	*tp = NULL;
+}
+
+static void
+offer(struct together *t, struct heap *h, size_t helpers)
+{
+	lock(t);
+	start(t, helpers);
+	h->wanted = helpers < t->threads_n ? helpers : t->threads_n;
+	if (h->wanted > 0) {
+		h->after = t->heaps;
+		t->heaps = h;
+	}
+	for (size_t i = 0; i < h->wanted; i++)
+		CHECK(pthread_cond_signal(&t->more) == 0);
+	unlock(t);
+}
+
+void
+together_sync(struct together *t, const int *fds, size_t n, int *ret)
+{
+	struct heap h = {.fds = fds, .ret = ret, .n = n};
+	size_t helpers = t ? n / FILES_EACH : 0;
 
 	if (helpers > THREADS_MAX)
 		helpers = THREADS_MAX;
-	helpers = helpers > 0 ? start(&t, threads, helpers) : 0;
-	sync_some(&t);
-	for (size_t i = 0; i < helpers; i++)
-		CHECK(pthread_join(threads[i], NULL) == 0);
+	if (helpers == 0) {
+		sync_some(&h);
+		return;
+	}
+	CHECK(pthread_cond_init(&h.left, NULL) == 0);
+	offer(t, &h, helpers);
+	sync_some(&h);
+	lock(t);
+	withdraw(t, &h);
+	while (h.inside > 0)
+		CHECK(pthread_cond_wait(&h.left, &t->lock) == 0);
+	unlock(t);
+	pthread_cond_destroy(&h.left);
 }

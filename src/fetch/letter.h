@@ -6,7 +6,7 @@
  * the design's durability rules:
  *
  *   1. spool: written in tmp/ of the first Maildir target, else in STATE/spool/
- *   2. all files of the batch synced (started when each ended), tmp/ synced
+ *   2. all files of the batch synced, tmp/ synced (while the batch before goes on)
  *   3. one transaction: every message and (message, target): intended; durable
  *   4. Maildir: renamed without replacing into new/; mbox: appended, synced; LMTP, SMTP,
  *      program: handed over
@@ -58,6 +58,10 @@ struct letter {
 	struct header_scan scan;
 	int fd;			   /* of the spool file, O_RDWR; -1 once committed */
 	char tmp[LETTER_NAME_MAX]; /* its name in the spool directory */
+	/* Step 2 was taken: neither file nor directory is synced again, whatever came of
+	 * it (0 or -errno of each). */
+	bool was_synced;
+	int sync_error, above_error;
 	enum letter_fate fate;
 	char why[LETTER_WHY_MAX]; /* of a fate that is not good, printable */
 	void *writing;		  /* spool.c's while it comes: digests, line ends */

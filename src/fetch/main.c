@@ -185,9 +185,11 @@ collect(struct configuration *c)
 		return state_exit_status(r);
 	}
 	run->loop = loop_new();
+	r = together_new(&run->together);
 	run->report = report_new(command->settings.json, command->settings.quiet,
 		command->settings.verbose);
-	r = run->loop && run->report ? watch_signals(run->loop) : -ENOMEM;
+	if (r == 0)
+		r = run->loop && run->report ? watch_signals(run->loop) : -ENOMEM;
 	if (r == 0)
 		r = go_round(&command->settings, c);
 	if (r != 0) {
@@ -195,6 +197,7 @@ collect(struct configuration *c)
 		program.runs.status = EX_OSERR;
 	}
 	work_end(&run->work);
+	together_free(&run->together);
 	account_runs_free(&program.runs);
 	if (run->report)
 		report_end(run->report);

@@ -1,5 +1,6 @@
 #include "fetch/spool_parts.h"
 
+#include "base/check.h"
 #include "os/clock.h"
 #include "os/fd.h"
 
@@ -74,6 +75,7 @@ spool_open(const struct fetch_account *a, const char *state_dir, struct spool **
 	if (!s)
 		goto failed;
 	*s = (struct spool){.account = a, .dir = -1, .target = -1};
+	CHECK(pthread_mutex_init(&s->lock, NULL) == 0);
 	s->state_dir = strdup(state_dir);
 	if (!s->state_dir)
 		goto failed;
@@ -106,6 +108,8 @@ spool_close(struct spool **s)
 {
 	if (!*s)
 		return;
+	spool_stock_drop(*s);
+	pthread_mutex_destroy(&(*s)->lock);
 	while ((*s)->free) {
 		struct writing *w = (*s)->free;
 
@@ -172,8 +176,9 @@ start_writing(struct spool *s)
 		w->all = EVP_MD_CTX_new();
 	if (!w->header)
 		w->header = EVP_MD_CTX_new();
-	if (!w->all || !w->header || EVP_DigestInit_ex(w->all, EVP_sha256(), NULL) != 1 ||
-		EVP_DigestInit_ex(w->header, EVP_sha256(), NULL) != 1)
+	if (!w->all || !w->header ||
+		EVP_DigestInit_ex(w->all, durable_sha256(), NULL) != 1 ||
+		EVP_DigestInit_ex(w->header, durable_sha256(), NULL) != 1)
 		w->error = -ENOMEM;
 	return w;
 }
@@ -258,6 +263,101 @@ keep_after_from(struct spool *s, struct letter *l, struct view octets)
 	keep(s, l, octets);
 }
 
+/* ---- files ---- */
+
+static void
+lock(struct spool *s)
+{
+	CHECK(pthread_mutex_lock(&s->lock) == 0);
+}
+
+static void
+unlock(struct spool *s)
+{
+	CHECK(pthread_mutex_unlock(&s->lock) == 0);
+}
+
+static void
+name_of(const struct spool *s, uint64_t number, char ret[LETTER_NAME_MAX])
+{
+	(void)snprintf(ret, LETTER_NAME_MAX, "%s%s.%llu", s->mark, s->run,
+		(unsigned long long)number);
+}
+
+/* -errno. */
+static int
+make_file(const struct spool *s, const char *name)
+{
+	int fd = openat(
+		s->dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void
+spool_stock(struct spool *s, uint32_t most)
+{
+	CHECK(most <= SPOOL_STOCK_MAX);
+	lock(s);
+	while (s->stock_n < most) {
+		char name[LETTER_NAME_MAX];
+		uint64_t number = ++s->counter;
+
+		unlock(s);
+		name_of(s, number, name);
+		int fd = make_file(s, name);
+		lock(s);
+		if (fd < 0)
+			break;
+		uint32_t at = (s->stock_first + s->stock_n++) % SPOOL_STOCK_MAX;
+		s->stock[at].fd = fd;
+		s->stock[at].number = number;
+	}
+	unlock(s);
+}
+
+uint32_t
+spool_stocked(struct spool *s)
+{
+	lock(s);
+	uint32_t n = s->stock_n;
+	unlock(s);
+	return n;
+}
+
+/* The next file, -1 where it has to be made yet. */
+static int
+take_file(struct spool *s, char ret_name[LETTER_NAME_MAX])
+{
+	uint64_t number;
+	int fd = -1;
+
+	lock(s);
+	if (s->stock_n > 0) {
+		fd = s->stock[s->stock_first].fd;
+		number = s->stock[s->stock_first].number;
+		s->stock_first = (s->stock_first + 1) % SPOOL_STOCK_MAX;
+		s->stock_n--;
+	} else {
+		number = ++s->counter;
+	}
+	unlock(s);
+	name_of(s, number, ret_name);
+	return fd;
+}
+
+void
+spool_stock_drop(struct spool *s)
+{
+	while (spool_stocked(s) > 0) {
+		char name[LETTER_NAME_MAX];
+		int fd = take_file(s, name);
+
+		(void)unlinkat(s->dir, name, 0); /* what stays, the replay removes */
+		fd_close(&fd);
+	}
+}
+
 int
 spool_begin(struct spool *s, struct letter *l)
 {
@@ -268,21 +368,19 @@ spool_begin(struct spool *s, struct letter *l)
 	l->fate = LETTER_COMING;
 	l->why[0] = 0;
 	l->octets = l->stored = l->wire = 0;
+	l->was_synced = false;
 	l->wanted = 0;
 	l->names = NULL;
 	header_init(&l->scan);
-	(void)snprintf(l->tmp, sizeof(l->tmp), "%s%s.%llu", s->mark, s->run,
-		(unsigned long long)++s->counter);
+	l->tmp[0] = 0;
 	struct writing *w = start_writing(s);
 	if (!w)
 		return -ENOMEM;
 	l->writing = w;
-	l->fd = openat(
-		s->dir, l->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	l->fd = take_file(s, l->tmp);
 	if (l->fd < 0)
-		r = -errno;
-	else
-		r = w->error;
+		l->fd = make_file(s, l->tmp);
+	r = l->fd < 0 ? l->fd : w->error;
 	if (r < 0) {
 		spool_abort(s, l);
 		return r;

@@ -42,6 +42,17 @@ int spool_directory(const struct spool *s, int *ret_target);
 const char *spool_mark(const struct spool *s);
 const char *spool_state_directory(const struct spool *s); /* borrowed */
 
+/*
+ * Files made ahead, so that spool_begin need not wait for the directory, in which others
+ * may be renaming or syncing: until `most` are at hand, or one cannot be made, which
+ * spool_begin will meet itself. On any thread, one at a time.
+ */
+#define SPOOL_STOCK_MAX 128
+void spool_stock(struct spool *s, uint32_t most);
+uint32_t spool_stocked(struct spool *s);
+/* Removes those that nobody took; not beside spool_stock. */
+void spool_stock_drop(struct spool *s);
+
 /* A new file; with trace = yes the Received line is written first (X-Restante-Trace holds
  * a digest and so belongs to the targets that hand over). letter->uid, msgno and
  * listed are set by the caller. 0 or -errno (-ENOSPC, ...). */

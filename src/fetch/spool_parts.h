@@ -11,6 +11,7 @@
 #include "wire/line_ends.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 
 #define SPOOL_BLOCK (64 * 1024)
 
@@ -35,8 +36,14 @@ struct spool {
 	bool to_lf;
 	char mark[SPOOL_MARK_MAX];
 	char run[40]; /* of this opening alone: the process and a random number */
-	uint64_t counter;
 	struct writing *free;
+	pthread_mutex_t lock; /* of the rest */
+	uint64_t counter;
+	struct {
+		int fd;
+		uint64_t number;
+	} stock[SPOOL_STOCK_MAX]; /* a ring */
+	uint32_t stock_first, stock_n;
 };
 
 /* STATE/id: 16 random octets, made once, durable. */

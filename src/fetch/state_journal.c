@@ -53,27 +53,56 @@ bind_letter(sqlite3_stmt *q, int at, const struct letter *l)
 	bind_i64(q, at + 4, (int64_t)l->stored);
 }
 
+static int
+intend_again(const struct intending *in, const struct letter *l)
+{
+	AUTO_RESET *q = state_statement(in->s, STATE_INTEND_AGAIN);
+
+	bind_i64(q, 1, in->account);
+	bind_blob(q, 2, l->uid);
+	bind_letter(q, 3, l);
+	return state_run(in->s, q);
+}
+
+/* 1 and its id, or 0 where the account has a row of this uid. */
+static int
+intend_new(const struct intending *in, const struct letter *l, int64_t *ret)
+{
+	AUTO_RESET *q = state_statement(in->s, STATE_INTEND_NEW);
+
+	bind_i64(q, 1, in->account);
+	bind_blob(q, 2, l->uid);
+	bind_i64(q, 3, in->s->next_message);
+	bind_letter(q, 4, l);
+	bind_i64(q, 9, (int64_t)clock_unix_s());
+	int r = state_run(in->s, q);
+	if (r < 0 || sqlite3_changes(in->s->db) == 0)
+		return r;
+	*ret = in->s->next_message++;
+	return 1;
+}
+
 /* *ret_new: its row is new, so that nothing else knows of it. */
 static int
 intend_message(
 	const struct intending *in, const struct letter *l, int64_t *ret, bool *ret_new)
 {
-	int r = find_own_row(in, l, ret);
+	/* Most are: asking first would cost one question more for each. */
+	int r = intend_new(in, l, ret);
 
-	if (r < 0)
-		return r;
-	*ret_new = r == 0;
-	AUTO_RESET *q =
-		state_statement(in->s, r > 0 ? STATE_INTEND_AGAIN : STATE_INTEND_NEW);
-	bind_i64(q, 1, in->account);
-	bind_blob(q, 2, l->uid);
 	if (r == 0) {
-		*ret = in->s->next_message++;
-		bind_i64(q, 3, *ret);
-		bind_i64(q, 9, (int64_t)clock_unix_s());
+		r = find_own_row(in, l, ret);
+		if (r > 0)
+			return intend_again(in, l);
+		/* Its row stepped aside. */
+		if (r == 0)
+			r = intend_new(in, l, ret);
+		if (r == 0)
+			return state_fail(in->s, -EEXIST,
+				"a message cannot be journalled beside another");
 	}
-	bind_letter(q, r > 0 ? 3 : 4, l);
-	return state_run(in->s, q);
+	*ret_new = r > 0;
+	return r < 0 ? r : 0;
 }
 
 static int

@@ -18,8 +18,9 @@
 #define CA_FILE_MAX	 (4 << 20)
 #define PEM_FILE_MAX	 (256 << 10)
 #define CERTIFICATES_MAX 4096
-/* A message comes in many records: take several of them with one call. */
-#define READ_AHEAD (64 << 10)
+/* A message comes in many records: take several of them with one call. But OpenSSL moves
+ * all that is left to the front of its buffer for each record, so not too many. */
+#define READ_AHEAD (32 << 10)
 
 struct text_file {
 	uint8_t *p;

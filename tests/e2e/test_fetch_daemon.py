@@ -440,7 +440,8 @@ def test_fifty_accounts(place, pki):
                 return len(d.all_of("next_poll")) == 50
             until(over, 60, d.story)
             tasks = os.listdir(f"/proc/{d.pid}/task")
-        assert len(tasks) == 1 + 4, "a thread for each account"
+        # The loop, its four, and those that sync files together (16 at the most).
+        assert 1 + 4 <= len(tasks) <= 1 + 4 + 16, "a thread for each account"
         assert is_sanitized() or max(peaks) < 16 * MIB, f"{max(peaks) / MIB:.1f} MiB"
         assert [place.mails(n) for n in names] == [stored(house.drops[n].ever) for n in names]
 

@@ -47,6 +47,48 @@ one_maildir(void **state)
 	bench_end(&b);
 }
 
+/* Synced before its commit, beside another batch: what failed is told of that letter. */
+static void
+synced_ahead(void **state)
+{
+	struct bench b;
+	struct letter letters[40], *come[40];
+	struct together *together = NULL;
+	char uids[40][4];
+
+	(void)state;
+	bench_make(&b, scratch());
+	bench_target(&b, FETCH_MAILDIR, "mail");
+	bench_start(&b);
+	OK(deliver_replay(b.deliver, b.why, sizeof(b.why)));
+	OK(together_new(&together));
+	for (size_t i = 0; i < 40; i++) {
+		(void)snprintf(uids[i], sizeof(uids[i]), "u%zu", i);
+		letter_make(&b, &letters[i], uids[i], VIEW("A: 1\r\n\r\none\r\n"));
+		come[i] = &letters[i];
+	}
+	int fd = letters[7].fd;
+	letters[7].fd = -1; /* cannot be synced */
+	deliver_sync(b.deliver, together, come, 40);
+	letters[7].fd = fd;
+	for (size_t i = 0; i < 40; i++) {
+		assert_true(letters[i].was_synced);
+		assert_int_equal(letters[i].sync_error, i == 7 ? -EBADF : 0);
+		assert_int_equal(letters[i].above_error, 0);
+	}
+	letters[9].above_error = -EIO; /* as if tmp/ could not be synced for this one */
+	OK(deliver_commit(b.deliver, come, 40));
+	for (size_t i = 0; i < 40; i++)
+		assert_int_equal(letters[i].fate,
+			i == 7 || i == 9 ? LETTER_TEMPORARY : LETTER_DELIVERED);
+	assert_non_null(strstr(letters[7].why, "the message cannot be synced"));
+	assert_non_null(strstr(letters[9].why, "tmp/ cannot be synced"));
+	assert_int_equal(count_files(b.root, "mail/tmp"), 0);
+	assert_int_equal(count_files(b.root, "mail/new"), 38);
+	together_free(&together);
+	bench_end(&b);
+}
+
 /* The second target fails: the first has it once, the second gets it at the next try. */
 static void
 second_target(void **state)
@@ -280,6 +322,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_maildir),
+		cmocka_unit_test(synced_ahead),
 		cmocka_unit_test(second_target),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(replay_of_each_stage),

@@ -267,6 +267,78 @@ full_disk(void **state)
 	bench_end(&b);
 }
 
+/* Files made ahead are taken in their order, and none stays that nobody took. */
+static void
+files_made_ahead(void **state)
+{
+	struct bench b;
+	struct letter letters[6];
+
+	(void)state;
+	bench_make(&b, scratch());
+	bench_target(&b, FETCH_MAILDIR, "mail");
+	OK(spool_open(&b.a, b.state_dir, &b.spool, b.why, sizeof(b.why)));
+	assert_int_equal(spool_stocked(b.spool), 0);
+	spool_stock(b.spool, 4);
+	assert_int_equal(spool_stocked(b.spool), 4);
+	assert_int_equal(count_files(b.root, "mail/tmp"), 4);
+	for (size_t i = 0; i < 6; i++)
+		letter_make(&b, &letters[i], "u", VIEW("A: 1\r\n\r\none\r\n"));
+	assert_int_equal(spool_stocked(b.spool), 0);
+	assert_int_equal(count_files(b.root, "mail/tmp"), 6);
+	for (size_t i = 0; i < 6; i++) {
+		char end[8];
+
+		(void)snprintf(end, sizeof(end), ".%zu", i + 1);
+		assert_string_equal(strrchr(letters[i].tmp, '.'), end);
+		spool_abort(b.spool, &letters[i]);
+	}
+	/* All round the ring. */
+	for (size_t i = 0; i < 3; i++) {
+		spool_stock(b.spool, SPOOL_STOCK_MAX);
+		spool_stock(b.spool, SPOOL_STOCK_MAX);
+		assert_int_equal(
+			count_files(b.root, "mail/tmp"), (size_t)SPOOL_STOCK_MAX);
+		for (size_t k = 0; k < SPOOL_STOCK_MAX / 2; k++) {
+			letter_make(&b, &letters[0], "u", VIEW("x\r\n"));
+			assert_int_equal(letters[0].stored, 2);
+			spool_abort(b.spool, &letters[0]);
+		}
+	}
+	spool_stock_drop(b.spool);
+	assert_int_equal(spool_stocked(b.spool), 0);
+	assert_int_equal(count_files(b.root, "mail/tmp"), 0);
+	spool_stock(b.spool, 3);
+	spool_close(&b.spool);
+	assert_int_equal(count_files(b.root, "mail/tmp"), 0);
+	bench_end(&b);
+}
+
+/* Nothing can be made: that is spool_begin's to tell. */
+static void
+no_file_ahead(void **state)
+{
+	struct bench b;
+	struct letter l;
+	struct rlimit old, low;
+
+	(void)state;
+	bench_make(&b, scratch());
+	bench_target(&b, FETCH_MAILDIR, "mail");
+	OK(spool_open(&b.a, b.state_dir, &b.spool, b.why, sizeof(b.why)));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = (struct rlimit){3, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	spool_stock(b.spool, 4);
+	letter_start(&l, "u");
+	int r = spool_begin(b.spool, &l);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(r, -EMFILE);
+	assert_int_equal(spool_stocked(b.spool), 0);
+	assert_int_equal(count_files(b.root, "mail/tmp"), 0);
+	bench_end(&b);
+}
+
 int
 main(void)
 {
@@ -278,6 +350,8 @@ main(void)
 		cmocka_unit_test(received_line),
 		cmocka_unit_test(quarantine),
 		cmocka_unit_test(full_disk),
+		cmocka_unit_test(files_made_ahead),
+		cmocka_unit_test(no_file_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
