@@ -270,6 +270,17 @@ class Driver:
 LOOK = ("open", "lock", "refresh", "list", "unlock", "flush", "close")
 
 
+def begin_recording(house):
+    """A fresh house: (the tree as it is now, which stays; the numbers of its files; where the
+    trace goes)."""
+    house.fresh()
+    first, trace = (house.root.parent / f"{house.script.name}.{x}" for x in ("first", "trace"))
+    shutil.rmtree(first, ignore_errors=True)
+    inodes = {str(p.relative_to(house.root)): p.stat().st_ino for p in house.root.rglob("*")}
+    shutil.copytree(house.root, first)
+    return first, inodes, trace
+
+
 class House:
     """A script's maildrop, its letters, and looks at it."""
 
@@ -319,12 +330,7 @@ class House:
 
     def record(self):
         """The trace of a run in which nothing fails; the tree before it stays as `first`."""
-        self.fresh()
-        first = self.root.parent / f"{self.script.name}.first"
-        shutil.rmtree(first, ignore_errors=True)
-        trace = self.root.parent / f"{self.script.name}.trace"
-        inodes = {str(p.relative_to(self.root)): p.stat().st_ino for p in self.root.rglob("*")}
-        shutil.copytree(self.root, first)
+        first, inodes, trace = begin_recording(self)
         said = self.run(trace=trace)
         return first, inodes, read_trace(trace), said
 

@@ -12,7 +12,8 @@ PROGRAMS = ["restanted", "restante-front", "restante-auth", "restante-keeper", "
             "restante-log", "restante-control", "restante-keys", "restante-fetch"]
 # Texts, memory, sets of signals, locks of threads, what a process knows of itself.
 SURE = re.compile(
-    r"_*(mem|str|pthread_(mutex|cond|attr|sigmask|join|tryjoin)|inet_|sig(add|empty|fill|abbrev)|"
+    r"_*(mem|str|pthread_(mutex|cond|attr|sigmask|join|tryjoin|once)|inet_|"
+    r"sig(add|empty|fill|abbrev)|"
     r"posix_spawn|get(e?[ug]id|p?pid|env|pgrp|resuid|rlimit64|hostname|cwd|opt)|tc[gs]et).*|"
     r"__cxa_finalize|__errno_location|__libc_start_main|__stack_chk_fail|__sched_cpucount|"
     r"_*v?(as|d|f|s|sn)?printf(_chk)?|__explicit_bzero_chk|_exit|clearenv|setenv|secure_getenv|"

@@ -14,9 +14,10 @@ import subprocess
 
 import pytest
 
+from crash_house import fixtures
 from crash_model import read_trace
-from store_scripts import (BUILD, LONG, LOOK, RUN_S, SANITIZED, SEED, SHIM, Driver, Script,
-                           make_base)
+from store_scripts import (BUILD, LONG, LOOK, RUN_S, SANITIZED, SHIM, Script,
+                           begin_recording)
 from test_store_crash import Recording, missing_sync_is_found
 from test_tool_crash import END, SESSION, ToolHouse, say
 
@@ -89,12 +90,8 @@ class FileHouse:
         return [f"litter: {p.name}" for p in self.root.iterdir() if p.name not in self.names]
 
     def record(self):
-        self.fresh()
-        first = self.root.parent / f"{self.script.name}.first"
-        shutil.rmtree(first, ignore_errors=True)
-        shutil.copytree(self.root, first)
-        inodes = {p.name: p.stat().st_ino for p in self.root.iterdir()}
-        trace, lines = self.root.parent / f"{self.script.name}.trace", []
+        first, inodes, trace = begin_recording(self)
+        lines = []
         self.versions = [self.contents()]
         for command, octets in self.commands:
             p = self.run(command, trace, octets)
@@ -292,12 +289,8 @@ class PassportHouse(ToolHouse):
 
     def record(self):
         self.kept = {}
-        self.fresh()
-        first = self.root.parent / f"{self.script.name}.first"
-        shutil.rmtree(first, ignore_errors=True)
-        shutil.copytree(self.root, first)
-        inodes = {str(p.relative_to(self.root)): p.stat().st_ino for p in self.root.rglob("*")}
-        trace, lines, group = self.root.parent / f"{self.script.name}.trace", [], []
+        first, inodes, trace = begin_recording(self)
+        lines, group = [], []
         for line in (*self.script.lines, "export"):
             if line != "export":
                 group.append(line)
@@ -391,20 +384,7 @@ def recording_of(name, base, driver):
     return Recording(house)
 
 
-@pytest.fixture(scope="module")
-def base():
-    print(f"RESTANTE_SEED={SEED}")
-    path = make_base("file-crash")
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def driver():
-    d = Driver()
-    yield d
-    d.close()
+base, driver = fixtures("file-crash", 0o755)
 
 
 @pytest.mark.parametrize("name", HOUSES)

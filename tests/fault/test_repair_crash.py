@@ -14,9 +14,9 @@ import subprocess
 
 import pytest
 
+from crash_house import fixtures
 from crash_model import Line
-from store_scripts import (BUILD, LONG, LOOK, RUN_S, SANITIZED, SEED, Driver, Script,
-                           make_base)
+from store_scripts import BUILD, LONG, LOOK, RUN_S, SANITIZED, SEED, Script, begin_recording
 from test_store_crash import Recording, missing_sync_is_found
 from test_tool_crash import END, SESSION, ToolHouse
 
@@ -166,12 +166,7 @@ class RepairHouse(ToolHouse):
         return RepairLedger(inner)
 
     def record(self):
-        self.fresh()
-        first = self.root.parent / f"{self.script.name}.first"
-        shutil.rmtree(first, ignore_errors=True)
-        inodes = {str(p.relative_to(self.root)): p.stat().st_ino for p in self.root.rglob("*")}
-        shutil.copytree(self.root, first)
-        trace = self.root.parent / f"{self.script.name}.trace"
+        first, inodes, trace = begin_recording(self)
         lines = [*self.tool(self.command("--repair"), trace), Line("say", ["repaired"]),
                  *self.play([*SESSION, "remove 1", "refresh", "list", *END], trace)]
         return first, inodes, lines, None
@@ -206,19 +201,7 @@ class RepairHouse(ToolHouse):
         return ["closed, and was said to be repaired"] if ledger.repaired else []
 
 
-@pytest.fixture(scope="module")
-def base():
-    print(f"RESTANTE_SEED={SEED}")
-    path = make_base("repair-crash")
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def driver():
-    d = Driver()
-    yield d
-    d.close()
+base, driver = fixtures("repair-crash")
 
 
 @pytest.mark.parametrize("kind", KINDS)

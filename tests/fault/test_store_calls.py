@@ -8,12 +8,11 @@ In the quick form each call fails with one of its errors, and a sample of the ca
 RESTANTE_LONG=1 takes all.
 """
 import random
-import shutil
 
 import pytest
 
-from store_scripts import (BY_NAME, DRIVE, LONG, SANITIZED, SCRIPTS, SEED, SHIM, Driver, House,
-                           Ledger, make_base)
+from crash_house import fixtures
+from store_scripts import BY_NAME, LONG, SANITIZED, SCRIPTS, SEED, House, Ledger
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer comes between the same calls")
 SAMPLE = 50
@@ -47,20 +46,7 @@ LASTING = {"pwrite": ("ENOSPC", "EIO"), "write": ("ENOSPC", "EIO"), "create": ("
            "fsync": ("EIO",), "fdatasync": ("EIO",), "link": ("ENOSPC",), "rename": ("ENOSPC",)}
 
 
-@pytest.fixture(scope="module")
-def base():
-    assert DRIVE.exists() and SHIM.exists(), DRIVE
-    print(f"RESTANTE_SEED={SEED}")
-    path = make_base("store-calls")
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def driver():
-    d = Driver()
-    yield d
-    d.close()
+base, driver = fixtures("store-calls")
 
 
 def count_calls(house):

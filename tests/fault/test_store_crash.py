@@ -9,13 +9,12 @@ In the quick form a sample of the states; RESTANTE_LONG=1 takes all.
 """
 import random
 import re
-import shutil
 
 import pytest
 
+from crash_house import fixtures
 from crash_model import Model, write_tree
-from store_scripts import (BY_NAME, DRIVE, LONG, SANITIZED, SCRIPTS, SEED, SHIM, Driver, House,
-                           make_base)
+from store_scripts import BY_NAME, LONG, SANITIZED, SCRIPTS, SEED, House
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer comes between the same calls")
 SAMPLE = 60           # states, and as many of those with all or nothing unsure
@@ -24,20 +23,7 @@ WRONG_MAX = 10        # then a test has said enough
 FOREIGN = re.compile(r"deposit(ing|ed) f\d")
 
 
-@pytest.fixture(scope="module")
-def base():
-    assert DRIVE.exists() and SHIM.exists(), DRIVE
-    print(f"RESTANTE_SEED={SEED}")
-    path = make_base("store-crash")
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def driver():
-    d = Driver()
-    yield d
-    d.close()
+base, driver = fixtures("store-crash")
 
 
 class Recording:

@@ -4,14 +4,14 @@ clients will see the UIDLs of the server before. As in test_store_crash.py: what
 is written down, and a crash is made of each beginning of that list.
 """
 import os
-import shutil
 import subprocess
 
 import pytest
 
+from crash_house import fixtures
 from crash_model import Line, read_trace
-from store_scripts import (BUILD, DRIVE, LOOK, RUN_S, SANITIZED, SEED, SHIM, Driver, House,
-                           Script, make_base)
+from store_scripts import (BUILD, DRIVE, LOOK, RUN_S, SANITIZED, SHIM, House, Script,
+                           begin_recording)
 from test_store_crash import Recording, missing_sync_is_found, power_cut
 
 pytestmark = [
@@ -163,12 +163,8 @@ class ToolHouse(House):
         return read_trace(trace)
 
     def record(self):
-        self.fresh()
-        first = self.root.parent / f"{self.script.name}.first"
-        shutil.rmtree(first, ignore_errors=True)
-        inodes = {str(p.relative_to(self.root)): p.stat().st_ino for p in self.root.rglob("*")}
-        shutil.copytree(self.root, first)
-        trace, lines, group = self.root.parent / f"{self.script.name}.trace", [], []
+        first, inodes, trace = begin_recording(self)
+        lines, group = [], []
         for line in (*self.script.lines, None):
             tool = line is None or line.split(" ")[0] in ("deliver", "import")
             if not tool:
@@ -188,19 +184,7 @@ def say(text):
     return Line("say", [text])
 
 
-@pytest.fixture(scope="module")
-def base():
-    print(f"RESTANTE_SEED={SEED}")
-    path = make_base("tool-crash")
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def driver():
-    d = Driver()
-    yield d
-    d.close()
+base, driver = fixtures("tool-crash")
 
 
 @pytest.mark.parametrize("name", BY_NAME)
