@@ -13,6 +13,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("RESTANTE_BUILD") or ROOT / "build").resolve()
+SANITIZED = b"__asan_init" in (BUILD / "restante-front").read_bytes() \
+    if (BUILD / "restante-front").exists() else False
 NOBODY = 65534
 # Of the tests with the machine, not a bound of the product: what comes, comes in the end.
 PATIENCE_S = 60

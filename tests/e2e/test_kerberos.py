@@ -276,8 +276,11 @@ def test_office_with_our_retriever(realm, kerberos_office, base):
     conf.write_text(f"[account a]\nserver = localhost:{o.pop3}\nuser = anna\ntls = stls\n"
                     f"ca = {o.ca}\nauth = gssapi\ndeliver = maildir:{base}/in\nkeep = yes\n")
     conf.chmod(0o600)
+    # libgssglue asks a mechanism for its names, and forgets them.
+    (base / "leaks").write_text("leak:libgssapi_krb5\nleak:libgssglue\n")
+    leaks = {"LSAN_OPTIONS": f"suppressions={base}/leaks:print_suppressions=0"}
     got = subprocess.run([BUILD / "restante", "fetch", "--config", conf, "--state", base / "state"],
-                         env=realm.ticket(), capture_output=True, timeout=60)
+                         env=realm.ticket() | leaks, capture_output=True, timeout=60)
     assert got.returncode == 0, (got.stdout.decode(), got.stderr.decode(), o.log())
     assert b"for anna" in next((base / "in" / "new").iterdir()).read_bytes()
 
