@@ -1,6 +1,7 @@
 #include "auth/pool.h"
 #include "base/check.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -51,23 +52,11 @@ pool_new(size_t threads, size_t queue_max)
 		ok = ok && p->work[i];
 	}
 	/* With default attributes these two cannot fail in glibc. */
-	CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
+	mutex_init(&p->lock);
 	CHECK(pthread_cond_init(&p->wake, NULL) == 0);
 	if (!ok)
 		pool_free(&p);
 	return p;
-}
-
-static void
-lock(struct pool *p)
-{
-	CHECK(pthread_mutex_lock(&p->lock) == 0);
-}
-
-static void
-unlock(struct pool *p)
-{
-	CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
 static bool
@@ -156,10 +145,10 @@ wait_for_attempt(struct pool *p)
 {
 	struct queue_item *item = NULL;
 
-	lock(p);
+	mutex_lock(&p->lock);
 	while (!p->stop && !(item = take_next(p)))
 		CHECK(pthread_cond_wait(&p->wake, &p->lock) == 0);
-	unlock(p);
+	mutex_unlock(&p->lock);
 	return (struct attempt *)item;
 }
 
@@ -168,7 +157,7 @@ hand_back(struct pool *p, struct attempt *a)
 {
 	uint64_t one = 1;
 
-	lock(p);
+	mutex_lock(&p->lock);
 	for (size_t i = 0; i < p->threads_n; i++)
 		if (p->suspects[i] == a) {
 			p->suspects[i] = NULL;
@@ -177,7 +166,7 @@ hand_back(struct pool *p, struct attempt *a)
 		}
 	a->item.next = p->done;
 	p->done = &a->item;
-	unlock(p);
+	mutex_unlock(&p->lock);
 	/* Fails only where the counter is full, and then the main thread is woken anyway.
 	 */
 	(void)!fd_write_all(p->event, &one, sizeof(one));
@@ -188,12 +177,12 @@ take_work(struct pool *p)
 {
 	struct scheme_work *w = NULL;
 
-	lock(p);
+	mutex_lock(&p->lock);
 	for (size_t i = 0; i < p->threads_n && !w; i++) {
 		w = p->work[i];
 		p->work[i] = NULL;
 	}
-	unlock(p);
+	mutex_unlock(&p->lock);
 	return w;
 }
 
@@ -245,9 +234,9 @@ pool_fd(const struct pool *p)
 enum queue_put
 pool_put(struct pool *p, enum defence_lane of, struct queue_lane *lane, struct attempt *a)
 {
-	lock(p);
+	mutex_lock(&p->lock);
 	enum queue_put put = queue_put(&p->queues[of], lane, &a->item);
-	unlock(p);
+	mutex_unlock(&p->lock);
 	if (put == QUEUE_TAKEN)
 		CHECK(pthread_cond_signal(&p->wake) == 0);
 	return put;
@@ -260,19 +249,19 @@ pool_take_done(struct pool *p)
 
 	ssize_t n = read(p->event, &count, sizeof(count));
 	(void)n; /* -EAGAIN: somebody took all already */
-	lock(p);
+	mutex_lock(&p->lock);
 	struct queue_item *done = p->done;
 	p->done = NULL;
-	unlock(p);
+	mutex_unlock(&p->lock);
 	return done;
 }
 
 struct queue_item *
 pool_take_lane(struct pool *p, enum defence_lane of, struct queue_lane *lane)
 {
-	lock(p);
+	mutex_lock(&p->lock);
 	struct queue_item *items = queue_take_lane(&p->queues[of], lane);
-	unlock(p);
+	mutex_unlock(&p->lock);
 	return items;
 }
 
@@ -284,9 +273,9 @@ pool_free(struct pool **pp)
 	*pp = NULL;
 	if (!p)
 		return;
-	lock(p);
+	mutex_lock(&p->lock);
 	p->stop = true;
-	unlock(p);
+	mutex_unlock(&p->lock);
 	CHECK(pthread_cond_broadcast(&p->wake) == 0);
 	for (size_t i = 0; i < p->running; i++)
 		CHECK(pthread_join(p->threads[i], NULL) == 0);
@@ -295,6 +284,6 @@ pool_free(struct pool **pp)
 	if (p->event >= 0)
 		(void)close(p->event);
 	(void)pthread_cond_destroy(&p->wake);
-	(void)pthread_mutex_destroy(&p->lock);
+	mutex_destroy(&p->lock);
 	free(p);
 }

@@ -1,6 +1,7 @@
 #include "fetch/configuration.h"
 
 #include "base/check.h"
+#include "os/mutex.h"
 #include "os/tls.h"
 
 #include <pthread.h>
@@ -82,10 +83,10 @@ configuration_tls(
 {
 	struct tls_context *context;
 
-	CHECK(pthread_mutex_lock(&lock) == 0);
+	mutex_lock(&lock);
 	context = find_or_make(c, &a->tls_options, why, why_n);
 	if (context)
 		tls_context_ref(context);
-	CHECK(pthread_mutex_unlock(&lock) == 0);
+	mutex_unlock(&lock);
 	return context;
 }

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "fetch/durable.h"
+#include "os/mutex.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,18 +44,6 @@ struct together {
 };
 
 static void
-lock(struct together *t)
-{
-	CHECK(pthread_mutex_lock(&t->lock) == 0);
-}
-
-static void
-unlock(struct together *t)
-{
-	CHECK(pthread_mutex_unlock(&t->lock) == 0);
-}
-
-static void
 sync_some(struct heap *h)
 {
 	size_t i;
@@ -82,7 +71,7 @@ helper(void *arg)
 {
 	struct together *t = arg;
 
-	lock(t);
+	mutex_lock(&t->lock);
 	while (!t->stop) {
 		struct heap *h = t->heaps;
 
@@ -93,13 +82,13 @@ helper(void *arg)
 		h->inside++;
 		if (--h->wanted == 0)
 			withdraw(t, h);
-		unlock(t);
+		mutex_unlock(&t->lock);
 		sync_some(h);
-		lock(t);
+		mutex_lock(&t->lock);
 		if (--h->inside == 0)
 			CHECK(pthread_cond_signal(&h->left) == 0);
 	}
-	unlock(t);
+	mutex_unlock(&t->lock);
 	return NULL;
 }
 
@@ -130,7 +119,7 @@ together_new(struct together **ret)
 
 	if (!t)
 		return -ENOMEM;
-	CHECK(pthread_mutex_init(&t->lock, NULL) == 0);
+	mutex_init(&t->lock);
 	CHECK(pthread_cond_init(&t->more, NULL) == 0);
 	*ret = t;
 	return 0;
@@ -143,15 +132,15 @@ together_free(struct together **tp)
 
 	if (!t)
 		return;
-	lock(t);
+	mutex_lock(&t->lock);
 	CHECK(!t->heaps);
 	t->stop = true;
 	CHECK(pthread_cond_broadcast(&t->more) == 0);
-	unlock(t);
+	mutex_unlock(&t->lock);
 	for (size_t i = 0; i < t->threads_n; i++)
 		CHECK(pthread_join(t->threads[i], NULL) == 0);
 	pthread_cond_destroy(&t->more);
-	pthread_mutex_destroy(&t->lock);
+	mutex_destroy(&t->lock);
 	free(t);
 	*tp = NULL;
 }
@@ -159,7 +148,7 @@ together_free(struct together **tp)
 static void
 offer(struct together *t, struct heap *h, size_t helpers)
 {
-	lock(t);
+	mutex_lock(&t->lock);
 	start(t, helpers);
 	h->wanted = helpers < t->threads_n ? helpers : t->threads_n;
 	if (h->wanted > 0) {
@@ -168,7 +157,7 @@ offer(struct together *t, struct heap *h, size_t helpers)
 	}
 	for (size_t i = 0; i < h->wanted; i++)
 		CHECK(pthread_cond_signal(&t->more) == 0);
-	unlock(t);
+	mutex_unlock(&t->lock);
 }
 
 void
@@ -186,10 +175,10 @@ together_sync(struct together *t, const int *fds, size_t n, int *ret)
 	CHECK(pthread_cond_init(&h.left, NULL) == 0);
 	offer(t, &h, helpers);
 	sync_some(&h);
-	lock(t);
+	mutex_lock(&t->lock);
 	withdraw(t, &h);
 	while (h.inside > 0)
 		CHECK(pthread_cond_wait(&h.left, &t->lock) == 0);
-	unlock(t);
+	mutex_unlock(&t->lock);
 	pthread_cond_destroy(&h.left);
 }

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +76,7 @@ spool_open(const struct fetch_account *a, const char *state_dir, struct spool **
 	if (!s)
 		goto failed;
 	*s = (struct spool){.account = a, .dir = -1, .target = -1};
-	CHECK(pthread_mutex_init(&s->lock, NULL) == 0);
+	mutex_init(&s->lock);
 	s->state_dir = strdup(state_dir);
 	if (!s->state_dir)
 		goto failed;
@@ -109,7 +110,7 @@ spool_close(struct spool **s)
 	if (!*s)
 		return;
 	spool_stock_drop(*s);
-	pthread_mutex_destroy(&(*s)->lock);
+	mutex_destroy(&(*s)->lock);
 	while ((*s)->free) {
 		struct writing *w = (*s)->free;
 
@@ -266,18 +267,6 @@ keep_after_from(struct spool *s, struct letter *l, struct view octets)
 /* ---- files ---- */
 
 static void
-lock(struct spool *s)
-{
-	CHECK(pthread_mutex_lock(&s->lock) == 0);
-}
-
-static void
-unlock(struct spool *s)
-{
-	CHECK(pthread_mutex_unlock(&s->lock) == 0);
-}
-
-static void
 name_of(const struct spool *s, uint64_t number, char ret[LETTER_NAME_MAX])
 {
 	(void)snprintf(ret, LETTER_NAME_MAX, "%s%s.%llu", s->mark, s->run,
@@ -298,30 +287,30 @@ void
 spool_stock(struct spool *s, uint32_t most)
 {
 	CHECK(most <= SPOOL_STOCK_MAX);
-	lock(s);
+	mutex_lock(&s->lock);
 	while (s->stock_n < most) {
 		char name[LETTER_NAME_MAX];
 		uint64_t number = ++s->counter;
 
-		unlock(s);
+		mutex_unlock(&s->lock);
 		name_of(s, number, name);
 		int fd = make_file(s, name);
-		lock(s);
+		mutex_lock(&s->lock);
 		if (fd < 0)
 			break;
 		uint32_t at = (s->stock_first + s->stock_n++) % SPOOL_STOCK_MAX;
 		s->stock[at].fd = fd;
 		s->stock[at].number = number;
 	}
-	unlock(s);
+	mutex_unlock(&s->lock);
 }
 
 uint32_t
 spool_stocked(struct spool *s)
 {
-	lock(s);
+	mutex_lock(&s->lock);
 	uint32_t n = s->stock_n;
-	unlock(s);
+	mutex_unlock(&s->lock);
 	return n;
 }
 
@@ -332,7 +321,7 @@ take_file(struct spool *s, char ret_name[LETTER_NAME_MAX])
 	uint64_t number;
 	int fd = -1;
 
-	lock(s);
+	mutex_lock(&s->lock);
 	if (s->stock_n > 0) {
 		fd = s->stock[s->stock_first].fd;
 		number = s->stock[s->stock_first].number;
@@ -341,7 +330,7 @@ take_file(struct spool *s, char ret_name[LETTER_NAME_MAX])
 	} else {
 		number = ++s->counter;
 	}
-	unlock(s);
+	mutex_unlock(&s->lock);
 	name_of(s, number, ret_name);
 	return fd;
 }

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,9 +89,9 @@ spool_id(const char *state_dir, uint8_t ret[16])
 
 	if (r < 0)
 		return r;
-	CHECK(pthread_mutex_lock(&mutex) == 0);
+	mutex_lock(&mutex);
 	r = find_id(dir, ret);
-	CHECK(pthread_mutex_unlock(&mutex) == 0);
+	mutex_unlock(&mutex);
 	/* A killed run may have given it its name and not synced that. */
 	return r < 0 ? r : durable_sync(dir);
 }

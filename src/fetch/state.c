@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/num.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -292,7 +293,7 @@ state_open(const char *dir, bool create, struct state **ret, char *why, size_t w
 		s->read_only = !create;
 		s->what = "opening it";
 		s->path = strdup(dir);
-		CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
+		mutex_init(&s->mutex);
 	}
 	if (s && s->path)
 		r = find_directory(s, dir, create);
@@ -326,7 +327,7 @@ state_close(struct state **state)
 	fd_close(&s->lock);
 	fd_close(&s->dir);
 	free(s->path);
-	CHECK(pthread_mutex_destroy(&s->mutex) == 0);
+	mutex_destroy(&s->mutex);
 	free(s);
 }
 

@@ -2,6 +2,7 @@
 #include "fetch/state_parts.h"
 
 #include "base/check.h"
+#include "os/mutex.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -228,7 +229,7 @@ state_begin(struct state *s)
 int
 state_enter_read(struct state *s, const char *what)
 {
-	CHECK(pthread_mutex_lock(&s->mutex) == 0);
+	mutex_lock(&s->mutex);
 	s->what = what;
 	if (s->broken)
 		return state_leave(s,
@@ -272,7 +273,7 @@ state_leave(struct state *s, int r)
 		r = state_fail(s, -EIO, "the transaction was rolled back");
 	}
 	s->writing = false;
-	CHECK(pthread_mutex_unlock(&s->mutex) == 0);
+	mutex_unlock(&s->mutex);
 	return r;
 }
 
@@ -281,10 +282,10 @@ state_why(struct state *s)
 {
 	const char *why = "";
 
-	CHECK(pthread_mutex_lock(&s->mutex) == 0);
+	mutex_lock(&s->mutex);
 	if (s->whys_n > 0)
 		why = s->whys[(s->whys_n - 1) % STATE_WHYS];
-	CHECK(pthread_mutex_unlock(&s->mutex) == 0);
+	mutex_unlock(&s->mutex);
 	return why;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -25,18 +26,6 @@ struct work {
 	struct work_lane *ready, *ready_last; /* lanes that have a job and no thread */
 	struct work_job *done, *done_last;
 };
-
-static void
-lock(struct work *w)
-{
-	CHECK(pthread_mutex_lock(&w->lock) == 0);
-}
-
-static void
-unlock(struct work *w)
-{
-	CHECK(pthread_mutex_unlock(&w->lock) == 0);
-}
 
 static void
 lane_ready(struct work *w, struct work_lane *lane)
@@ -109,14 +98,14 @@ worker(void *arg)
 	struct work *w = arg;
 	struct work_job *j;
 
-	lock(w);
+	mutex_lock(&w->lock);
 	while ((j = take(w))) {
-		unlock(w);
+		mutex_unlock(&w->lock);
 		j->run(j);
-		lock(w);
+		mutex_lock(&w->lock);
 		give_back(w, j);
 	}
-	unlock(w);
+	mutex_unlock(&w->lock);
 	return NULL;
 }
 
@@ -129,10 +118,10 @@ woken(struct source *s, uint32_t events)
 
 	(void)events;
 	(void)!read(s->fd, &count, sizeof(count));
-	lock(w);
+	mutex_lock(&w->lock);
 	j = w->done;
 	w->done = w->done_last = NULL;
-	unlock(w);
+	mutex_unlock(&w->lock);
 	for (; j; j = next) {
 		next = j->next;
 		j->done(j);
@@ -171,7 +160,7 @@ work_start(struct loop *l, uint32_t threads, struct work **ret)
 	w->loop = l;
 	w->wake =
 		(struct source){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), 0, woken, false};
-	CHECK(pthread_mutex_init(&w->lock, NULL) == 0);
+	mutex_init(&w->lock);
 	CHECK(pthread_cond_init(&w->more, NULL) == 0);
 	r = w->wake.fd < 0 ? -errno : loop_add(l, &w->wake, EPOLLIN);
 	while (r == 0 && w->threads_n < threads && w->threads_n < THREADS_MAX)
@@ -191,17 +180,17 @@ work_end(struct work **wp)
 
 	if (!w)
 		return;
-	lock(w);
+	mutex_lock(&w->lock);
 	w->stop = true;
 	CHECK(pthread_cond_broadcast(&w->more) == 0);
-	unlock(w);
+	mutex_unlock(&w->lock);
 	for (uint32_t i = 0; i < w->threads_n; i++)
 		CHECK(pthread_join(w->threads[i], NULL) == 0);
 	if (w->wake.fd >= 0)
 		loop_remove(w->loop, &w->wake);
 	fd_close(&w->wake.fd);
 	pthread_cond_destroy(&w->more);
-	pthread_mutex_destroy(&w->lock);
+	mutex_destroy(&w->lock);
 	free(w);
 	*wp = NULL;
 }
@@ -213,7 +202,7 @@ work_submit(struct work *w, struct work_lane *lane, struct work_job *j)
 
 	j->next = NULL;
 	j->lane = lane;
-	lock(w);
+	mutex_lock(&w->lock);
 	first = !lane->first && !lane->busy;
 	if (lane->last)
 		lane->last->next = j;
@@ -222,5 +211,5 @@ work_submit(struct work *w, struct work_lane *lane, struct work_job *j)
 	lane->last = j;
 	if (first)
 		lane_ready(w, lane);
-	unlock(w);
+	mutex_unlock(&w->lock);
 }

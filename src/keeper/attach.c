@@ -4,6 +4,7 @@
 #include "keeper/keeper.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 #include "stat/stat.h"
 
 #include <errno.h>
@@ -282,9 +283,9 @@ question(struct keeper *k, const struct session *s, uint64_t now_ms)
 		.now_ms = now_ms,
 	};
 	if (q.others_max > 0) {
-		CHECK(pthread_mutex_lock(&k->lock) == 0);
+		mutex_lock(&k->lock);
 		q.others = keeper_session_others(k, s);
-		CHECK(pthread_mutex_unlock(&k->lock) == 0);
+		mutex_unlock(&k->lock);
 	}
 	return q;
 }

@@ -3,6 +3,7 @@
 #include "keeper/keeper.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -107,9 +108,9 @@ keeper_drops_trim(struct keeper *k)
 		if (!d)
 			return;
 		drop_forget(k, d);
-		CHECK(pthread_mutex_unlock(&k->lock) == 0);
+		mutex_unlock(&k->lock);
 		drop_free(d);
-		CHECK(pthread_mutex_lock(&k->lock) == 0);
+		mutex_lock(&k->lock);
 	}
 }
 
@@ -133,9 +134,9 @@ keeper_drops_flush(struct keeper *k, struct received *r)
 		d->flushed = k->flushes;
 		/* busy keeps it from being freed while the lock is not held. */
 		d->busy = true;
-		CHECK(pthread_mutex_unlock(&k->lock) == 0);
+		mutex_unlock(&k->lock);
 		d->ops->flush(d->store);
-		CHECK(pthread_mutex_lock(&k->lock) == 0);
+		mutex_lock(&k->lock);
 		keeper_run_drop(k, d, r);
 	}
 }
@@ -289,10 +290,10 @@ keeper_uncount(struct keeper *k, struct session *s)
 {
 	if (!s->counts)
 		return;
-	CHECK(pthread_mutex_lock(&k->lock) == 0);
+	mutex_lock(&k->lock);
 	k->users[s->slot] = 0;
 	s->counts = false;
-	CHECK(pthread_mutex_unlock(&k->lock) == 0);
+	mutex_unlock(&k->lock);
 }
 
 uint32_t

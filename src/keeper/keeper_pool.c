@@ -5,6 +5,7 @@
 #include "keeper/keeper.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 #include "stat/stat.h"
 
 #include <errno.h>
@@ -16,18 +17,6 @@
 #define KEY_MONITOR UINT64_MAX
 #define KEY_WAKE    (UINT64_MAX - 1)
 #define STACK	    262144
-
-static void
-lock(struct keeper *k)
-{
-	CHECK(pthread_mutex_lock(&k->lock) == 0);
-}
-
-static void
-unlock(struct keeper *k)
-{
-	CHECK(pthread_mutex_unlock(&k->lock) == 0);
-}
 
 void
 keeper_deadline(struct keeper *k, uint64_t at_ms)
@@ -78,14 +67,14 @@ queue_waiters(struct keeper *k, struct drop *d)
 static void
 run_session(struct keeper *k, struct session *s, struct received *r)
 {
-	unlock(k);
+	mutex_unlock(&k->lock);
 	enum step step = keeper_step(k, s, r);
 	if (step == STEP_END)
 		keeper_session_leave(s);
 	/* Thousands of them are idle. */
 	if (step == STEP_READ)
 		keeper_out_done(s);
-	lock(k);
+	mutex_lock(&k->lock);
 	/*
 	 * Two events may have come for it: one that a thread had before it was due, and
 	 * the one by which it was told so. The second finds it run, and queues it.
@@ -104,9 +93,9 @@ run_group(struct keeper *k, struct drop *d, struct received *r)
 {
 	struct session *s, *behind;
 
-	unlock(k);
+	mutex_unlock(&k->lock);
 	keeper_group_store(d);
-	lock(k);
+	mutex_lock(&k->lock);
 	s = d->group;
 	d->group = NULL;
 	d->group_n = 0;
@@ -225,9 +214,9 @@ monitor_event(struct keeper *k, struct received *r)
 	struct drop *d = s && !s->drop->busy ? s->drop : NULL;
 	if (d)
 		d->busy = true;
-	unlock(k);
+	mutex_unlock(&k->lock);
 	watch_monitor(k, EPOLL_CTL_MOD);
-	lock(k);
+	mutex_lock(&k->lock);
 	if (d)
 		keeper_run_drop(k, d, r);
 }
@@ -251,13 +240,13 @@ worker(void *arg)
 	struct received *r = room_for_messages();
 	struct epoll_event e;
 
-	lock(k);
+	mutex_lock(&k->lock);
 	for (;;) {
 		k->waiting++;
 		k->stuck_since_ms = 0;
-		unlock(k);
+		mutex_unlock(&k->lock);
 		int n = epoll_wait(k->epoll, &e, 1, -1);
-		lock(k);
+		mutex_lock(&k->lock);
 		if (--k->waiting == 0) {
 			k->stuck_since_ms = clock_ms();
 			keeper_deadline(k, k->stuck_since_ms + KEEPER_STUCK_MS);
@@ -300,14 +289,14 @@ keeper_pool_start(struct keeper *k)
 	if (epoll_ctl(k->watch, EPOLL_CTL_ADD, FD_MONITOR, &monitor) < 0 ||
 		epoll_ctl(k->watch, EPOLL_CTL_ADD, k->wake, &wake) < 0)
 		return -errno;
-	lock(k);
+	mutex_lock(&k->lock);
 	watch_monitor(k, EPOLL_CTL_ADD);
 	for (uint32_t i = 0; i < k->o.threads && r == 0; i++)
 		r = thread_start(k);
 	/* With fewer threads than asked for it still serves. */
 	if (k->threads > 0)
 		r = 0;
-	unlock(k);
+	mutex_unlock(&k->lock);
 	return r;
 }
 
@@ -386,7 +375,7 @@ keeper_watch(struct keeper *k)
 	uint64_t woken;
 
 	for (;;) {
-		lock(k);
+		mutex_lock(&k->lock);
 		uint64_t now = clock_ms();
 		k->main_wakes_ms = 0; /* no wake while we look */
 		uint64_t next = idle_due(k, now, r);
@@ -394,7 +383,7 @@ keeper_watch(struct keeper *k)
 		next = least(next, sessions_due(k, now));
 		next = least(next, stuck_due(k, now));
 		k->main_wakes_ms = next;
-		unlock(k);
+		mutex_unlock(&k->lock);
 		int wait = next == KEEPER_NEVER ? -1
 			: next <= now		? 0
 						: (int)least(next - now, 3600000);

@@ -8,6 +8,7 @@
 #include "keeper/keeper.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/mutex.h"
 #include "stat/stat.h"
 #include "store/deposit_write.h"
 
@@ -91,7 +92,7 @@ read_setup(struct keeper *k, struct received *r)
 static void
 open_own(struct keeper *k)
 {
-	CHECK(pthread_mutex_init(&k->lock, NULL) == 0);
+	mutex_init(&k->lock);
 	k->epoll = epoll_create1(EPOLL_CLOEXEC);
 	k->watch = epoll_create1(EPOLL_CLOEXEC);
 	k->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

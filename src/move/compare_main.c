@@ -8,6 +8,7 @@
 #include "move/compare_users.h"
 #include "move/show.h"
 #include "move/tool_options.h"
+#include "os/mutex.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -325,14 +326,14 @@ run_one(struct run *r, const struct compare_user *u)
 		if (fclose(out) != 0)
 			result = COMPARE_NOT_ASKED;
 	}
-	(void)pthread_mutex_lock(&r->lock);
+	mutex_lock(&r->lock);
 	if (text)
 		(void)fwrite(text, 1, n, stdout);
 	(void)fflush(stdout);
 	r->counts[result]++;
 	if (result == COMPARE_NOT_ASKED)
 		r->status = graver(r->status, status);
-	(void)pthread_mutex_unlock(&r->lock);
+	mutex_unlock(&r->lock);
 	free(text);
 }
 
@@ -342,9 +343,9 @@ work(void *arg)
 	struct run *r = arg;
 
 	for (;;) {
-		(void)pthread_mutex_lock(&r->lock);
+		mutex_lock(&r->lock);
 		size_t i = r->next++;
-		(void)pthread_mutex_unlock(&r->lock);
+		mutex_unlock(&r->lock);
 		if (i >= r->users->n)
 			return NULL;
 		run_one(r, &r->users->list[i]);
@@ -368,7 +369,7 @@ run(const struct command *c, const struct compare_users *users)
 	pthread_t threads[JOBS_MAX];
 	size_t started = 0;
 
-	(void)pthread_mutex_init(&r.lock, NULL);
+	mutex_init(&r.lock);
 	if (c->task.bytes)
 		fprintf(stderr,
 			"restante compare: --all-bytes uses RETR: servers may mark mail "
@@ -380,7 +381,7 @@ run(const struct command *c, const struct compare_users *users)
 	(void)work(&r);
 	for (size_t i = 0; i < started; i++)
 		(void)pthread_join(threads[i], NULL);
-	(void)pthread_mutex_destroy(&r.lock);
+	mutex_destroy(&r.lock);
 	print_end(&r, c->task.json);
 	if (fflush(stdout) != 0)
 		return EX_IOERR;
