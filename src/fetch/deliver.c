@@ -354,8 +354,8 @@ settle(struct batch *b)
 			if (!wants(l, t))
 				continue;
 			all = worse(all, f);
-			b->settled[n++] = (struct settled){l, t, l->names[t],
-				f == LETTER_DELIVERED || f == LETTER_KNOWN};
+			b->settled[n++] = (struct settled){
+				l, t, f == LETTER_DELIVERED || f == LETTER_KNOWN};
 		}
 		l->fate = all;
 	}

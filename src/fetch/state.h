@@ -50,7 +50,6 @@ const char *state_why(struct state *s);
 struct settled {
 	struct letter *letter;
 	size_t target;
-	const char *name; /* or NULL */
 	bool delivered;
 };
 /* One transaction: what was delivered becomes synced; of the others the tries grow (by

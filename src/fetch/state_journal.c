@@ -114,19 +114,40 @@ run_with_message(struct state *s, enum state_statement id, int64_t message)
 	return state_run(s, q);
 }
 
-/* The message's stage, from those of its deliveries. */
+/* Rows of messages that follow one another, as those of one batch mostly do. */
+struct rows {
+	int64_t first, n;
+};
+
+static void
+bind_rows(sqlite3_stmt *q, const struct rows *rows)
+{
+	bind_i64(q, 1, rows->first);
+	bind_i64(q, 2, rows->first + rows->n - 1);
+}
+
+/* The messages' stages, from those of their deliveries. */
+static int
+settle_messages(struct state *s, const struct rows *rows, uint64_t now_s)
+{
+	{
+		AUTO_RESET *q = state_statement(s, STATE_MESSAGE_SYNCED);
+		bind_rows(q, rows);
+		bind_i64(q, 3, (int64_t)now_s);
+		int r = state_run(s, q);
+		/* Then none of their deliveries is owed. */
+		if (r < 0 || sqlite3_changes64(s->db) == rows->n)
+			return r;
+	}
+	AUTO_RESET *q = state_statement(s, STATE_MESSAGE_OWED);
+	bind_rows(q, rows);
+	return state_run(s, q);
+}
+
 static int
 settle_message(struct state *s, int64_t message, uint64_t now_s)
 {
-	AUTO_RESET *q = state_statement(s, STATE_MESSAGE_SYNCED);
-
-	bind_i64(q, 1, message);
-	bind_i64(q, 2, (int64_t)now_s);
-	int r = state_run(s, q);
-	/* Then none of its deliveries is owed. */
-	if (r < 0 || sqlite3_changes(s->db) == 1)
-		return r;
-	return run_with_message(s, STATE_MESSAGE_OWED, message);
+	return settle_messages(s, &(struct rows){message, 1}, now_s);
 }
 
 static int
@@ -197,38 +218,81 @@ was_tried(const struct settled *done, size_t i)
 }
 
 static int
-settle_delivery(struct state *s, int64_t message, const struct settled *one)
+run_for_delivery(struct state *s, sqlite3_stmt *q, int64_t n)
 {
-	AUTO_RESET *q = state_statement(
-		s, one->delivered ? STATE_SETTLE_SYNCED : STATE_SETTLE_OWED);
-
-	bind_i64(q, 1, message);
-	bind_i64(q, 2, (int64_t)one->target);
-	if (one->delivered)
-		bind_text(q, 3, one->name);
 	int r = state_run(s, q);
-	if (r == 0 && sqlite3_changes(s->db) != 1)
+
+	if (r == 0 && sqlite3_changes64(s->db) != n)
 		return state_fail(
 			s, -ENOENT, "a message was not journalled for a target");
 	return r;
 }
 
 static int
-settle_one(struct state *s, int64_t account, const struct settled *done, size_t i,
+settle_delivered(struct state *s, const struct rows *rows, size_t target, uint64_t now_s)
+{
+	int r;
+	{
+		AUTO_RESET *q = state_statement(s, STATE_SETTLE_SYNCED);
+		bind_rows(q, rows);
+		bind_i64(q, 3, (int64_t)target);
+		r = run_for_delivery(s, q, rows->n);
+	}
+	return r < 0 ? r : settle_messages(s, rows, now_s);
+}
+
+static int
+settle_failed(struct state *s, int64_t message, const struct settled *done, size_t i,
 	uint64_t now_s)
 {
-	const struct settled *one = &done[i];
-	int64_t message = one->letter->row;
-	int r = message != 0 ? 1
-			     : state_message_id(s, account, one->letter->uid, &message);
-
-	if (r == 0)
-		return state_fail(s, -ENOENT, "a message was not journalled");
-	if (r > 0)
-		r = settle_delivery(s, message, one);
-	if (r == 0 && !one->delivered && !was_tried(done, i))
+	int r;
+	{
+		AUTO_RESET *q = state_statement(s, STATE_SETTLE_OWED);
+		bind_i64(q, 1, message);
+		bind_i64(q, 2, (int64_t)done[i].target);
+		r = run_for_delivery(s, q, 1);
+	}
+	if (r == 0 && !was_tried(done, i))
 		r = run_with_message(s, STATE_TRIED, message);
 	return r < 0 ? r : settle_message(s, message, now_s);
+}
+
+/* How many from the i-th on are settled in the same way, in rows that follow one another.
+ */
+static int64_t
+alike(const struct settled *done, size_t n, size_t i)
+{
+	const struct settled *first = &done[i];
+	int64_t k = 1;
+
+	if (!first->delivered || first->letter->row == 0)
+		return 1;
+	while (i + (size_t)k < n && done[i + (size_t)k].delivered &&
+		done[i + (size_t)k].target == first->target &&
+		done[i + (size_t)k].letter->row == first->letter->row + k)
+		k++;
+	return k;
+}
+
+/* The i-th and what is alike; *ret_n: how many. */
+static int
+settle_some(struct state *s, int64_t account, const struct settled *done, size_t n,
+	size_t i, uint64_t now_s, size_t *ret_n)
+{
+	const struct settled *one = &done[i];
+	struct rows rows = {one->letter->row, alike(done, n, i)};
+	int r = rows.first != 0
+		? 1
+		: state_message_id(s, account, one->letter->uid, &rows.first);
+
+	*ret_n = (size_t)rows.n;
+	if (r == 0)
+		return state_fail(s, -ENOENT, "a message was not journalled");
+	if (r < 0)
+		return r;
+	if (one->delivered)
+		return settle_delivered(s, &rows, one->target, now_s);
+	return settle_failed(s, rows.first, done, i, now_s);
 }
 
 int
@@ -242,8 +306,8 @@ state_settle(struct state *s, int64_t account, const struct settled *done, size_
 	r = state_enter(s, "journalling what was delivered");
 	if (r < 0)
 		return r;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = settle_one(s, account, done, i, now_s);
+	for (size_t i = 0, some; r == 0 && i < n; i += some)
+		r = settle_some(s, account, done, n, i, now_s, &some);
 	return state_leave(s, r);
 }
 

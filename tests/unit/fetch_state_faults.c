@@ -110,7 +110,7 @@ static int
 one_life(const struct home *h, struct letter *l, int *ret)
 {
 	struct mark seen = {.kind = MARK_SEEN, .uid = l->uid, .size = 1};
-	struct settled done[] = {{l, 0, NULL, true}, {l, 1, NULL, true}};
+	struct settled done[] = {{l, 0, true}, {l, 1, true}};
 	int r = state_mark(h->s, h->r.row, &seen, 1, NOW);
 
 	*ret = 0;

@@ -254,7 +254,7 @@ deliver(const struct home *h, struct view uid, uint8_t seed)
 
 	make_letter(l, uid, seed);
 	assert_int_equal(state_intend(h->s, h->r.row, &l, 1, &h->account), 0);
-	struct settled done[] = {{l, 0, "name", true}, {l, 1, NULL, true}};
+	struct settled done[] = {{l, 0, true}, {l, 1, true}};
 	assert_int_equal(state_settle(h->s, h->r.row, done, 2, NOW), 0);
 	free(l);
 }

@@ -1,4 +1,5 @@
 /* The journal of deliveries, and marks on messages. */
+#include "base/check.h"
 #include "fetch_state_help.h"
 
 /* ---- the journal ---- */
@@ -21,7 +22,7 @@ intended(const struct home *h, struct view uid, uint8_t seed, uint32_t wanted)
 static void
 settle(const struct home *h, struct letter *l, size_t target, bool delivered)
 {
-	struct settled done = {l, target, NULL, delivered};
+	struct settled done = {l, target, delivered};
 
 	assert_int_equal(state_settle(h->s, h->r.row, &done, 1, NOW), 0);
 }
@@ -105,7 +106,7 @@ a_target_that_failed_gets_it_later(void **state)
 	struct home *h = *state;
 	struct view uid = VIEW("u1");
 	struct letter *l = intended(h, uid, 9, 3);
-	struct settled done[] = {{l, 0, "name", true}, {l, 1, NULL, false}};
+	struct settled done[] = {{l, 0, true}, {l, 1, false}};
 
 	assert_int_equal(state_settle(h->s, h->r.row, done, 2, NOW), 0);
 	assert_int_equal(known(h, uid).stage, KNOWN_SEEN);
@@ -122,7 +123,7 @@ a_target_that_failed_gets_it_later(void **state)
 	free(l);
 	/* Both fail: one try. */
 	l = intended(h, VIEW("u2"), 8, 3);
-	struct settled both[] = {{l, 0, NULL, false}, {l, 1, NULL, false}};
+	struct settled both[] = {{l, 0, false}, {l, 1, false}};
 	assert_int_equal(state_settle(h->s, h->r.row, both, 2, NOW), 0);
 	assert_int_equal(known(h, VIEW("u2")).tries, 1);
 	free(l);
@@ -213,6 +214,71 @@ another_message_is_not_taken_for_delivered(void **state)
 	free(l);
 }
 
+/* As of one batch: their rows follow one another. */
+static void
+intend_all(const struct home *h, struct letter *l, size_t n, uint32_t wanted)
+{
+	static const char uids[][3] = {"b0", "b1", "b2", "b3", "b4"};
+	struct letter *each[ARRAY_SIZE(uids)];
+
+	assert_true(n <= ARRAY_SIZE(uids));
+	for (size_t i = 0; i < n; i++) {
+		make_letter(&l[i], (struct view){(const uint8_t *)uids[i], 2},
+			(uint8_t)(i + 1));
+		l[i].wanted = wanted;
+		each[i] = &l[i];
+	}
+	assert_int_equal(state_intend(h->s, h->r.row, each, n, &h->account), 0);
+	for (size_t i = 1; i < n; i++)
+		assert_int_equal(l[i].row, l[0].row + (int64_t)i);
+}
+
+static void
+a_batch_is_settled_together(void **state)
+{
+	struct home *h = *state;
+	struct letter *l = calloc(5, sizeof(*l));
+
+	h->account.targets_n = 1;
+	intend_all(h, l, 5, 1);
+	struct settled done[] = {{&l[0], 0, true}, {&l[1], 0, true}, {&l[2], 0, false},
+		{&l[3], 0, true}, {&l[4], 0, true}};
+	assert_int_equal(state_settle(h->s, h->r.row, done, 5, NOW), 0);
+	for (size_t i = 0; i < 5; i++) {
+		struct known k = known(h, l[i].uid);
+
+		assert_int_equal(k.stage, i == 2 ? KNOWN_SEEN : KNOWN_SYNCED);
+		assert_int_equal(k.delivered_s, i == 2 ? 0 : NOW);
+		assert_int_equal(k.tries, i == 2);
+	}
+	assert_int_equal(unsettled_n(h), 0);
+	h->account.targets_n = 2;
+	free(l);
+}
+
+static void
+a_batch_is_settled_target_by_target(void **state)
+{
+	struct home *h = *state;
+	struct letter *l = calloc(4, sizeof(*l));
+
+	intend_all(h, l, 4, 3);
+	struct settled done[] = {{&l[0], 0, true}, {&l[1], 0, true}, {&l[2], 0, true},
+		{&l[0], 1, true}, {&l[2], 1, true}};
+	assert_int_equal(state_settle(h->s, h->r.row, done, 5, NOW), 0);
+	assert_int_equal(known(h, l[0].uid).stage, KNOWN_SYNCED);
+	assert_int_equal(known(h, l[1].uid).stage, KNOWN_INTENDED);
+	assert_int_equal(known(h, l[2].uid).stage, KNOWN_SYNCED);
+	assert_int_equal(known(h, l[3].uid).stage, KNOWN_INTENDED);
+	assert_int_equal(unsettled_n(h), 3);
+	/* One of two that follow one another was not journalled: neither is settled. */
+	l[0].row = l[3].row + 1;
+	struct settled rest[] = {{&l[3], 0, true}, {&l[0], 0, true}};
+	assert_int_equal(state_settle(h->s, h->r.row, rest, 2, NOW), -ENOENT);
+	assert_int_equal(unsettled_n(h), 3);
+	free(l);
+}
+
 static void
 what_was_not_intended_is_not_settled(void **state)
 {
@@ -220,11 +286,11 @@ what_was_not_intended_is_not_settled(void **state)
 	struct letter *l = calloc(1, sizeof(*l)), *m = intended(h, VIEW("good"), 1, 3);
 
 	make_letter(l, VIEW("stranger"), 1);
-	struct settled done[] = {{m, 0, NULL, true}, {l, 0, NULL, true}};
+	struct settled done[] = {{m, 0, true}, {l, 0, true}};
 	assert_int_equal(state_settle(h->s, h->r.row, done, 2, NOW), -ENOENT);
 	/* One transaction: the first is not settled either. */
 	assert_false(has(h, VIEW("good"), "maildir:/a"));
-	done[1] = (struct settled){m, 7, NULL, true};
+	done[1] = (struct settled){m, 7, true};
 	assert_int_equal(state_settle(h->s, h->r.row, done, 2, NOW), -ENOENT);
 	assert_false(has(h, VIEW("good"), "maildir:/a"));
 	l->uid.n = 0;
@@ -246,7 +312,7 @@ a_kill_keeps_what_was_intended(void **state)
 	if (pid == 0) {
 		open_state(h);
 		struct letter *l = intended(h, VIEW("u1"), 1, 3);
-		struct settled done = {l, 0, NULL, true};
+		struct settled done = {l, 0, true};
 		if (state_settle(h->s, h->r.row, &done, 1, NOW) < 0 ||
 			state_enter(h->s, "dying") < 0 ||
 			sqlite3_exec(h->s->db, "UPDATE delivery SET stage = 2", NULL,
@@ -585,6 +651,8 @@ main(void)
 		ROW(a_target_no_longer_wanted_is_not_waited_for),
 		ROW(the_replay_settles),
 		ROW(another_message_is_not_taken_for_delivered),
+		ROW(a_batch_is_settled_together),
+		ROW(a_batch_is_settled_target_by_target),
 		ROW(what_was_not_intended_is_not_settled),
 		ROW(a_kill_keeps_what_was_intended),
 		ROW(uids_are_any_octets),
