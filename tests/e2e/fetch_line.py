@@ -20,6 +20,9 @@ QUEUE_MAX = 32 << 20  # octets on their way in one direction
 BLOCK = 1 << 18
 
 
+buffer = memoryview(bytearray(BLOCK))  # for octets that do not wait: no memory is asked for
+
+
 class Way:
     """One direction of a connection: what was read and is to be sent when it is due."""
 
@@ -28,18 +31,26 @@ class Way:
         self.queue, self.octets = collections.deque(), 0
         self.open, self.done = True, False
 
-    def read(self, due):
-        """The octets; b'' at the end."""
+    def read(self, due, waits):
+        """How many octets came; 0 at the end, None where there are none yet."""
         try:
-            data = self.source.recv(BLOCK)
+            n = self.source.recv_into(buffer)
         except BlockingIOError:
             return None
         except OSError:
-            data = b""
-        self.open = bool(data)
-        self.octets += len(data)
-        self.queue.append((due, memoryview(data)))
-        return data
+            n = 0
+        self.open = n > 0
+        passed = 0 if waits or self.queue or n == 0 else self.pass_on(n)
+        if passed < n or n == 0:
+            self.octets += n - passed
+            self.queue.append((due, memoryview(bytes(buffer[passed:n]))))
+        return n
+
+    def pass_on(self, n):
+        try:
+            return self.sink.send(buffer[:n])
+        except OSError:  # write() meets it too
+            return 0
 
     def due(self, now):
         return bool(self.queue) and self.queue[0][0] <= now
@@ -130,14 +141,14 @@ class Line:
 
     def _read(self, p, way, now):
         nothing_comes = not p.down.queue
-        data = way.read(now + self.delay)
-        if not data:
+        n = way.read(now + self.delay, self.delay > 0)
+        if not n:
             return
         if way is p.up:
-            self._add("sent", len(data))
+            self._add("sent", n)
             p.asked = p.asked or nothing_comes
         else:
-            self._add("received", len(data))
+            self._add("received", n)
             if p.asked:
                 self._add("turns", 1)
             p.asked = False
