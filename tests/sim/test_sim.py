@@ -1,6 +1,7 @@
 """The simulation of the whole office (README.md): seeds, that they replay, and that it
 finds what is wrong. Long: RESTANTE_LONG=1."""
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ SIM = BUILD / "tests" / "sim" / "sim"
 LONG = os.environ.get("RESTANTE_LONG") == "1"
 SEEDS = 100000 if LONG else 1000
 PLANTS_SEEDS = 1000
-PARTS = 4
+PARTS, SIDE_BY_SIDE = 4, 2
 # Leaks are what processes leave that were killed.
 ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=0")
 
@@ -42,10 +43,13 @@ def sim(*arguments):
 @pytest.mark.parametrize("part", range(PARTS))
 def test_seeds(part):
     """Nothing is lost or doubled, whatever happens. A seed that fails says how to see it."""
-    n = (200 if is_sanitized() else SEEDS) // PARTS
-    done = sim(part * n, n)
-    assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-4000:]
-    assert f"{n} seeds from {part * n} on: nothing lost, nothing doubled" in done.stdout
+    n = (200 if is_sanitized() else SEEDS) // PARTS // SIDE_BY_SIDE
+    starts = [(part * SIDE_BY_SIDE + i) * n for i in range(SIDE_BY_SIDE)]
+    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for start, done in zip(starts, pool.map(lambda start: sim(start, n), starts)):
+            assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-4000:]
+            said = f"{n} seeds from {start} on: nothing lost, nothing doubled"
+            assert said in done.stdout
 
 
 def test_a_seed_replays():
