@@ -28,31 +28,44 @@ is_der(struct view v)
 	return v.n > 2 && v.p[0] == DER_SEQUENCE;
 }
 
-/* The file in a sealed memfd; a complaint names the option and the file. */
-static bool
-load(struct monitor *m, const char *option, const char *path, bool der, int *ret)
+/* The file in a sealed memfd, or -errno; -EBADMSG: it is none of its kind. */
+static int
+load(const char *option, const char *path, bool der)
 {
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	size_t max = der ? OCSP_OCTETS_MAX : PEM_OCTETS_MAX;
-	enum log_level level = der ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR;
 	uint8_t *octets = NULL;
 	size_t n = 0;
 	int rc = fd < 0 ? -errno : fd_read_file(fd, max, &octets, &n);
 
-	if (rc < 0) {
-		report_text(m, level, "%s: %s: %s", option, path, strerrordesc_np(-rc));
-		return false;
-	}
+	if (rc < 0)
+		return rc;
 	struct view v = {octets, n};
-	if (!(der ? is_der(v) : is_pem(v))) {
-		report_text(m, level, "%s: %s: holds nothing in %s form", option, path,
-			der ? "DER" : "PEM");
-		rc = -EINVAL;
-	} else if ((rc = sealed_new(option, v)) < 0) {
-		report_text(m, level, "%s: %s", option, strerrordesc_np(-rc));
-	}
+	rc = (der ? is_der(v) : is_pem(v)) ? sealed_new(option, v) : -EBADMSG;
 	explicit_bzero(octets, n);
 	free(octets);
+	return rc;
+}
+
+static void
+complain(struct monitor *m, const char *option, const char *path, bool der, int rc)
+{
+	enum log_level level = der ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR;
+
+	if (rc == -EBADMSG)
+		report_text(m, level, "%s: %s: holds nothing in %s form", option, path,
+			der ? "DER" : "PEM");
+	else
+		report_text(m, level, "%s: %s: %s", option, path, strerrordesc_np(-rc));
+}
+
+static bool
+load_pem(struct monitor *m, const char *option, const char *path, int *ret)
+{
+	int rc = load(option, path, false);
+
+	if (rc < 0)
+		complain(m, option, path, false, rc);
 	*ret = rc < 0 ? -1 : rc;
 	return rc >= 0;
 }
@@ -80,15 +93,30 @@ paths_of(const struct conf *c, size_t i, struct paths *ret)
 	return true;
 }
 
-/* Stapling helps, and is not needed: without a response there is none. */
-static void
-load_ocsp(struct monitor *m, const struct paths *p, struct certificate *ret)
+/*
+ * Stapling helps, and is not needed: without a response there is none. What is no fault
+ * of the file's may pass: the response that was there stays, and the file is read again.
+ * True: there is another response, or none any more.
+ */
+static bool
+load_ocsp(struct monitor *m, const struct paths *p, struct certificate *own)
 {
-	fd_close(&ret->ocsp);
 	if (p->ocsp[0] == '\0')
-		return;
-	(void)file_is_as_seen(p->ocsp, &ret->ocsp_seen);
-	(void)load(m, p->option[2], p->ocsp, true, &ret->ocsp);
+		return false;
+	(void)file_is_as_seen(p->ocsp, &own->ocsp_seen);
+	int rc = load(p->option[2], p->ocsp, true);
+	bool passes = rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+
+	if (passes)
+		own->ocsp_seen = (struct file_seen){0};
+	if (rc < 0 && !(passes && own->ocsp_told == rc))
+		complain(m, p->option[2], p->ocsp, true, rc);
+	own->ocsp_told = rc < 0 ? rc : 0;
+	if (passes)
+		return false;
+	fd_close(&own->ocsp);
+	own->ocsp = rc < 0 ? -1 : rc;
+	return true;
 }
 
 bool
@@ -101,9 +129,9 @@ certificates_load(struct monitor *m, const struct conf *c, struct settings *ret)
 		CHECK(i < CERTIFICATES_MAX);
 		struct certificate *own = &ret->certificates[ret->certificates_n++];
 		*own = (struct certificate){.chain = -1, .key = -1, .ocsp = -1};
-		good &= load(m, p.option[0], p.chain, false, &own->chain);
-		good &= load(m, p.option[1], p.key, false, &own->key);
-		load_ocsp(m, &p, own);
+		good &= load_pem(m, p.option[0], p.chain, &own->chain);
+		good &= load_pem(m, p.option[1], p.key, &own->key);
+		(void)load_ocsp(m, &p, own);
 	}
 	return good;
 }
@@ -129,8 +157,7 @@ certificates_look(struct monitor *m)
 		struct certificate *own = &m->settings.certificates[i];
 		if (p.ocsp[0] == '\0' || file_is_as_seen(p.ocsp, &own->ocsp_seen))
 			continue;
-		load_ocsp(m, &p, own);
-		changed = true;
+		changed |= load_ocsp(m, &p, own);
 	}
 	return changed;
 }

@@ -91,7 +91,7 @@ struct file_seen {
 
 /* Sealed; -1: none. */
 struct certificate {
-	int chain, key, ocsp;
+	int chain, key, ocsp, ocsp_told; /* told: what was wrong with the file, -errno */
 	struct file_seen ocsp_seen;
 };
 

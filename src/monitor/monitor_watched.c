@@ -57,12 +57,30 @@ bad_line(struct deny_sink *s, uint32_t line, struct view text)
 			(const char *)text.p);
 }
 
+static void
+no_line(struct deny_sink *s, uint32_t line, struct view text)
+{
+	(void)s, (void)line, (void)text;
+}
+
+/* Once what is good of it is in force; rows has room for them again. */
+static void
+tell_bad_lines(struct monitor *m, struct view text, uint8_t *rows)
+{
+	struct bad_lines bad = {.sink = {bad_line}, .m = m};
+
+	(void)deny_list_read(text, &bad.sink, rows);
+	if (bad.n > BAD_LINES_MAX)
+		report_text(m, LOG_LEVEL_ERROR, "%s: %u more such lines",
+			m->settings.conf->deny_file, bad.n - BAD_LINES_MAX);
+}
+
 /* 0 and a sealed memfd, or -errno. */
 static int
 deny_read(struct monitor *m, int *ret, uint32_t *ret_rows)
 {
 	const char *path = m->settings.conf->deny_file;
-	struct bad_lines bad = {.sink = {bad_line}, .m = m};
+	struct deny_sink silent = {no_line};
 	AUTO_FREE uint8_t *octets = NULL, *rows = NULL;
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	size_t n = 0;
@@ -74,16 +92,14 @@ deny_read(struct monitor *m, int *ret, uint32_t *ret_rows)
 	rows = malloc(deny_list_rows(text) * DENY_ROW);
 	if (!rows)
 		return -ENOMEM;
-	size_t count = deny_list_read(text, &bad.sink, rows);
-	if (bad.n > BAD_LINES_MAX)
-		report_text(m, LOG_LEVEL_ERROR, "%s: %u more such lines", path,
-			bad.n - BAD_LINES_MAX);
+	size_t count = deny_list_read(text, &silent, rows);
 	/* A row may be longer than its line, and fronts take no more than this. */
 	if (count > DENY_OCTETS_MAX / DENY_ROW)
 		return -EFBIG;
 	rc = sealed_new("deny", (struct view){rows, count * DENY_ROW});
 	if (rc < 0)
 		return rc;
+	tell_bad_lines(m, text, rows);
 	*ret = rc;
 	*ret_rows = (uint32_t)count;
 	return 0;

@@ -1,6 +1,8 @@
 /* Buffers of streams: what they share, and what they have of their own. */
 #include "os/tls_out.h"
 
+#include "base/check.h"
+
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,10 +102,23 @@ to_front(struct stream_room *r, SSL *ssl)
 	return was;
 }
 
+bool
+tls_out_can_give_back(unsigned long version)
+{
+	/* The first patch of 3.0, 3.1, 3.2, 3.3 that has it. */
+	static const uint8_t mended[] = {14, 6, 2, 1};
+	unsigned long major = version >> 28, minor = version >> 20 & 0xff,
+		      patch = version >> 4 & 0xff;
+
+	return major > 3 ||
+		(major == 3 && (minor >= ARRAY_SIZE(mended) || patch >= mended[minor]));
+}
+
 void
 tls_warm(struct stream *s)
 {
-	if (!s->room || s->room->warm[0] == s->ssl)
+	if (!s->room || s->room->warm[0] == s->ssl ||
+		!tls_out_can_give_back(OpenSSL_version_num()))
 		return;
 	SSL *was = to_front(s->room, s->ssl);
 	if (was == s->ssl)

@@ -17,6 +17,12 @@ void tls_out_release(struct stream *s);
 /* s is about to speak: it keeps OpenSSL's buffers, and the one that was silent for
  * longest gives its own back. */
 void tls_warm(struct stream *s);
+/*
+ * Whether that OpenSSL (OpenSSL_version_num) gives back the buffers of a stream in which
+ * a part of a record waits as it should; those before used them afterwards
+ * (CVE-2024-4741), and there no stream is warm.
+ */
+[[nodiscard]] bool tls_out_can_give_back(unsigned long version);
 /* s is about to end. */
 void tls_cool(struct stream *s);
 

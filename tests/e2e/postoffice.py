@@ -3,6 +3,7 @@ import contextlib
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -43,6 +44,22 @@ def ahead():
         yield
     finally:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@contextlib.contextmanager
+def few_descriptors(pid, more):
+    """The process gets no more descriptors than it has, and these, for a while."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    have = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+    limit = 0
+    while limit in have or more > 0:
+        more -= limit not in have
+        limit += 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
 def alive(pid):

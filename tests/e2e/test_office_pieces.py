@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from postoffice import alive, until
+from postoffice import alive, few_descriptors, until
 
 BERT = ("bert", "secret")
 
@@ -171,6 +171,22 @@ def test_the_deny_list_counts_anew_when_it_changes(office, base):
                             if not x.startswith("deny_file")))
     restante(o, "reload")
     until(lambda: not is_denied(), why="the list is still in force")
+
+
+def test_a_deny_list_that_cannot_be_put_in_force_is_told_once(office, base):
+    deny = base / "deny"
+    deny.write_text("192.0.2.0/24\n")
+    o = office(users=[BERT], sets={"deny_file": deny})
+    o.wait_for_log("deny_file: 1 networks are not served")
+    since = o.mark()
+    with few_descriptors(o.pid, 1):  # for the file, and none for what comes of it
+        deny.write_text("192.0.2.0/24\nrubbish\n198.51.100.0/24\n")
+        o.wait_for_log("Too many open files; what was denied before is denied still")
+        assert not [x for x in o.lines[since:] if "rubbish" in x]
+    o.wait_for_log("deny_file: 2 networks are not served", since=since)
+    said = "\n".join(o.lines[since:])
+    assert said.count("deny:2: rubbish") == 1
+    assert said.count("is denied still") == 1
 
 
 def test_a_helper_that_does_not_start_is_said(office, tmp_path):

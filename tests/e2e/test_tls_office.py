@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
-from postoffice import NOBODY, alive, make_maildir, suspend, until
+from postoffice import NOBODY, alive, few_descriptors, make_maildir, suspend, until
 
 HOUR = datetime.timedelta(hours=1)
 USERS = ["anna:pw"]
@@ -337,6 +337,24 @@ def test_a_response_is_read_again_and_never_sent_when_it_is_old(office, ca):
     assert "out of date" in o.wait_for_log("ocsp_refused", 60, mark)
     with Client(o) as c:
         assert c.say(b"NOOP")
+
+
+def test_a_response_stays_where_another_cannot_be_read(office, ca):
+    path = ca.path / "stays.ocsp"
+    put(path, ca.staple("first", 1000))
+    o = office(users=USERS, sets=ca.first("first") | {"tls_ocsp": path, "fronts": 1})
+
+    def end():
+        found = re.search("Next Update: (.*)", s_client(o, "-status"))
+        return found and found[1]
+    before = end()
+    assert before
+    with few_descriptors(o.pid, 0):
+        put(path, ca.staple("first", 3000))
+        o.wait_for_log("tls_ocsp: .*stays.ocsp: Too many open files")
+        assert end() == before
+    until(lambda: end() not in (None, before), 60, o.log)
+    assert o.log().count("Too many open files") == 1
 
 
 # ---- client certificates ---------------------------------------------------------------------
