@@ -173,18 +173,18 @@ has_a_maildir(const struct deliver *d)
 /* tmp/ and the files in it at a time: neither needs the other. */
 static void
 sync_files(struct deliver *d, struct together *together, struct letter *const *letters,
-	size_t n, int *fds, int *results)
+	size_t n, struct to_sync *files)
 {
 	bool above = d->spool_target >= 0;
 
 	for (size_t i = 0; i < n; i++)
-		fds[i] = letters[i]->fd;
+		files[i].fd = letters[i]->fd;
 	if (above)
-		fds[n] = d->spool_dir;
-	together_sync(together, fds, n + above, results);
+		files[n].fd = d->spool_dir;
+	together_sync(together, files, n + above);
 	for (size_t i = 0; i < n; i++) {
-		letters[i]->sync_error = results[i];
-		letters[i]->above_error = above ? results[n] : 0;
+		letters[i]->sync_error = files[i].result;
+		letters[i]->above_error = above ? files[n].result : 0;
 	}
 }
 
@@ -192,19 +192,19 @@ void
 deliver_sync(struct deliver *d, struct together *together, struct letter *const *letters,
 	size_t n)
 {
-	AUTO_FREE int *fds = NULL;
+	AUTO_FREE struct to_sync *files = NULL;
 
 	if (n == 0 || !has_a_maildir(d))
 		return;
-	fds = calloc(2 * (n + 1), sizeof(*fds));
+	files = calloc(n + 1, sizeof(*files));
 	for (size_t i = 0; i < n; i++) {
 		CHECK(!letters[i]->was_synced);
 		letters[i]->was_synced = true;
 		letters[i]->sync_error = -ENOMEM;
 		letters[i]->above_error = 0;
 	}
-	if (fds)
-		sync_files(d, together, letters, n, fds, fds + n + 1);
+	if (files)
+		sync_files(d, together, letters, n, files);
 }
 
 /* Step 2, where it was not taken before. After a failed sync the file is of no use to

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "fetch/durable.h"
+#include "os/fd.h"
 #include "os/mutex.h"
 
 #include <errno.h>
@@ -23,8 +24,7 @@
 
 /* The files of one caller, on its stack. */
 struct heap {
-	const int *fds;
-	int *ret;
+	struct to_sync *files;
 	size_t n;
 	atomic_size_t begun, next;
 	/* Under the lock: */
@@ -48,11 +48,11 @@ sync_some(struct heap *h)
 {
 	size_t i;
 
-	/* A hint: what it fails at the sync is told of. */
+	/* The sync of a file may run beside its beginning, on another thread. */
 	while ((i = atomic_fetch_add(&h->begun, 1)) < h->n)
-		(void)!sync_file_range(h->fds[i], 0, 0, SYNC_FILE_RANGE_WRITE);
+		h->files[i].begun = fd_sync_range(h->files[i].fd, SYNC_FILE_RANGE_WRITE);
 	while ((i = atomic_fetch_add(&h->next, 1)) < h->n)
-		h->ret[i] = durable_sync(h->fds[i]);
+		h->files[i].result = durable_sync(h->files[i].fd);
 }
 
 static void
@@ -160,25 +160,33 @@ offer(struct together *t, struct heap *h, size_t helpers)
 	mutex_unlock(&t->lock);
 }
 
-void
-together_sync(struct together *t, const int *fds, size_t n, int *ret)
+static void
+sync_with_helpers(struct together *t, struct heap *h, size_t helpers)
 {
-	struct heap h = {.fds = fds, .ret = ret, .n = n};
+	CHECK(pthread_cond_init(&h->left, NULL) == 0);
+	offer(t, h, helpers);
+	sync_some(h);
+	mutex_lock(&t->lock);
+	withdraw(t, h);
+	while (h->inside > 0)
+		CHECK(pthread_cond_wait(&h->left, &t->lock) == 0);
+	mutex_unlock(&t->lock);
+	pthread_cond_destroy(&h->left);
+}
+
+void
+together_sync(struct together *t, struct to_sync *files, size_t n)
+{
+	struct heap h = {.files = files, .n = n};
 	size_t helpers = t ? n / FILES_EACH : 0;
 
 	if (helpers > THREADS_MAX)
 		helpers = THREADS_MAX;
-	if (helpers == 0) {
+	if (helpers == 0)
 		sync_some(&h);
-		return;
-	}
-	CHECK(pthread_cond_init(&h.left, NULL) == 0);
-	offer(t, &h, helpers);
-	sync_some(&h);
-	mutex_lock(&t->lock);
-	withdraw(t, &h);
-	while (h.inside > 0)
-		CHECK(pthread_cond_wait(&h.left, &t->lock) == 0);
-	mutex_unlock(&t->lock);
-	pthread_cond_destroy(&h.left);
+	else
+		sync_with_helpers(t, &h, helpers);
+	for (size_t i = 0; i < n; i++)
+		if (files[i].result == 0)
+			files[i].result = files[i].begun;
 }

@@ -13,10 +13,16 @@ struct together;
 [[nodiscard]] int together_new(struct together **ret);
 /* When nobody syncs any more; waits for the threads. */
 void together_free(struct together **t);
+struct to_sync {
+	int fd;
+	int begun; /* its own: what the beginning of the writing came to */
+	int result;
+};
 /*
- * ret[i] is the result of fsync over EINTR of fds[i]. From any thread, from several at a
- * time. Without t the caller does all alone.
+ * Each result is that of fsync over EINTR, or an error that came before and of which
+ * fsync does not know. From any thread, from several at a time. Without t the caller does
+ * all alone.
  */
-void together_sync(struct together *t, const int *fds, size_t n, int *ret);
+void together_sync(struct together *t, struct to_sync *files, size_t n);
 
 #endif

@@ -185,3 +185,16 @@ fd_nonblock(int fd)
 		return 0;
 	return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
+
+int
+fd_sync_range(int fd, unsigned flags)
+{
+	int r;
+
+	do
+		r = sync_file_range(fd, 0, 0, flags);
+	while (r < 0 && errno == EINTR);
+	if (r == 0 || errno == EINVAL || errno == ENOSYS || errno == ESPIPE)
+		return 0;
+	return -errno;
+}

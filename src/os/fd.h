@@ -37,5 +37,12 @@ void free_ptr(void *pp);
  */
 [[nodiscard]] int fd_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 [[nodiscard]] int fd_nonblock(int fd);
+/*
+ * Begins the writing of what a file has, or waits for it (flags of sync_file_range(2)):
+ * 0, also where the file knows no such thing, or -errno. What comes out here has failed
+ * for good: fsync may say nothing of it, as ext4 gives up pages for which it found no
+ * place.
+ */
+[[nodiscard]] int fd_sync_range(int fd, unsigned flags);
 
 #endif

@@ -20,11 +20,13 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define GROUP_MAX	 32
-#define LOOK_MS		 UINT64_C(86400000)
-#define NAME_TRIES	 8
-#define MICROSECONDS	 UINT64_C(1000000)
-#define NAMING_S	 60  /* a delivery and its naming are no further apart */
+#define GROUP_MAX    32
+#define LOOK_MS	     UINT64_C(86400000)
+#define NAME_TRIES   8
+#define MICROSECONDS UINT64_C(1000000)
+#define NAMING_S     60 /* a delivery and its naming are no further apart */
+#define ARRIVE                                                                           \
+	(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
 #define LETTER_NAME_LONG 128 /* a key of MAILDIR_UIDL_MAX, sizes and a NUL */
 
 struct places {
@@ -327,22 +329,13 @@ look_at_stale(struct store *s, const struct places *p)
 
 /*
  * All octets of a group are on their way before the first sync, and have arrived: then
- * one commit of the file system's journal carries all of its files. An error that comes
- * out here is not told once more.
+ * one commit of the file system's journal carries all of its files.
  */
 static void
-group_arrive(struct letter *group, size_t n)
+letter_range(struct letter *l, unsigned flags)
 {
-	unsigned how = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-		SYNC_FILE_RANGE_WAIT_AFTER;
-
-	for (size_t i = 0; i < n; i++) {
-		if (group[i].d->result < 0 ||
-			sync_file_range(group[i].fd, 0, 0, how) == 0)
-			continue;
-		if (errno != EINVAL && errno != ENOSYS && errno != ESPIPE)
-			group[i].early = -errno;
-	}
+	if (l->d->result == 0 && l->early == 0)
+		l->early = fd_sync_range(l->fd, flags);
 }
 
 static void
@@ -351,11 +344,11 @@ group_write(struct store *s, const struct places *p, struct letter *group, size_
 {
 	for (size_t i = 0; i < n; i++) {
 		letter_write(s, p, &group[i], source);
-		if (n > 1 && group[i].fd >= 0)
-			(void)!sync_file_range(group[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+		if (n > 1)
+			letter_range(&group[i], SYNC_FILE_RANGE_WRITE);
 	}
-	if (n > 1)
-		group_arrive(group, n);
+	for (size_t i = 0; n > 1 && i < n; i++)
+		letter_range(&group[i], ARRIVE);
 	for (size_t i = 0; i < n; i++)
 		if (group[i].d->result == 0)
 			letter_sync(s, p, &group[i], source);

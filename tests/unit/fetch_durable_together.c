@@ -26,6 +26,25 @@ static struct {
 	atomic_size_t held, by_caller;
 } slow;
 
+/* A disk that tells of a file when its writing is begun, and never again. */
+static struct {
+	bool on;
+	atomic_size_t told;
+} once;
+
+int sync_file_range(int fd, off_t at, off_t n, unsigned flags);
+
+int
+sync_file_range(int fd, off_t at, off_t n, unsigned flags)
+{
+	if (once.on && fd % 5 == 0) {
+		atomic_fetch_add(&once.told, 1);
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_sync_file_range, fd, at, n, flags);
+}
+
 int fsync(int fd);
 
 int
@@ -84,16 +103,16 @@ expected(int fd, int pipe_fd)
 static bool
 sync_all(struct caller *c, size_t n, int pipe_fd)
 {
-	int fds[FILES] = {0}, results[FILES];
+	struct to_sync files[FILES] = {0};
 	bool good = true;
 
 	for (size_t i = 0; i < n; i++) {
-		fds[i] = i % 7 == 3 ? -1 : i % 11 == 5 ? pipe_fd : c->fds[i];
-		results[i] = 1;
+		files[i].fd = i % 7 == 3 ? -1 : i % 11 == 5 ? pipe_fd : c->fds[i];
+		files[i].result = 1;
 	}
-	together_sync(c->together, fds, n, results);
+	together_sync(c->together, files, n);
 	for (size_t i = 0; i < n; i++)
-		good = good && results[i] == expected(fds[i], pipe_fd);
+		good = good && files[i].result == expected(files[i].fd, pipe_fd);
 	return good;
 }
 
@@ -171,6 +190,42 @@ helpers_last(void **state)
 	close_files(&c);
 }
 
+static void
+tells_once(struct together *together)
+{
+	struct caller c = {.together = together};
+	struct to_sync files[FILES] = {0};
+	size_t failed = 0;
+
+	open_files(&c);
+	atomic_store(&once.told, 0);
+	once.on = true;
+	for (size_t i = 0; i < FILES; i++)
+		files[i].fd = c.fds[i];
+	together_sync(together, files, FILES);
+	once.on = false;
+	for (size_t i = 0; i < FILES; i++) {
+		assert_int_equal(files[i].result, c.fds[i] % 5 == 0 ? -ENOSPC : 0);
+		failed += files[i].result != 0;
+	}
+	assert_int_equal(atomic_load(&once.told), failed);
+	assert_true(failed > 0);
+	close_files(&c);
+}
+
+/* An error of which fsync says nothing is the file's result. */
+static void
+an_error_that_is_told_once(void **state)
+{
+	struct together *together = NULL;
+
+	(void)state;
+	tells_once(NULL);
+	assert_int_equal(together_new(&together), 0);
+	tells_once(together);
+	together_free(&together);
+}
+
 /* Threads that nobody needed were never started. */
 static void
 unused(void **state)
@@ -179,7 +234,7 @@ unused(void **state)
 
 	(void)state;
 	assert_int_equal(together_new(&together), 0);
-	together_sync(together, NULL, 0, NULL);
+	together_sync(together, NULL, 0);
 	together_free(&together);
 }
 
@@ -190,6 +245,7 @@ main(void)
 		cmocka_unit_test(alone),
 		cmocka_unit_test(several),
 		cmocka_unit_test(helpers_last),
+		cmocka_unit_test(an_error_that_is_told_once),
 		cmocka_unit_test(unused),
 	};
 

@@ -23,6 +23,7 @@ enum call {
 	CALL_FSYNC_FILE,
 	CALL_FSYNC_DIRECTORY,
 	CALL_SYNC_FILE_RANGE,
+	CALL_BEGIN_WRITING,
 	CALL_RENAMEAT2,
 	CALL_LINKAT,
 	CALL_UNLINKAT,
@@ -177,7 +178,8 @@ sync_file_range(int fd, off_t at, off_t n, unsigned flags)
 {
 	char name[256];
 
-	if (!(flags & SYNC_FILE_RANGE_WAIT_AFTER) || !fails(CALL_SYNC_FILE_RANGE))
+	if (!fails(flags & SYNC_FILE_RANGE_WAIT_AFTER ? CALL_SYNC_FILE_RANGE
+						      : CALL_BEGIN_WRITING))
 		return (int)syscall(SYS_sync_file_range, fd, at, n, flags);
 	/* The kernel tells an error of the disk once. */
 	name_of(fd, name);
@@ -414,6 +416,9 @@ a_sync_is_not_tried_again(void **state)
 	each_fails(CALL_SYNC_FILE_RANGE, EIO, 1000, true, all_are_stored);
 	each_fails(CALL_SYNC_FILE_RANGE, ENOSPC, 1, true, one_has_this_error);
 	each_fails(CALL_SYNC_FILE_RANGE, EINVAL, 1000, true, all_are_stored);
+	each_fails(CALL_BEGIN_WRITING, EIO, 1, true, all_are_stored);
+	each_fails(CALL_BEGIN_WRITING, ENOSPC, 1, true, one_has_this_error);
+	each_fails(CALL_BEGIN_WRITING, EINVAL, 1000, true, all_are_stored);
 	/* No room is what it says at once. */
 	each_fails(CALL_FSYNC_FILE, ENOSPC, 1, true, one_has_this_error);
 	each_fails(CALL_FSYNC_FILE, EDQUOT, 1, false, one_has_this_error);
