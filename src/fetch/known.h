@@ -28,7 +28,7 @@ struct known {
 	bool has_header;
 	bool dele_sent; /* DELE was sent, QUIT not confirmed */
 	uint8_t stage;	/* enum known_stage */
-	uint8_t tries;
+	uint8_t tries;	/* that failed by the message or the server, never by a target */
 };
 
 /* All of an account's, sorted by uid (octets, then length); one malloc for each array. */

@@ -52,8 +52,8 @@ struct settled {
 	size_t target;
 	bool delivered;
 };
-/* One transaction: what was delivered becomes synced; of the others the tries grow (by
- * one a letter). A message is KNOWN_SYNCED when all its targets are. -ENOENT for what was
+/* One transaction: what was delivered becomes synced, the others are owed again; no tries
+ * are counted. A message is KNOWN_SYNCED when all its targets are. -ENOENT for what was
  * not intended in this run. */
 [[nodiscard]] int state_settle(struct state *s, int64_t account,
 	const struct settled *done, size_t n, uint64_t now_s);

@@ -207,16 +207,6 @@ state_intend(struct state *s, int64_t account, struct letter *const *l, size_t n
 	return state_leave(s, r);
 }
 
-/* Whether an earlier row counted a try for the same letter. */
-static bool
-was_tried(const struct settled *done, size_t i)
-{
-	for (size_t j = 0; j < i; j++)
-		if (done[j].letter == done[i].letter && !done[j].delivered)
-			return true;
-	return false;
-}
-
 static int
 run_for_delivery(struct state *s, sqlite3_stmt *q, int64_t n)
 {
@@ -241,19 +231,17 @@ settle_delivered(struct state *s, const struct rows *rows, size_t target, uint64
 	return r < 0 ? r : settle_messages(s, rows, now_s);
 }
 
+/* No try of the message: it came whole, and what a target lacks is not its fault. */
 static int
-settle_failed(struct state *s, int64_t message, const struct settled *done, size_t i,
-	uint64_t now_s)
+settle_failed(struct state *s, int64_t message, size_t target, uint64_t now_s)
 {
 	int r;
 	{
 		AUTO_RESET *q = state_statement(s, STATE_SETTLE_OWED);
 		bind_i64(q, 1, message);
-		bind_i64(q, 2, (int64_t)done[i].target);
+		bind_i64(q, 2, (int64_t)target);
 		r = run_for_delivery(s, q, 1);
 	}
-	if (r == 0 && !was_tried(done, i))
-		r = run_with_message(s, STATE_TRIED, message);
 	return r < 0 ? r : settle_message(s, message, now_s);
 }
 
@@ -292,7 +280,7 @@ settle_some(struct state *s, int64_t account, const struct settled *done, size_t
 		return r;
 	if (one->delivered)
 		return settle_delivered(s, &rows, one->target, now_s);
-	return settle_failed(s, rows.first, done, i, now_s);
+	return settle_failed(s, rows.first, one->target, now_s);
 }
 
 int

@@ -526,6 +526,36 @@ def test_quarantine_is_counted(trial):
     assert len(t.retrieved()) == before
 
 
+class CutsOneOnce(CutsOne):
+    """Message 3 does not come whole the first time that it is asked for."""
+
+    def body(self, n):
+        if self.house.cuts:
+            return Session.body(self, n)
+        self.house.cuts = self.mails[n - 1] is self.drop.ever[2]
+        return super().body(n)
+
+
+def test_a_target_that_fails_is_no_message_s_fault(trial):
+    """Neither does one that fails for long make a session of each message."""
+    t = trial(plain_mails(30))
+    got = t.base / "got"
+    got.mkdir()
+    command = f"cat >{got}/$$.part && test -e {t.base}/works && mv {got}/$$.part {got}/$$ || exit 75"
+    more = ["--deliver", f"program:{command}", "--tries", "2"]
+    for _ in range(3):
+        t.run(more=more, codes=[75])
+        assert len(left(t)) == 30
+    (t.base / "works").touch()
+    t.house.script, t.house.cuts = CutsOneOnce, False
+    sessions = len(t.run(more=more).visits)
+    assert t.house.cuts
+    sessions += len(t.run(more=more, codes=[0]).visits)
+    assert not left(t) and not t.quarantined()
+    assert len(list(got.glob("*[0-9]"))) == 30
+    assert sessions <= 6
+
+
 def test_status_says_what_is_due(trial):
     t = trial()
     more = ["--delete-after", "10d"]

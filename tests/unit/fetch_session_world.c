@@ -333,7 +333,6 @@ deliver(struct world *w, const struct world_letter *l)
 	memcpy(r->header, l->header, HEADER_DIGEST);
 	if (ill && world_chance(w, 4)) {
 		r->stage = KNOWN_SEEN;
-		r->tries++;
 		return world_chance(w, 2) ? LETTER_TEMPORARY : LETTER_UNKNOWN;
 	}
 	if (ill && world_chance(w, 25)) {
