@@ -126,13 +126,21 @@ spool_received(const struct fetch_account *a, uint64_t now_s, char *ret, size_t 
 	return n < 0 || (size_t)n >= cap ? 0 : (size_t)n;
 }
 
+#define NOTE_NAME_MAX 80
+
+static void
+note_name(const char *name, char ret[NOTE_NAME_MAX])
+{
+	(void)snprintf(ret, NOTE_NAME_MAX, "%s.txt", name);
+}
+
 static int
 write_note(int dir, const struct spool *s, const struct letter *l, const char *name,
 	const char *why)
 {
 	const struct fetch_account *a = s->account;
-	char file[80], date[64], uid[400], server[200], user[200], account[200],
-		words[400];
+	char file[NOTE_NAME_MAX], date[64], uid[400], server[200], user[200],
+		account[200], words[400];
 	char text[2048];
 
 	date_of(clock_unix_s(), date, sizeof(date));
@@ -150,7 +158,7 @@ write_note(int dir, const struct spool *s, const struct letter *l, const char *n
 		return -EINVAL;
 	if ((size_t)n >= sizeof(text))
 		n = sizeof(text) - 1;
-	(void)snprintf(file, sizeof(file), "%s.txt", name);
+	note_name(name, file);
 	AUTO_FD fd = openat(dir, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
@@ -175,6 +183,16 @@ write_octets(int dir, const struct letter *l, const char *name)
 	if (r < 0)
 		(void)unlinkat(dir, name, 0);
 	return r;
+}
+
+static void
+remove_kept(int dir, const char *name)
+{
+	char file[NOTE_NAME_MAX];
+
+	note_name(name, file);
+	(void)unlinkat(dir, name, 0);
+	(void)unlinkat(dir, file, 0);
 }
 
 int
@@ -208,7 +226,7 @@ spool_quarantine(
 		if (r == 0)
 			r = durable_sync(dir);
 		if (r < 0)
-			(void)unlinkat(dir, name, 0);
+			remove_kept(dir, name);
 	}
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "fetch/durable.h"
 #include "os/fd.h"
 #include "os/mutex.h"
 
@@ -18,67 +19,14 @@
 #define DATABASE     "state.db"
 #define DATABASE_NEW "state.db.new"
 
-static int
-sync_directory(const char *path)
-{
-	AUTO_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
-/* The part of path before its last '/', or ".". */
-static void
-parent_of(const char *path, char ret[PATH_MAX])
-{
-	const char *slash = strrchr(path, '/');
-	size_t n = slash ? (size_t)(slash - path) : 0;
-
-	memset(ret, 0, PATH_MAX);
-	if (!slash)
-		ret[0] = '.';
-	else if (n == 0)
-		ret[0] = '/';
-	else
-		memcpy(ret, path, n);
-}
-
-/* The directory and what is missing above it, each synced into its parent. */
-static int
-make_directories(const char *dir)
-{
-	char path[PATH_MAX], parent[PATH_MAX];
-	size_t n = strlen(dir);
-
-	while (n > 1 && dir[n - 1] == '/')
-		n--;
-	if (n == 0 || n >= sizeof(path))
-		return n == 0 ? -ENOENT : -ENAMETOOLONG;
-	memset(path, 0, sizeof(path));
-	memcpy(path, dir, n);
-	for (size_t i = 1; i <= n; i++) {
-		if (path[i] != '/' && path[i] != 0)
-			continue;
-		path[i] = 0;
-		int r = mkdir(path, 0700) < 0 ? -errno : 0;
-		parent_of(path, parent);
-		if (r == 0)
-			r = sync_directory(parent);
-		struct stat st;
-		if (r < 0 && stat(path, &st) < 0)
-			return r == -EEXIST ? -errno : r;
-		if (i < n)
-			path[i] = '/';
-	}
-	return 0;
-}
-
 /* SQLite follows no link at all, so the way to the directory is made plain first. */
 static int
 find_directory(struct state *s, const char *dir, bool create)
 {
 	char plain[PATH_MAX];
 	struct stat st;
-	int r = create ? make_directories(dir) : 0;
+	AUTO_FD made = -1;
+	int r = create ? durable_directory(dir, &made) : 0;
 
 	if (r < 0)
 		return state_fail(

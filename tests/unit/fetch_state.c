@@ -2,6 +2,24 @@
  */
 #include "fetch_state_help.h"
 
+#include <sys/syscall.h>
+
+static bool no_directory_syncs;
+
+int fsync(int fd);
+
+int
+fsync(int fd)
+{
+	struct stat st;
+
+	if (no_directory_syncs && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
+
 /* ---- opening ---- */
 
 static void
@@ -21,6 +39,23 @@ a_state_is_made_whole(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(fstatat(h->fd, "a/b/state/state.db.new", &st, 0), -1);
 	assert_int_equal(fstatat(h->fd, "a/b/state/state.db-wal", &st, 0), -1);
+}
+
+/* A power cut might take it away, and with it what is known of every mail. */
+static void
+a_directory_that_cannot_be_synced_holds_no_state(void **state)
+{
+	struct home *h = *state;
+	struct state *other = NULL;
+	char path[600], why[512];
+
+	(void)snprintf(path, sizeof(path), "%s/new/one", h->dir);
+	no_directory_syncs = true;
+	assert_int_equal(state_open(path, true, &other, why, sizeof(why)), -EIO);
+	assert_non_null(strstr(why, "the directory cannot be made"));
+	no_directory_syncs = false;
+	assert_int_equal(state_open(path, true, &other, why, sizeof(why)), 0);
+	state_close(&other);
 }
 
 static void
@@ -479,6 +514,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ROW(a_state_is_made_whole),
+		ROW(a_directory_that_cannot_be_synced_holds_no_state),
 		ROW(settings_took),
 		ROW(one_process_at_a_time),
 		ROW(looking_on_writes_nothing),
