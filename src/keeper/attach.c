@@ -65,6 +65,18 @@ refuse_at_once(int fd, uint8_t code)
 	(void)!channel_send(fd, buf_view(&b), NULL, 0);
 }
 
+/* No descriptor was free for its channel, which is closed: its front sees the end. */
+static void
+lost(struct keeper *k, uint32_t place)
+{
+	struct log_record r;
+
+	log_begin(&r, LOG_LEVEL_ERROR, "session_refused");
+	log_str(&r, "reason", "no descriptor is free");
+	log_send(&r);
+	keeper_left(k, place);
+}
+
 int
 keeper_attach(
 	struct keeper *k, struct received *r, struct view payload, struct session **ret)
@@ -78,6 +90,10 @@ keeper_attach(
 	k->idle_told = false;
 	if (k->sessions == 0)
 		k->idle_since_ms = clock_ms();
+	if (r->truncated) {
+		lost(k, m.place);
+		return 0;
+	}
 	if (has_nul(m.maildrop) || has_nul(m.user) || !store_ops_of(m.store) ||
 		!keeper_rights_are_sound(m.rights)) {
 		refuse_at_once(r->fds[0], REFUSAL_PERMANENT);

@@ -203,7 +203,8 @@ monitor_event(struct keeper *k, struct received *r)
 		retire(k, r, payload);
 		return;
 	}
-	if (number != MSG_ATTACH || r->truncated || r->nfds != 1)
+	/* Without a descriptor it is load (keeper_attach), with others it is a fault. */
+	if (number != MSG_ATTACH || (r->truncated ? r->nfds != 0 : r->nfds != 1))
 		monitor_is_wrong("unexpected message");
 	struct session *s = NULL;
 	e = keeper_attach(k, r, payload, &s);

@@ -193,7 +193,7 @@ open_message(struct session *s, uint32_t msgno, struct store_slice *ret)
 	return e;
 }
 
-static void
+static bool
 slice_build(struct session *s, uint32_t msgno, struct buf *rows)
 {
 	struct slice row = {.msgno = msgno, .kind = SLICE_UNREADABLE};
@@ -206,6 +206,8 @@ slice_build(struct session *s, uint32_t msgno, struct buf *rows)
 		if (e == 0)
 			fd_close(&got.fd);
 	}
+	if ((kind == -EMFILE || kind == -ENFILE) && s->out->nfds > 0)
+		return false;
 	/* The client hears only that it cannot be read; the operator hears why. */
 	if (kind < 0)
 		keeper_log_store(s, "message", kind);
@@ -219,6 +221,7 @@ slice_build(struct session *s, uint32_t msgno, struct buf *rows)
 		row.as_is = got.as_is;
 	}
 	slice_put(&row, rows);
+	return true;
 }
 
 void
@@ -231,7 +234,9 @@ keeper_slices_build(struct session *s)
 	struct keeper_wants *w = &s->out->wants;
 
 	do {
-		slice_build(s, w->msgno[w->at++], &rows);
+		if (!slice_build(s, w->msgno[w->at], &rows))
+			break;
+		w->at++;
 	} while (w->at < w->n && clock_ms() < until);
 	CHECK(!rows.full);
 	struct msg_slices m = {.rows = buf_view(&rows)};

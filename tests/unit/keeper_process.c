@@ -3,6 +3,8 @@
 
 #include "base/cursor.h"
 
+#include <sys/resource.h>
+
 static void
 a_whole_session(void **state)
 {
@@ -513,6 +515,80 @@ the_monitor_is_told_of_ends(void **state)
 	desk_close(d);
 }
 
+static void
+limit_descriptors(pid_t pid, rlim_t n)
+{
+	struct rlimit r;
+
+	assert_int_equal(prlimit(pid, RLIMIT_NOFILE, NULL, &r), 0);
+	r.rlim_cur = n;
+	assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &r, NULL), 0);
+}
+
+/* In how many messages the rows of a WANT come. */
+static size_t
+rows_of(int fd, size_t n, size_t *ret_unreadable)
+{
+	struct msg_slices slices;
+	struct view payload;
+	struct slice row;
+	size_t got = 0, batches = 0;
+
+	*ret_unreadable = 0;
+	for (; got < n; batches++) {
+		assert_int_equal(receive(fd, &payload), MSG_SLICES);
+		assert_true(msg_slices_get(&slices, payload));
+		struct cursor c = cursor_over(slices.rows);
+		while (slice_get(&row, &c)) {
+			got++;
+			*ret_unreadable += row.kind == SLICE_UNREADABLE;
+		}
+	}
+	return batches;
+}
+
+/* Who comes is refused by the end of the channel, and whoever is there goes on. */
+static void
+a_keeper_without_a_descriptor_lives_on(void **state)
+{
+	struct desk *d = desk_open(&usual);
+	bool seen[2] = {false};
+	struct view payload;
+	size_t unreadable = 3;
+	struct rlimit before;
+	(void)state;
+
+	put(d->o, "new/1.a", "a\n");
+	put(d->o, "new/2.b", "b\n");
+	put(d->o, "new/3.c", "c\n");
+	int fd = attach(d, ALL_RIGHTS);
+	assert_int_equal(snapshot_count(fd), 3);
+	assert_int_equal(prlimit(d->keeper, RLIMIT_NOFILE, NULL, &before), 0);
+	limit_descriptors(d->keeper, 1);
+	attach_place = 1;
+	int other = attach_as(d, "Other", "u", ALL_RIGHTS);
+	assert_int_equal(receive(other, &payload), 0);
+	assert_int_equal(told_of(d, seen, 1), 1);
+	(void)close(other);
+	attach_place = 0;
+	/* With the first place that is free each message is there, one at a time. */
+	for (rlim_t n = 2; unreadable > 0; n++) {
+		limit_descriptors(d->keeper, n);
+		want(fd, (uint32_t[]){1, 2, 3}, 3);
+		size_t batches = rows_of(fd, 3, &unreadable);
+		assert_true(unreadable == 3 || (unreadable == 0 && batches > 1));
+	}
+	limit_descriptors(d->keeper, before.rlim_cur);
+	want(fd, (uint32_t[]){1, 2, 3}, 3);
+	(void)rows_of(fd, 3, &unreadable);
+	assert_int_equal(unreadable, 0);
+	other = attach_as(d, "Other", "u", ALL_RIGHTS);
+	assert_int_equal(snapshot_count(other), 0);
+	(void)close(other);
+	(void)close(fd);
+	desk_close(d);
+}
+
 int
 main(void)
 {
@@ -531,6 +607,7 @@ main(void)
 		cmocka_unit_test(an_idle_keeper_says_so),
 		cmocka_unit_test(a_retired_keeper_says_so_at_once),
 		cmocka_unit_test(the_monitor_is_told_of_ends),
+		cmocka_unit_test(a_keeper_without_a_descriptor_lives_on),
 		cmocka_unit_test(many_maildrops_at_once),
 	};
 	if (!desk_ready())
