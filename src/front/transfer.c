@@ -202,10 +202,12 @@ transfer_want(struct conn *c, struct view in)
 		t->waits_for = BUDGET_NOTHING;
 		c->transfer = t;
 	}
-	if (msgno == c->last_msgno + 1 && c->in_sequence < TRANSFER_SEQUENCE)
-		c->in_sequence++;
-	else if (msgno != c->last_msgno && msgno != c->last_msgno + 1)
+	/* Of one that is asked for again nothing is held, and what is would be dropped.
+	 */
+	if (msgno != c->last_msgno + 1)
 		c->in_sequence = 0;
+	else if (c->in_sequence < TRANSFER_SEQUENCE)
+		c->in_sequence++;
 	c->transfer->behind_it = follows ? requests_behind(c, in) : 0;
 	c->last_msgno = msgno;
 	c->transfer->tries = 0;

@@ -67,9 +67,10 @@ struct session {
 	struct session *behind;	   /* in the drop's group */
 	bool armed;		   /* lock: in the epoll set */
 	bool queued, cut_when_due; /* lock */
-	bool counts;		   /* lock: for connections_per_user */
-	uint64_t due_ms;	   /* lock; 0: never */
-	uint64_t id;		   /* the front's number, for the log */
+	bool counts;	 /* for connections_per_user; written with the lock, by its drop's
+			    runner */
+	uint64_t due_ms; /* lock; 0: never */
+	uint64_t id;	 /* the front's number, for the log */
 	uint8_t rights;
 	uint32_t connections_max, delay_s; /* of this user; 0: none */
 	char *user;

@@ -265,6 +265,30 @@ def test_messages_out_of_order_are_not_asked_ahead(front):
     assert keeper.is_closed()
 
 
+def test_a_message_asked_for_again_is_asked_for_alone(front):
+    """As by clients that look at the head first: no window is opened for each of them."""
+    messages = [b"message %d\n" % i for i in range(100)]
+    client, keeper = front.session(messages)
+    for msgno in range(1, 20):
+        client.send(b"TOP %d 1\r\n" % msgno)
+        assert keeper.serve_want() == [msgno]
+        while client.line() != b".":
+            pass
+        ask_retr(client, msgno)
+        assert keeper.serve_want() == [msgno]
+        expect_message(client, messages[msgno - 1])
+    ask_retr(client, 20)
+    assert keeper.serve_want() == [20]
+    expect_message(client, messages[19])
+    ask_retr(client, 21)
+    assert keeper.serve_want() == list(range(21, 53))
+    expect_message(client, messages[20])
+    for _ in range(3):
+        ask_retr(client, 21)
+        assert keeper.serve_want() == [21]
+        expect_message(client, messages[20])
+
+
 @pytest.mark.parametrize("said,wants", [
     (b"RETR 1\r\nNOOP\r\n", [[1, 2]]),
     (b"RETR 60\r\nRETR 61\r\nTOP 62 1\r\n", [[60, 61, 62]]),
