@@ -92,7 +92,7 @@ over(struct account_run *a)
 
 	a->phase = PHASE_IDLE;
 	a->begun = true;
-	if (a->outcome.kind == OUTCOME_LOCAL)
+	if (a->outcome.kind == OUTCOME_LOCAL || !r->run.files.keep_open)
 		close_targets(a);
 	/* What a daemon met on its way is no verdict on how it ended. */
 	if (!daemon)
@@ -392,8 +392,9 @@ open_all(struct account_run *a)
 	const char *state = a->configuration->command.settings.state;
 	int r;
 
-	if (c->deliver)
+	if (c->deliver && deliver_stands(c->deliver))
 		return 0;
+	close_targets(a);
 	if (settings->tls != FETCH_TLS_NONE && !c->tls &&
 		!(c->tls = configuration_tls(
 			  a->configuration, settings, a->why, sizeof(a->why))))

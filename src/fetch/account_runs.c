@@ -18,8 +18,7 @@ start_next(struct account_runs *r)
 {
 	struct account_run *a;
 
-	while ((a = r->waiting) && !r->run.ending &&
-		r->running < r->run.settings->parallel) {
+	while ((a = r->waiting) && !r->run.ending && r->running < r->run.files.parallel) {
 		r->waiting = a->next;
 		if (!r->waiting)
 			r->waiting_last = NULL;
@@ -104,6 +103,17 @@ take_over(struct account_run *a, const struct account_run *old)
 		enqueue(a);
 }
 
+/* still: accounts that run although the configuration in force has others. */
+static void
+plan_files(struct account_runs *r, size_t still)
+{
+	uint64_t needed;
+
+	/* Whoever read it has looked whether they are enough. */
+	(void)!files_plan(
+		r->run.settings, still, r->run.files_limit, &r->run.files, &needed);
+}
+
 static void
 unlink_retired(struct account_run *a)
 {
@@ -113,6 +123,16 @@ unlink_retired(struct account_run *a)
 		at = &(*at)->next;
 	*at = a->next;
 	a->next = NULL;
+}
+
+static size_t
+count_retired(const struct account_runs *r)
+{
+	size_t n = 0;
+
+	for (const struct account_run *a = r->retired; a; a = a->next)
+		n++;
+	return n;
 }
 
 void
@@ -125,6 +145,7 @@ account_runs_over(struct account_run *a)
 	if (a->retired) {
 		heir = find(r->at, r->n, a->collect.account->name);
 		unlink_retired(a);
+		plan_files(r, count_retired(r));
 		if (heir && !r->run.ending)
 			take_over(heir, a);
 		account_run_free(a);
@@ -201,6 +222,7 @@ put_in_force(struct account_runs *r, struct configuration *c, struct account_run
 	r->run.settings = &c->command.settings;
 	r->at = at;
 	r->n = c->command.settings.accounts_n;
+	plan_files(r, r->running);
 }
 
 int

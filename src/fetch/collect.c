@@ -422,6 +422,7 @@ collect_start(struct collect *c)
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		seed = clock_unix_ns();
 	session_init(c->session, c->account, &c->memory, &c->mails, seed);
+	collect_room(c);
 	c->session->has_password = c->has_password;
 	c->session->has_token = c->has_token;
 	c->session->list_only = c->run->task == RUN_LIST;

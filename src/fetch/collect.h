@@ -5,6 +5,7 @@
 #ifndef FETCH_COLLECT_H
 #define FETCH_COLLECT_H
 
+#include "fetch/collect_files.h"
 #include "fetch/deliver.h"
 #include "fetch/fetch_report.h"
 #include "fetch/login.h"
@@ -35,6 +36,8 @@ struct run {
 	struct together *together;
 	struct state *state;
 	struct report *report;
+	struct files_plan files;
+	uint64_t files_limit;	    /* RLIMIT_NOFILE */
 	bool ending;		    /* SIGTERM: sessions end in order */
 	uint32_t sessions;	    /* now */
 	uint64_t come, come_octets; /* messages, for people */
@@ -49,6 +52,7 @@ struct batch {
 	size_t n;
 	uint64_t octets, since_ms; /* its first came */
 	int result;
+	char why[LETTER_WHY_MAX]; /* of the state, where it failed */
 };
 
 struct collect {
@@ -117,8 +121,10 @@ void collect_letter_free(struct letter *l);
 /* What of a session never came to its end. */
 void collect_top_drop(struct collect *c);
 void collect_batch_drop(struct collect *c);
-/* Letters that one account may have on their way: each holds a descriptor. */
+/* Letters that one account may have on their way: each holds a descriptor. More may be
+ * asked for meanwhile (collect_room), and files be made ahead. */
 uint32_t collect_share(const struct run *r);
+void collect_room(struct collect *c);
 void collect_commit(struct collect *c, bool now);
 void collect_login(struct collect *c);
 void collect_challenge(struct collect *c, struct view challenge, bool answered);

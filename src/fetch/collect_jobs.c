@@ -21,6 +21,7 @@ struct session_job {
 	struct mail *mail;
 	int result;
 	enum filter_verdict verdict;
+	char why[LETTER_WHY_MAX]; /* of the state, where it failed */
 	size_t header_n;
 	uint8_t header[];
 };
@@ -56,14 +57,14 @@ job_new(struct collect *c, size_t header_n)
 	return j;
 }
 
+/* At the end of a job, on its thread: another account may use the state for seconds, and
+ * what it says is of whoever failed last. */
 static void
-state_failure(struct collect *c, int r)
+keep_why(const struct collect *c, int r, char why[LETTER_WHY_MAX])
 {
-	char why[LETTER_WHY_MAX];
-
-	snprintf(why, sizeof(why), "the state cannot be used: %s (%s)",
-		state_why(c->run->state), strerror(-r));
-	session_fail(c->session, OUTCOME_LOCAL, why);
+	if (r != 0)
+		snprintf(why, LETTER_WHY_MAX, "the state cannot be used: %s (%s)",
+			state_why(c->run->state), strerror(-r));
 }
 
 /* ---- load
@@ -75,6 +76,7 @@ load_run(struct work_job *job)
 	struct session_job *j = (struct session_job *)job;
 
 	j->result = state_load(j->c->run->state, j->c->memory.row, &j->c->known);
+	keep_why(j->c, j->result, j->why);
 }
 
 static void
@@ -87,7 +89,7 @@ load_done(struct work_job *job)
 	if (j->result == 0)
 		session_loaded(c->session, &c->known);
 	else
-		state_failure(c, j->result);
+		session_fail(c->session, OUTCOME_LOCAL, j->why);
 	free(j);
 	collect_step(c);
 }
@@ -125,6 +127,7 @@ mark_run(struct work_job *job)
 	struct session_job *j = (struct session_job *)job;
 
 	j->result = collect_write_marks(j->c, false);
+	keep_why(j->c, j->result, j->why);
 }
 
 static void
@@ -137,7 +140,7 @@ mark_done(struct work_job *job)
 	if (j->result == 0)
 		session_marked(c->session);
 	else
-		state_failure(c, j->result);
+		session_fail(c->session, OUTCOME_LOCAL, j->why);
 	free(j);
 	collect_step(c);
 }
@@ -206,6 +209,7 @@ commit_run(struct work_job *job)
 	struct batch *b = (struct batch *)job;
 
 	b->result = deliver_commit(b->c->deliver, b->letters, b->n);
+	keep_why(b->c, b->result, b->why);
 	for (size_t i = 0; i < b->n; i++) {
 		if (b->letters[i]->fate == LETTER_REFUSED)
 			keep_refused(b->c, b->letters[i]);
@@ -245,7 +249,27 @@ collect_share(const struct run *r)
 {
 	uint32_t share = COLLECT_HOLD / (r->sessions ? r->sessions : 1);
 
-	return share < COLLECT_HOLD_MIN ? COLLECT_HOLD_MIN : share;
+	if (share < COLLECT_HOLD_MIN)
+		share = COLLECT_HOLD_MIN;
+	return share < r->files.letters / 2 ? share : r->files.letters / 2;
+}
+
+/* Files that are made ahead. */
+static uint32_t
+stock_most(const struct collect *c)
+{
+	uint32_t most = collect_share(c->run) / 8;
+
+	return most < SPOOL_STOCK_MAX ? most : SPOOL_STOCK_MAX;
+}
+
+void
+collect_room(struct collect *c)
+{
+	uint32_t letters = c->run->files.letters;
+
+	/* The stock is never more than that, however few sessions there are. */
+	session_room(c->session, letters - letters / 2 / 8);
 }
 
 static void commit_done(struct work_job *job);
@@ -271,7 +295,7 @@ commit_done(struct work_job *job)
 	c->jobs--;
 	c->committing = false;
 	if (b->result != 0)
-		state_failure(c, b->result);
+		session_fail(c->session, OUTCOME_LOCAL, b->why);
 	for (size_t i = 0; i < b->n; i++) {
 		struct letter *l = b->letters[i];
 
@@ -284,6 +308,7 @@ commit_done(struct work_job *job)
 	c->on_the_way -= (uint32_t)b->n;
 	if (c->on_the_way < collect_share(c->run) / 2)
 		session_hold(c->session, false);
+	collect_room(c); /* the configuration may have been read anew */
 	free(b);
 	commit_synced(c);
 	collect_commit(c, false);
@@ -322,13 +347,14 @@ is_large_enough(const struct collect *c, const struct batch *b)
 {
 	const struct fetch_session *s = c->session;
 	/* Half of what may be on its way, or nothing would come meanwhile. */
-	uint32_t most = collect_share(c->run) / 2;
+	uint32_t share = collect_share(c->run), most = share / 2;
+	uint32_t least = share < COLLECT_BATCH_MIN ? most : COLLECT_BATCH_MIN;
 	uint32_t enough = (s->retrievals + c->mails.order_n - s->order_sent) / 2;
 
 	if (enough > most)
 		enough = most;
-	if (enough < COLLECT_BATCH_MIN || s->now_ms - b->since_ms >= COLLECT_BATCH_MS)
-		enough = COLLECT_BATCH_MIN;
+	if (enough < least || s->now_ms - b->since_ms >= COLLECT_BATCH_MS)
+		enough = least;
 	return b->n >= enough || b->octets >= COLLECT_BATCH_OCTETS;
 }
 
@@ -389,12 +415,10 @@ letters_to_begin(const struct collect *c)
 void
 collect_stock(struct collect *c)
 {
-	uint32_t most = collect_share(c->run) / 8, left = letters_to_begin(c);
+	uint32_t most = stock_most(c), left = letters_to_begin(c);
 
 	if (c->stocking)
 		return;
-	if (most > SPOOL_STOCK_MAX)
-		most = SPOOL_STOCK_MAX;
 	if (most > left)
 		most = left;
 	if (most < COLLECT_STOCK_MIN || spool_stocked(c->spool) > most / 2)

@@ -16,6 +16,9 @@ struct deliver; /* of one account: its targets, its spool, the state */
 	struct state *state, int64_t account, struct deliver **ret, char *why,
 	size_t why_n);
 void deliver_close(struct deliver **d);
+/* Whether the paths of the targets lead to what is open still: a person may have moved a
+ * Maildir away, or put a backup in its place. */
+[[nodiscard]] bool deliver_stands(const struct deliver *d);
 /*
  * Before the first session of a run: settles what was intended (still in tmp/: renamed;
  * in new/ or cur/ with the same digest: synced; in neither: forgotten, so fetched again),

@@ -82,8 +82,17 @@ marks_read(struct mark_set *m, int new_dir, int cur_dir)
 	if (r < 0)
 		return r;
 	m->read_ms = clock_ms();
+	m->read_n = m->n;
 	m->was_read = true;
 	return 0;
+}
+
+int
+marks_refresh(struct mark_set *m, int new_dir, int cur_dir)
+{
+	return m->was_read && m->n - m->read_n <= MARKS_ADDED_MAX
+		? 0
+		: marks_read(m, new_dir, cur_dir);
 }
 
 bool

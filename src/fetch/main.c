@@ -57,10 +57,15 @@ read_configuration(int *ret_status)
 static const char *
 fixed(const struct fetch_settings *now, const struct fetch_settings *then)
 {
+	struct files_plan files;
+	uint64_t needed;
+
 	if (strcmp(now->state, then->state) != 0)
 		return "another state directory needs a restart";
 	if (now->delivery_threads != then->delivery_threads)
 		return "another number of delivery_threads needs a restart";
+	if (!files_plan(then, 0, program.runs.run.files_limit, &files, &needed))
+		return "too few files may be open for these accounts";
 	return NULL;
 }
 
@@ -168,6 +173,21 @@ go_round(const struct fetch_settings *settings, struct configuration *c)
 	return program.runs.running > 0 || settings->daemon ? loop_run(run->loop) : 0;
 }
 
+static bool
+are_files_enough(const struct fetch_settings *settings)
+{
+	struct run *run = &program.runs.run;
+	uint64_t needed;
+
+	if (files_plan(settings, 0, run->files_limit, &run->files, &needed))
+		return true;
+	fprintf(stderr,
+		"restante fetch: the limit of open files (ulimit -n) is %llu; raise it "
+		"to %llu or more\n",
+		(unsigned long long)run->files_limit, (unsigned long long)needed);
+	return false;
+}
+
 static int
 collect(struct configuration *c)
 {
@@ -176,6 +196,8 @@ collect(struct configuration *c)
 	char why[LETTER_WHY_MAX];
 	int r;
 
+	if (!are_files_enough(&command->settings))
+		return EX_OSERR;
 	run->settings = &command->settings;
 	run->task = command->task == FETCH_LIST ? RUN_LIST : RUN_COLLECT;
 	program.runs.idle = idle;
@@ -231,12 +253,16 @@ perform(struct configuration *c)
 static void
 raise_files(void)
 {
-	struct rlimit l;
+	struct rlimit l, before;
 
+	/* What cannot be asked is what it is nearly everywhere. */
+	program.runs.run.files_limit = 1024;
 	if (getrlimit(RLIMIT_NOFILE, &l) != 0)
 		return;
+	before = l;
 	l.rlim_cur = l.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &l);
+	program.runs.run.files_limit =
+		setrlimit(RLIMIT_NOFILE, &l) == 0 ? l.rlim_cur : before.rlim_cur;
 }
 
 int

@@ -14,6 +14,7 @@ session_init(struct fetch_session *s, const struct fetch_account *a,
 	s->memory = memory;
 	s->mails = mails;
 	s->seed = seed | 1;
+	s->room = UINT32_MAX;
 	s->out = buf_over(s->out_octets, sizeof(s->out_octets));
 	pop3_client_init(&s->client);
 }

@@ -66,7 +66,7 @@ struct fetch_session {
 	bool planned; /* every message is decided */
 	bool quick, whole, uidl_failed, uidl_later, list_failed, tail_asked;
 	uint64_t rows, odd_rows, capa_rows, top_octets;
-	uint32_t tops_refused, retrievals;
+	uint32_t tops_refused, retrievals, room;
 	bool tops_given, deletions_due, deletions_looked, commit_asked, unsure_left;
 	uint32_t stat_count, probes_wrong;
 	uint64_t stat_octets;
@@ -134,6 +134,8 @@ void session_marked(struct fetch_session *s);
 void session_committed(struct fetch_session *s, struct mail *m, enum letter_fate fate);
 /* No more RETR while the targets are behind. */
 void session_hold(struct fetch_session *s, bool hold);
+/* Letters that may be asked for or come and not committed, together. */
+void session_room(struct fetch_session *s, uint32_t letters);
 
 /* Marks for the state: of what was planned, and at the end. Gives the number written to
  * marks (at most 3 a mail or row); start with *at = 0, until 0 is returned. */

@@ -34,14 +34,25 @@ has_more_to_fetch(const struct fetch_session *s)
 	return s->order_sent < s->mails->order_n;
 }
 
+/* Each letter that was asked for will be an open file until it is committed. */
+static uint32_t
+room_left(const struct fetch_session *s)
+{
+	uint32_t used = s->retrievals + s->counts.uncommitted;
+
+	return used < s->room ? s->room - used : 0;
+}
+
 /* Commands leave many at a time, once half of the window is free: one by one each would
  * be a packet of its own. */
 static bool
 is_worth_sending(const struct fetch_session *s)
 {
 	uint32_t window = s->pipelining ? s->account->window : 1;
+	uint32_t most = window < s->room ? window : s->room;
 
-	return s->retrievals <= window / 2 && s->asked_octets <= ASKED_OCTETS_MAX / 2;
+	return s->retrievals <= window / 2 && room_left(s) >= most / 4 &&
+		s->asked_octets <= ASKED_OCTETS_MAX / 2;
 }
 
 static void
@@ -49,8 +60,8 @@ send_retrievals(struct fetch_session *s)
 {
 	if (!is_worth_sending(s))
 		return;
-	while (has_more_to_fetch(s) && !s->held && session_may_send(s) &&
-		!session_is_long_enough(s)) {
+	while (has_more_to_fetch(s) && !s->held && room_left(s) > 0 &&
+		session_may_send(s) && !session_is_long_enough(s)) {
 		struct mails *all = s->mails;
 		struct mail *m = &all->at[all->order[s->order_sent % all->cap]];
 		uint64_t octets = m->size == MAIL_NO_SIZE ? 0 : m->size;
@@ -309,4 +320,10 @@ void
 session_hold(struct fetch_session *s, bool hold)
 {
 	s->held = hold;
+}
+
+void
+session_room(struct fetch_session *s, uint32_t letters)
+{
+	s->room = letters;
 }

@@ -54,6 +54,9 @@ struct target_ops {
 	/* After the replay's finds: removes what killed runs of this account left in a
 	 * tmp/ of this target's own. NULL: there is nothing of the kind. */
 	int (*sweep)(struct target *t);
+	/* Before a daemon's next poll: whether the path leads to what is open still.
+	 * NULL: nothing stays open. */
+	bool (*stands)(const struct target *t);
 };
 
 extern const struct target_ops target_maildir, target_mbox, target_lmtp, target_smtp,

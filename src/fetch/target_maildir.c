@@ -5,7 +5,8 @@
  * or of its backup, a message that is in new/ or cur/ is not delivered again.
  *
  * The marks are read before the first letter of a run is published, and again where one
- * is met that was read more than RECHECK_MS ago (a person may have moved it away since).
+ * is met that was read more than RECHECK_MS ago (a person may have moved it away since),
+ * or once so many were added that a daemon's memory would grow.
  */
 #include "fetch/target.h"
 
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,13 +178,12 @@ static int
 is_there(struct target *t, const char *name, bool *ret)
 {
 	uint8_t mark[MARK_OCTETS];
-	int r = 0;
+	int r;
 
 	*ret = false;
 	if (!marks_of_name(name, mark))
 		return -EINVAL;
-	if (!t->marks.was_read)
-		r = marks_read(&t->marks, t->new_dir, t->cur);
+	r = marks_refresh(&t->marks, t->new_dir, t->cur);
 	if (r == 0 && marks_have(&t->marks, mark) &&
 		clock_ms() - t->marks.read_ms > RECHECK_MS)
 		r = marks_read(&t->marks, t->new_dir, t->cur);
@@ -303,12 +304,9 @@ maildir_find(struct target *t, const char *tmp, const char *name,
 	*ret_found = false;
 	if (!name[0])
 		return 0;
-	if (!t->marks.was_read) {
-		int r = marks_read(&t->marks, t->new_dir, t->cur);
-
-		if (r < 0)
-			return r;
-	}
+	int r = marks_refresh(&t->marks, t->new_dir, t->cur);
+	if (r < 0)
+		return r;
 	uint8_t mark[MARK_OCTETS];
 	if (!marks_of_name(name, mark))
 		return 0;
@@ -323,7 +321,7 @@ maildir_find(struct target *t, const char *tmp, const char *name,
 		return !tmp[0] || errno == ENOENT ? 0 : -errno;
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != stored)
 		return 0;
-	int r = durable_publish(t->tmp, tmp, t->new_dir, name);
+	r = durable_publish(t->tmp, tmp, t->new_dir, name);
 	if (r < 0 && r != -EEXIST)
 		return r;
 	t->new_changed = true;
@@ -348,6 +346,27 @@ maildir_sweep(struct target *t)
 	return durable_scan(t->tmp, sweep_one, t);
 }
 
+static bool
+leads_to(const char *where, const char *name, int fd)
+{
+	char path[PATH_MAX];
+	struct stat there, here;
+	int n = snprintf(path, sizeof(path), "%s/%s", where, name);
+
+	return n > 0 && (size_t)n < sizeof(path) && stat(path, &there) == 0 &&
+		fstat(fd, &here) == 0 && there.st_dev == here.st_dev &&
+		there.st_ino == here.st_ino;
+}
+
+static bool
+maildir_stands(const struct target *t)
+{
+	const char *where = t->c.spec->where;
+
+	return leads_to(where, "tmp", t->tmp) && leads_to(where, "new", t->new_dir) &&
+		leads_to(where, "cur", t->cur);
+}
+
 const struct target_ops target_maildir = {
 	.kind = FETCH_MAILDIR,
 	.journalled = true,
@@ -360,4 +379,5 @@ const struct target_ops target_maildir = {
 	.find = maildir_find,
 	.drop = maildir_drop,
 	.sweep = maildir_sweep,
+	.stands = maildir_stands,
 };

@@ -162,6 +162,31 @@ def test_once_is_cut_short(place):
         assert place.mails("a") == stored(house.drops["anna"].ever)
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_a_maildir_is_moved_away(place, made):
+    """Mail goes to where the path leads now, not into what was open."""
+    with Houses({"anna": plain_mails(2)}) as house:
+        drop, inbox = house.drops["anna"], place.maildir("a")
+        old, new = inbox.with_name("old"), inbox.with_name("new")
+        place.write({"a": settings(house)})
+        with Daemon(place) as d:
+            d.wait_for("delivered", n=2)
+            for away, back, letter in (old, None, 3), (new, old, 4):
+                since = d.mark()
+                inbox.rename(away)
+                if back:
+                    back.rename(inbox)
+                elif made:
+                    make_maildir(inbox, [])
+                # The poll in the middle of which that was is not meant.
+                d.wait_for("next_poll", since=since, n=2)
+                drop.add(*plain_mails(1, start=letter))
+                d.wait_for("delivered", n=letter)
+        assert not d.err
+        assert place.mails("a") == stored([m for i, m in enumerate(drop.ever) if i != 2])
+        assert place.mails("new") == stored(drop.ever[2:3])
+
+
 def test_our_own_server(office, base, place):
     """New mail in its maildrop comes at the next poll, over a session that is resumed."""
     letters = [b"Subject: %d\n\nbody\n" % i for i in range(3)]

@@ -154,6 +154,40 @@ ill_servers_once_keeping(void **state)
 	each_kind(true, UINT32_MAX);
 }
 
+/* What is asked for becomes an open file each: with what is not committed it is never
+ * more than there is room for, and all the room is made use of. */
+static void
+no_more_letters_than_there_is_room_for(void **state)
+{
+	static const uint32_t ills[] = {0, ILL_ERRORS | ILL_CUTS | ILL_FATES};
+	static const bool removed[IDS_MAX];
+	struct world *w = &world;
+	(void)state;
+
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		world_init(w, seed, seed % 5 == 0 ? ILL_NO_PIPELINING : 0);
+		w->account.window = 1000;
+		w->room = 1 + (uint32_t)(seed % 40);
+		world_arrive(w, 200);
+		w->session_ills = ills[seed % ARRAY_SIZE(ills)];
+		(void)world_session(w);
+		assert_true(w->most_letters <= w->room);
+		if (w->session_ills == 0) {
+			assert_int_equal(w->outcome.kind, OUTCOME_OK);
+			assert_true(w->most_letters == w->room || seed % 5 == 0);
+		}
+		settle(w);
+		assert_true(w->most_letters <= w->room);
+		expect_once(w, seed, removed);
+	}
+	/* Without a limit it is the window alone. */
+	world_init(w, 1, 0);
+	w->account.window = 1000;
+	world_arrive(w, 200);
+	settle(w);
+	assert_int_equal(w->most_letters, 200);
+}
+
 /* ---- round trips ----------------------------------------------------------------- */
 
 static void
@@ -439,6 +473,7 @@ main(void)
 		cmocka_unit_test(ill_servers_once_deleting),
 		cmocka_unit_test(ill_servers_once_keeping),
 		cmocka_unit_test(twins_that_hide_once),
+		cmocka_unit_test(no_more_letters_than_there_is_room_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

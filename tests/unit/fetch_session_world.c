@@ -438,6 +438,8 @@ step(struct world *w)
 			? 1
 			: w->account.window;
 		assert_true(pop3_client_waits(&s->client) <= window);
+		if (s->retrievals + w->batch_n > w->most_letters)
+			w->most_letters = s->retrievals + w->batch_n;
 		if (a.kind == SESSION_WAIT)
 			break;
 		perform(w, &a);
@@ -529,6 +531,9 @@ world_session(struct world *w)
 	server_connect(w);
 	session_init(s, &w->account, &w->memory, &w->mails, world_random(w, UINT32_MAX));
 	s->has_password = true;
+	w->most_letters = 0;
+	if (w->room > 0)
+		session_room(s, w->room);
 	s->tls = w->tls;
 	session_connected(s);
 	if (w->cut_early && s->early) {

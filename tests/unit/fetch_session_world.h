@@ -98,6 +98,7 @@ struct world {
 	uint8_t asked_retr[IDS_MAX + 2], asked_top[IDS_MAX + 2], asked_dele[IDS_MAX + 2],
 		asked_uidl[IDS_MAX + 2], asked_list[IDS_MAX + 2], asked_stat;
 	uint8_t may_again[IDS_MAX + 2];
+	uint32_t room, most_letters; /* room: of session_room; 0: as it is */
 	bool tls, cut_early; /* the line breaks where nothing was said before the login */
 	/* What is remembered and delivered. */
 	struct world_row rows[ROWS_MAX];

@@ -151,6 +151,72 @@ marks(void **state)
 	marks_free(&set);
 }
 
+/* In a daemon: what was delivered and moved away is not remembered for ever. */
+static void
+marks_do_not_grow_without_end(void **state)
+{
+	struct bench b;
+	struct letter l, *one = &l;
+	struct target *t;
+	char names[1][LETTER_NAME_MAX], ids[1][TRACE_ID_MAX] = {""}, from[300], to[300];
+
+	(void)state;
+	bench_make(&b, scratch());
+	bench_target(&b, FETCH_MAILDIR, "mail");
+	bench_start(&b);
+	struct target_context c = {.account = &b.a,
+		.spec = &b.a.targets[0],
+		.spool_dir = spool_directory(b.spool, &(int){0}),
+		.is_spool = true,
+		.mark = spool_mark(b.spool)};
+	OK(target_maildir.open(&c, &t, b.why, sizeof(b.why)));
+	letter_make(&b, &l, "1", VIEW("Subject: x\r\n\r\nx\r\n"));
+	(void)snprintf(to, sizeof(to), "%s/mail/tmp/%s", b.root, l.tmp);
+	for (unsigned i = 0; i <= MARKS_ADDED_MAX + 1; i++) {
+		/* At the end the first one comes again: nobody knows it any more. */
+		unsigned mark = i <= MARKS_ADDED_MAX ? i : 0;
+
+		(void)snprintf(names[0], sizeof(names[0]), "17.R%032x.h", mark);
+		(void)snprintf(from, sizeof(from), "%s/mail/new/%s", b.root, names[0]);
+		target_maildir.hand_over(t, &one, names, ids, 1);
+		assert_int_equal(l.fate, LETTER_DELIVERED);
+		assert_int_equal(rename(from, to), 0);
+	}
+	target_maildir.close(&t);
+	spool_abort(b.spool, &l);
+	bench_end(&b);
+}
+
+static void
+stands_where_its_path_leads(void **state)
+{
+	static const char *const parts[] = {"", "/tmp", "/new", "/cur"};
+	struct bench b;
+	char path[200], away[200];
+
+	(void)state;
+	bench_make(&b, scratch());
+	bench_target(&b, FETCH_PROGRAM, "cat");
+	bench_target(&b, FETCH_MAILDIR, "mail");
+	bench_target(&b, FETCH_MAILDIR, "copy");
+	bench_start(&b);
+	(void)snprintf(away, sizeof(away), "%s/away", b.root);
+	for (size_t i = 0; i < 8; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s%s", b.root,
+			i < 4 ? "mail" : "copy", parts[i % 4]);
+		assert_true(deliver_stands(b.deliver));
+		assert_int_equal(rename(path, away), 0);
+		assert_false(deliver_stands(b.deliver));
+		/* Another one in its place. */
+		assert_int_equal(mkdir(path, 0700), 0);
+		assert_false(deliver_stands(b.deliver));
+		assert_int_equal(rmdir(path), 0);
+		assert_int_equal(rename(away, path), 0);
+	}
+	assert_true(deliver_stands(b.deliver));
+	bench_end(&b);
+}
+
 /* A name that is taken since the marks were read: the message's, nothing is replaced. */
 static void
 taken(void **state)
@@ -265,6 +331,8 @@ main(void)
 		cmocka_unit_test(syncs_in_order),
 		cmocka_unit_test(names),
 		cmocka_unit_test(marks),
+		cmocka_unit_test(marks_do_not_grow_without_end),
+		cmocka_unit_test(stands_where_its_path_leads),
 		cmocka_unit_test(taken),
 		cmocka_unit_test(another_file_system),
 		cmocka_unit_test(no_directory),
