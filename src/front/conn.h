@@ -140,9 +140,8 @@ void conn_look_for_progress(struct conn *c, uint64_t now_ms);
 [[nodiscard]] int keeper_push(struct conn *c);
 /* The channel is of no more use: the keeper frees the lock. */
 void keeper_close(struct conn *c);
-/* It is gone: tells the session; the caller goes on with it. */
+/* Tells the session that it is gone; the caller goes on, but after a fault this does. */
 void keeper_lost(struct conn *c);
-/* It broke the rules (by this message): the same, and the session goes on. */
 void keeper_fault(struct conn *c, uint16_t number);
 /* More rows of the snapshot. */
 enum step keeper_check_snapshot(struct conn *c);
