@@ -60,8 +60,7 @@ struct conn {
 	uint64_t begun_ms, close_by_ms;
 	uint64_t asked_ms;	   /* when auth was */
 	uint64_t looked_ms, acked; /* what the client's side had taken by then */
-	uint8_t address[FRONT_ADDRESS_OCTETS]; /* the client's, maybe as a proxy says it
-						*/
+	uint8_t address[FRONT_ADDRESS_OCTETS]; /* the client's, or as a proxy says */
 	uint8_t via[FRONT_ADDRESS_OCTETS];     /* the socket's */
 	uint16_t port;
 	uint16_t user_n;
@@ -78,6 +77,7 @@ struct conn {
 	bool is_peer_gone : 1; /* only the verdict is waited for */
 	bool want_unsent : 1;  /* these wait for room in the keeper's channel */
 	bool fetch_unsent : 1;
+	bool has_files : 1, has_sealed : 1; /* slices of these kinds have come */
 
 	uint8_t rights;	     /* of the permit, as the keeper said */
 	uint8_t window;	     /* slices asked for at once */

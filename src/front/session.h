@@ -102,6 +102,8 @@ void session_identified(struct session *s, uint32_t expire_days, uint32_t login_
 void session_attached(struct session *s, const struct snapshot *snap, uint8_t rights,
 	uint8_t *marks, uint64_t now_ms);
 uint32_t session_msgno(const struct session *s);
+/* Of the open maildrop: the size as this client gets the message (RFC 6856 s.2.1). */
+uint64_t session_size(const struct session *s, uint32_t msgno);
 /* The slice is here and counted: +OK is written with this size. */
 void session_slice(struct session *s, uint64_t wire);
 /* There is none: -ERR, the session lives on. gone: really removed; else unreadable. */

@@ -21,9 +21,8 @@ left_octets(const struct session_drop *d)
 	return d->octets - d->marked_octets;
 }
 
-/* The size as this client gets the message (RFC 6856 s.2.1). */
-static uint64_t
-size_of(const struct session *s, uint32_t msgno)
+uint64_t
+session_size(const struct session *s, uint32_t msgno)
 {
 	const struct snapshot *snap = s->drop.snap;
 
@@ -42,7 +41,7 @@ session_count_octets(struct session *s)
 		return;
 	d->octets = 0;
 	for (uint32_t msgno = 1; msgno <= d->snap->count; msgno++)
-		d->octets += size_of(s, msgno);
+		d->octets += session_size(s, msgno);
 }
 
 /* ", maildrop has 2 messages" behind what no message has: the client learns its range. */
@@ -108,7 +107,7 @@ put_row(const struct session *s, uint32_t msgno, bool uidl, struct buf *out)
 	if (uidl)
 		pop3_put_uidl_row(msgno, snapshot_uidl(s->drop.snap, msgno - 1), out);
 	else
-		pop3_put_size_row(msgno, size_of(s, msgno), out);
+		pop3_put_size_row(msgno, session_size(s, msgno), out);
 }
 
 /* LIST and UIDL (RFC 1939 s.5, s.7). */
@@ -165,7 +164,7 @@ answer_dele(struct session *s, const struct pop3_request *r, struct buf *out)
 	}
 	d->marks[(d->msgno - 1) / 8] |= (uint8_t)(1 << ((d->msgno - 1) % 8));
 	d->marked++;
-	d->marked_octets += size_of(s, d->msgno);
+	d->marked_octets += session_size(s, d->msgno);
 	session_put_reply(s, POP3_OK_DELE, out);
 }
 

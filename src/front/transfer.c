@@ -55,7 +55,28 @@ ask(struct conn *c, uint32_t first, uint32_t n)
 	return keeper_push(c);
 }
 
-/* How many messages to ask for from `first` on. */
+/* Of n messages from `first` on: as many as may lie in memory beside those held. */
+static uint32_t
+within_memory(const struct conn *c, uint32_t first, uint32_t n)
+{
+	const struct transfer *t = c->transfer;
+	uint64_t octets = 0;
+
+	/* A file takes none; what the next ones are is known once some have come. */
+	if (c->has_files && !c->has_sealed)
+		return n;
+	for (uint32_t i = 0; i < t->held_n; i++)
+		if (t->held[i].slice.kind == SLICE_SEALED)
+			octets += t->held[i].slice.length;
+	for (uint32_t i = 0; i < n; i++) {
+		octets += session_size(&c->session, first + i);
+		if (octets > TRANSFER_AHEAD_OCTETS)
+			return i;
+	}
+	return n;
+}
+
+/* How many messages to ask for from `first` on; 0: no more than are held. */
 static uint32_t
 window(const struct conn *c, uint32_t first)
 {
@@ -67,7 +88,7 @@ window(const struct conn *c, uint32_t first)
 		n = TRANSFER_AHEAD;
 	n = n < c->window ? n : c->window;
 	n = n < left ? n : left;
-	return n < room ? n : room;
+	return within_memory(c, first, n < room ? n : room);
 }
 
 /* The next ones, before the client asks for them. */
@@ -146,8 +167,10 @@ transfer_look(struct conn *c)
 	}
 	if (is_asking(t))
 		return STEP_WAIT;
-	transfer_drop_held(t);
-	uint32_t n = take(c, window(c, msgno));
+	if (!t->is_repeat || t->held_n == SLICES_BATCH_MAX)
+		transfer_drop_held(t);
+	uint32_t n = t->is_repeat ? 1 : window(c, msgno);
+	n = take(c, n > 0 ? n : 1);
 	if (n == 0 || ask(c, msgno, n) == 0)
 		return STEP_WAIT;
 	keeper_lost(c);
@@ -202,11 +225,11 @@ transfer_want(struct conn *c, struct view in)
 		t->waits_for = BUDGET_NOTHING;
 		c->transfer = t;
 	}
-	/* Of one that is asked for again nothing is held, and what is would be dropped.
-	 */
-	if (msgno != c->last_msgno + 1)
+	/* As by clients that look at each head before they take the message. */
+	c->transfer->is_repeat = msgno == c->last_msgno;
+	if (msgno != c->last_msgno + 1 && !c->transfer->is_repeat)
 		c->in_sequence = 0;
-	else if (c->in_sequence < TRANSFER_SEQUENCE)
+	else if (!c->transfer->is_repeat && c->in_sequence < TRANSFER_SEQUENCE)
 		c->in_sequence++;
 	c->transfer->behind_it = follows ? requests_behind(c, in) : 0;
 	c->last_msgno = msgno;
@@ -239,6 +262,21 @@ is_sound(const struct slice *s, int fd)
 	return sealed_check(fd, &size) == 0 && s->offset + s->length <= size;
 }
 
+/* One that is asked for again comes before those that are held. */
+static void
+hold(struct conn *c, const struct slice *s, int take_fd)
+{
+	struct transfer *t = c->transfer;
+	size_t at = t->held_n > 0 && s->msgno < t->held[0].slice.msgno ? 0 : t->held_n;
+
+	CHECK(t->held_n < SLICES_BATCH_MAX);
+	for (size_t i = t->held_n++; i > at; i--)
+		t->held[i] = t->held[i - 1];
+	t->held[at] = (struct held){*s, take_fd};
+	c->has_files |= s->kind == SLICE_FILE;
+	c->has_sealed |= s->kind == SLICE_SEALED;
+}
+
 /* A row of the answer; descriptors come in the order of the rows that have one. */
 static bool
 take_row(struct conn *c, const struct slice *s, struct received *r, size_t *fd_idx)
@@ -258,9 +296,8 @@ take_row(struct conn *c, const struct slice *s, struct received *r, size_t *fd_i
 	} else {
 		budget_back(c->front, 1);
 	}
-	CHECK(t->held_n < SLICES_BATCH_MAX);
 	t->asked_at++;
-	t->held[t->held_n++] = (struct held){*s, fd};
+	hold(c, s, fd);
 	return true;
 }
 

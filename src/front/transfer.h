@@ -14,12 +14,13 @@
 #include "front/conn.h"
 #include "ipc/slice.h"
 
-#define TRANSFER_SEEN_MAX  64U
-#define TRANSFER_SEQUENCE  2U	    /* messages in a row before others are asked ahead */
-#define TRANSFER_AHEAD	   32U	    /* so many then, where the client waits for each */
-#define TRANSFER_PIECE	   1048576U /* octets of one FETCH at most */
-#define TRANSFER_PIECE_TOP 65536U   /* for TOP, which rarely needs more */
-#define TRANSFER_TRIES	   3U	    /* for what was lost for want of descriptors */
+#define TRANSFER_SEEN_MAX     64U
+#define TRANSFER_SEQUENCE     2U  /* messages in a row before others are asked ahead */
+#define TRANSFER_AHEAD	      32U /* so many then, where the client waits for each */
+#define TRANSFER_AHEAD_OCTETS 4194304U /* so many, where they are copies in memory */
+#define TRANSFER_PIECE	      1048576U /* octets of one FETCH at most */
+#define TRANSFER_PIECE_TOP    65536U   /* for TOP, which rarely needs more */
+#define TRANSFER_TRIES	      3U       /* for what was lost for want of descriptors */
 
 struct held {
 	struct slice slice;
@@ -27,9 +28,10 @@ struct held {
 };
 
 /*
- * What a descriptor is for. Who waits for a slice holds none; who waits for a piece may
- * hold the slice. So slices never take the last of the budget, and pieces come first:
- * then whoever waits for one is waiting for somebody who can go on.
+ * What a descriptor is for. Who waits for a slice holds none but what goes for others,
+ * held ahead; who waits for a piece may hold the slice. So slices never take the last of
+ * the budget, and pieces come first: then whoever waits for one is waiting for somebody
+ * who can go on.
  */
 enum budget_kind {
 	BUDGET_PIECE,
@@ -53,13 +55,14 @@ struct transfer {
 	uint8_t waits_for;		  /* enum budget_kind */
 	bool is_called;			  /* it has waited: its turn */
 
-	struct held held[SLICES_BATCH_MAX];
+	struct held held[SLICES_BATCH_MAX]; /* by number */
 	uint8_t held_n;
 	uint32_t asked[SLICES_BATCH_MAX]; /* in the order of the answer */
 	uint8_t asked_n, asked_at;
 	uint8_t behind_it; /* requests that came with the one for the message that is
 			      wanted */
 	uint8_t tries;
+	bool is_repeat; /* of the one before: it comes alone, those held ahead stay */
 
 	struct held now; /* .fd is ours while a message is being sent */
 	bool has_now;

@@ -266,27 +266,120 @@ def test_messages_out_of_order_are_not_asked_ahead(front):
 
 
 def test_a_message_asked_for_again_is_asked_for_alone(front):
-    """As by clients that look at the head first: no window is opened for each of them."""
-    messages = [b"message %d\n" % i for i in range(100)]
+    """And what is held ahead stays."""
+    messages = [b"message %d\n" % i for i in range(40)]
     client, keeper = front.session(messages)
-    for msgno in range(1, 20):
-        client.send(b"TOP %d 1\r\n" % msgno)
-        assert keeper.serve_want() == [msgno]
+    for msgno in range(1, 4):
+        ask_retr(client, msgno)
+        if msgno < 3:
+            assert keeper.serve_want() == ([1] if msgno == 1 else list(range(2, 34)))
+        expect_message(client, messages[msgno - 1])
+    for _ in range(3):
+        client.send(b"TOP 3 0\r\n")
+        assert keeper.serve_want() == [3]
         while client.line() != b".":
             pass
+    before = open_files(front)
+    for msgno in range(4, 10):
         ask_retr(client, msgno)
-        assert keeper.serve_want() == [msgno]
         expect_message(client, messages[msgno - 1])
-    ask_retr(client, 20)
-    assert keeper.serve_want() == [20]
-    expect_message(client, messages[19])
-    ask_retr(client, 21)
-    assert keeper.serve_want() == list(range(21, 53))
-    expect_message(client, messages[20])
-    for _ in range(3):
-        ask_retr(client, 21)
-        assert keeper.serve_want() == [21]
-        expect_message(client, messages[20])
+    assert open_files(front) == before - 6
+    assert not readable(keeper.sock, 0)
+
+
+def test_a_message_asked_for_again_where_no_more_can_be_held(front):
+    messages = [b"message %d\n" % i for i in range(150)]
+    client, keeper = front.session(messages)
+    numbers = list(range(1, 49)) + [48]
+    client.send(b"".join(b"RETR %d\r\n" % n for n in numbers) + b"NOOP\r\n" * 64)
+    assert keeper.serve_want() == list(range(1, 65))
+    assert keeper.serve_want() == list(range(65, 113))
+    assert keeper.serve_want() == [48]
+    assert keeper.serve_want() == list(range(49, 81))
+    for msgno in numbers:
+        expect_message(client, messages[msgno - 1])
+    assert [client.line()[:3] for _ in range(64)] == [b"+OK"] * 64
+
+
+def answers(client, keeper, requests):
+    """Reads the answers to so many; all the numbers that the keeper is asked for meanwhile."""
+    asked = []
+    while requests:
+        ready = select.select([client.sock, keeper.sock], [], [], SECONDS)[0]
+        assert ready, "neither an answer nor a question"
+        if keeper.sock in ready:
+            asked += keeper.serve_want()
+        if client.sock in ready:
+            assert client.more()
+        while b"\r\n.\r\n" in client.data:
+            client.data = client.data.split(b"\r\n.\r\n", 1)[1]
+            requests -= 1
+    return asked
+
+
+@pytest.mark.parametrize("kind", [FILE, SEALED])
+@pytest.mark.parametrize("at_once", [1, 2, 80])
+def test_a_head_before_each_message(front, at_once, kind):
+    """As of clients that look before they take it: two are opened for each, not a window."""
+    messages = [b"Subject: %d\n\nbody\n" % i for i in range(40)]
+    client, keeper = front.session(messages)
+    keeper.kinds = {n: kind for n in range(1, 41)}
+    said = [b"%s %d%s\r\n" % (verb, n, args) for n in range(1, 41)
+            for verb, args in ((b"TOP", b" 0"), (b"RETR", b""))]
+    asked = []
+    for i in range(0, len(said), at_once):
+        client.send(b"".join(said[i:i + at_once]))
+        asked += answers(client, keeper, len(said[i:i + at_once]))
+    assert sorted(asked) == sorted(2 * list(range(1, 41)))
+
+
+# ---- copies in memory ------------------------------------------------------------------
+
+AHEAD_OCTETS = 4 << 20
+
+
+def test_copies_that_are_held_ahead_are_bounded_in_octets(front):
+    """Whatever a client asks for that then reads nothing, or slowly."""
+    size = 1 << 20
+    messages = [(b"%07d\r\n" % i).ljust(size - 2, b"x") + b"\r\n" for i in range(64)]
+    client, keeper = front.session(messages)
+    keeper.kinds = {n: SEALED for n in range(1, 65)}
+    client.send(b"".join(b"RETR %d\r\n" % n for n in range(1, 65)))
+    most, asked, before = AHEAD_OCTETS // size, 0, open_files(front)
+    for done, message in enumerate(messages):
+        while asked <= done or readable(keeper.sock, 0):
+            numbers = keeper.serve_want()
+            assert len(numbers) <= most
+            asked += len(numbers)
+        # One more of them is being sent.
+        assert open_files(front) - before <= most + 1
+        expect_message(client, message)
+    assert asked == 64
+
+
+def test_one_copy_larger_than_the_bound(front):
+    messages = [b"x" * (AHEAD_OCTETS + 8) + b"\r\n"] * 2 + [b"small\r\n"] * 3
+    client, keeper = front.session(messages)
+    keeper.kinds = {n: SEALED for n in range(1, 6)}
+    client.send(b"".join(b"RETR %d\r\n" % n for n in range(1, 6)))
+    for numbers in ([1], [2], [3, 4, 5]):
+        assert keeper.serve_want() == numbers
+        for n in numbers:
+            expect_message(client, messages[n - 1])
+
+
+@pytest.mark.parametrize("kind,octets,first", [(SEALED, 8192, 64), (FILE, 8192, 64), (FILE, 1 << 20, 4)])
+def test_small_copies_and_files_have_the_whole_window(front, kind, octets, first):
+    """Of large ones it is not known that they are files, until one came."""
+    messages = [b"x" * (octets - 2) + b"\r\n"] * 64
+    client, keeper = front.session(messages)
+    keeper.kinds = {n: kind for n in range(1, 65)}
+    client.send(b"".join(b"RETR %d\r\n" % n for n in range(1, 65)))
+    assert keeper.serve_want() == list(range(1, first + 1))
+    if first < 64:
+        assert keeper.serve_want() == list(range(first + 1, 65))
+    for message in messages:
+        expect_message(client, message)
 
 
 @pytest.mark.parametrize("said,wants", [
@@ -667,6 +760,19 @@ def test_an_unsound_small_snapshot_is_a_temporary_failure(front, table):
     assert client.line().startswith(b"+OK")
     assert client.line().startswith(b"-ERR [SYS/TEMP]")
     assert keeper.is_closed()
+    assert open_files(front) == before
+    front.session(MAIL, client=client)
+
+
+def test_a_channel_that_ends_before_the_snapshot_is_a_temporary_failure(front):
+    """As of a keeper that had no descriptor left for it."""
+    client = front.client()
+    before = open_files(front)
+    client.send(b"USER tester\r\nPASS secret\r\n")
+    session, _, _ = front.login()
+    front.attach(session).close()
+    assert client.line().startswith(b"+OK")
+    assert client.line().startswith(b"-ERR [SYS/TEMP]")
     assert open_files(front) == before
     front.session(MAIL, client=client)
 
