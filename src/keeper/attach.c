@@ -65,6 +65,14 @@ refuse_at_once(int fd, uint8_t code)
 	(void)!channel_send(fd, buf_view(&b), NULL, 0);
 }
 
+/* It had no session whose end would tell the monitor that the keeper is idle still. */
+static void
+turned_away(struct keeper *k, uint32_t place)
+{
+	keeper_left(k, place);
+	keeper_idle_look(k);
+}
+
 /* No descriptor was free for its channel, which is closed: its front sees the end. */
 static void
 lost(struct keeper *k, uint32_t place)
@@ -74,7 +82,7 @@ lost(struct keeper *k, uint32_t place)
 	log_begin(&r, LOG_LEVEL_ERROR, "session_refused");
 	log_str(&r, "reason", "no descriptor is free");
 	log_send(&r);
-	keeper_left(k, place);
+	turned_away(k, place);
 }
 
 int
@@ -97,7 +105,7 @@ keeper_attach(
 	if (has_nul(m.maildrop) || has_nul(m.user) || !store_ops_of(m.store) ||
 		!keeper_rights_are_sound(m.rights)) {
 		refuse_at_once(r->fds[0], REFUSAL_PERMANENT);
-		keeper_left(k, m.place);
+		turned_away(k, m.place);
 		return 0;
 	}
 	AUTO_FREE char *path = text_of(m.maildrop);
@@ -105,7 +113,7 @@ keeper_attach(
 	if (!path || !s || !s->user || keeper_session_place(k, s) < 0) {
 		int fd = s ? s->fd : r->fds[0];
 		refuse_at_once(fd, REFUSAL_TEMPORARY);
-		keeper_left(k, m.place);
+		turned_away(k, m.place);
 		if (s) {
 			fd_close(&s->fd);
 			free(s->user);

@@ -108,9 +108,13 @@ keeper_drops_trim(struct keeper *k)
 		if (!d)
 			return;
 		drop_forget(k, d);
+		/* It writes: until then the keeper must not be ended. */
+		k->freeing++;
 		mutex_unlock(&k->lock);
 		drop_free(d);
 		mutex_lock(&k->lock);
+		k->freeing--;
+		keeper_idle_look(k);
 	}
 }
 
@@ -222,6 +226,13 @@ keeper_left_tell(struct keeper *k, uint64_t now_ms)
 	return k->left_n > 0 ? k->left_since_ms + KEEPER_LEFT_MS : KEEPER_NEVER;
 }
 
+void
+keeper_idle_look(struct keeper *k)
+{
+	if (k->sessions == 0 && k->freeing == 0 && !k->idle_told)
+		keeper_deadline(k, k->idle_since_ms + UINT64_C(1000) * k->o.idle_s);
+}
+
 /* ---- sessions' places ---------------------------------------------------------- */
 
 void
@@ -275,7 +286,7 @@ keeper_session_free(struct keeper *k, struct session *s)
 		s->drop->sessions--;
 	if (k->sessions == 0) {
 		k->idle_since_ms = clock_ms();
-		keeper_deadline(k, k->idle_since_ms + UINT64_C(1000) * k->o.idle_s);
+		keeper_idle_look(k);
 	}
 	keeper_out_done(s);
 	keeper_handed_drop(s);

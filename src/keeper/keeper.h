@@ -39,6 +39,8 @@ void keeper_unqueue(struct drop *d, struct session *s);
 /* -EMFILE: all places are taken. Takes the session. */
 [[nodiscard]] int keeper_session_place(struct keeper *k, struct session *s);
 void keeper_session_free(struct keeper *k, struct session *s);
+/* Where nothing is under way: by idle_s from now on it tells the monitor that. */
+void keeper_idle_look(struct keeper *k);
 /* A session of this place has ended, or never began. */
 void keeper_left(struct keeper *k, uint32_t place);
 /* Tells the monitor, now or when it is due (KEEPER_NEVER: nothing is to be told). */

@@ -346,16 +346,20 @@ idle_due(struct keeper *k, uint64_t now, struct received *r)
 	uint8_t storage[32];
 	struct buf b = buf_over(storage, sizeof(storage));
 
-	/* Later the end of a session sets a deadline of its own. */
-	if (k->sessions > 0)
-		return now + (idle_ms < 1000 ? 1000 : idle_ms);
+	/* The end of the last of them calls keeper_idle_look. */
+	if (k->sessions > 0 || k->freeing > 0)
+		return KEEPER_NEVER;
 	if (k->idle_told)
 		return KEEPER_NEVER;
 	if (now < k->idle_since_ms + idle_ms)
 		return k->idle_since_ms + idle_ms;
+	uint64_t attached = k->attached;
 	keeper_drops_flush(k, r);
-	if (k->sessions > 0)
-		return now + (idle_ms < 1000 ? 1000 : idle_ms);
+	if (k->sessions > 0 || k->freeing > 0)
+		return KEEPER_NEVER;
+	/* Who came and went meanwhile may have left something to save. */
+	if (k->attached != attached)
+		return now;
 	struct msg_keeper_idle m = {.attached = k->attached};
 	msg_keeper_idle_put(&m, &b);
 	k->idle_told = channel_send(FD_MONITOR, buf_view(&b), NULL, 0) == 0;

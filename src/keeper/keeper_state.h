@@ -67,8 +67,9 @@ struct session {
 	struct session *behind;	   /* in the drop's group */
 	bool armed;		   /* lock: in the epoll set */
 	bool queued, cut_when_due; /* lock */
-	bool counts;	 /* for connections_per_user; written with the lock, by its drop's
-			    runner */
+	/* For connections_per_user; its drop's runner alone writes it, with the lock:
+	 * the runner may read it without. */
+	bool counts;
 	uint64_t due_ms; /* lock; 0: never */
 	uint64_t id;	 /* the front's number, for the log */
 	uint8_t rights;
@@ -135,7 +136,8 @@ struct keeper {
 	uint32_t left_n;
 	uint64_t left_since_ms;
 	uint32_t sessions, drops;
-	uint32_t accepts;  /* of them, with RIGHT_DELIVER */
+	uint32_t accepts;  /* of the sessions, with RIGHT_DELIVER */
+	uint32_t freeing;  /* drops that are in no list any more, and not saved yet */
 	uint64_t attached; /* ATTACH read so far */
 	uint64_t idle_since_ms;
 	bool idle_told;

@@ -373,6 +373,27 @@ an_idle_keeper_says_so(void **state)
 	desk_close(d);
 }
 
+/* Who is refused at once has no session whose end would make it look again. */
+static void
+an_idle_keeper_that_refuses_says_so_again(void **state)
+{
+	struct msg_keeper_setup setup = usual;
+	struct msg_keeper_idle m;
+	struct view payload;
+	(void)state;
+
+	setup.idle_s = 1;
+	struct desk *d = desk_open(&setup);
+	assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_IDLE);
+	int fd = attach(d, RIGHT_DELIVER | RIGHT_READ);
+	assert_int_equal(refusal(fd), REFUSAL_PERMANENT);
+	(void)close(fd);
+	assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_IDLE);
+	assert_true(msg_keeper_idle_get(&m, payload));
+	assert_int_equal(m.attached, 1);
+	desk_close(d);
+}
+
 /* After a reload: it does not wait for keeper_idle, only for the session that it has. */
 static void
 a_retired_keeper_says_so_at_once(void **state)
@@ -605,6 +626,7 @@ main(void)
 		cmocka_unit_test(who_comes_again_at_once_is_the_only_one),
 		cmocka_unit_test(errors_are_refusals),
 		cmocka_unit_test(an_idle_keeper_says_so),
+		cmocka_unit_test(an_idle_keeper_that_refuses_says_so_again),
 		cmocka_unit_test(a_retired_keeper_says_so_at_once),
 		cmocka_unit_test(the_monitor_is_told_of_ends),
 		cmocka_unit_test(a_keeper_without_a_descriptor_lives_on),
