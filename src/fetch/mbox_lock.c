@@ -39,7 +39,31 @@ boot_id(char ret[BOOT_ID_MAX])
 	ret[n <= 0 ? 1 : n] = 0;
 }
 
-/* What stands behind the number: "restante-fetch HOST BOOT\n", ours and now. The length
+/* When the process began, in ticks of this start of the machine (field 22 of proc(5)'s
+ * stat, behind a name that may hold anything). False: nobody says. */
+static bool
+began(uint64_t pid, uint64_t *ret)
+{
+	enum { FIELDS_FROM_STATE = 19 };
+	char path[40], text[1024];
+
+	(void)snprintf(path, sizeof(path), "/proc/%llu/stat", (unsigned long long)pid);
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = 0;
+	const char *at = strrchr(text, ')');
+	for (int i = 0; at && i <= FIELDS_FROM_STATE; i++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return false;
+	size_t digits = strspn(at + 1, "0123456789");
+	return num_decimal(
+		(struct view){(const uint8_t *)at + 1, digits}, UINT64_MAX, ret);
+}
+
+/* What stands behind the number: "restante-fetch HOST BOOT", ours and now. The length
  * up to the host's end. */
 static size_t
 our_words(char *ret, size_t cap)
@@ -48,12 +72,25 @@ our_words(char *ret, size_t cap)
 
 	durable_hostname(host);
 	boot_id(boot);
-	int n = snprintf(ret, cap, OUR_WORD "%s %s\n", host, boot);
-	return (size_t)n - strlen(boot) - 2;
+	int n = snprintf(ret, cap, OUR_WORD "%s %s", host, boot);
+	return (size_t)n - strlen(boot) - 1;
 }
 
-/* "PID restante-fetch HOST BOOT\n": the number first, for programs that read one. A lock
- * that a power cut left is of another start of the machine. */
+/* The process has another beginning than the one that made the lock: only its number is
+ * the same. Older locks do not say. */
+static bool
+is_another(uint64_t pid, const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	uint64_t then, now;
+
+	return num_decimal(
+		       (struct view){(const uint8_t *)text, digits}, UINT64_MAX, &then) &&
+		began(pid, &now) && then != now;
+}
+
+/* "PID restante-fetch HOST BOOT BEGAN\n": the number first, for programs that read one. A
+ * lock that a power cut left is of another start of the machine. */
 static bool
 is_ours_and_gone(int fd)
 {
@@ -74,9 +111,12 @@ is_ours_and_gone(int fd)
 	const char *boot = word + host_n;
 	if (strncmp(word, expected, host_n) != 0 || (*boot != ' ' && *boot != '\n'))
 		return false;
-	if (*boot == ' ' && strcmp(boot, expected + host_n) != 0)
+	size_t boot_n = *boot == ' ' ? strlen(expected + host_n) : 0;
+	if (strncmp(boot, expected + host_n, boot_n) != 0)
 		return true;
-	return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+	if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+		return true;
+	return boot[boot_n] == ' ' && is_another(pid, boot + boot_n + 1);
 }
 
 /* Moves a stale dot lock out of the way, and back where another one came in between.
@@ -131,11 +171,15 @@ make_dot_of_nameless(struct mbox_lock *l, const char *text, size_t n)
 static int
 make_dot(struct mbox_lock *l, const char *own)
 {
-	char text[LOCK_TEXT_MAX], words[LOCK_TEXT_MAX - 24];
+	char text[LOCK_TEXT_MAX], words[LOCK_TEXT_MAX - 48];
 	struct stat st;
+	char since[24] = "";
+	uint64_t ticks;
 
 	(void)our_words(words, sizeof(words));
-	int n = snprintf(text, sizeof(text), "%ld%s", (long)getpid(), words);
+	if (began((uint64_t)getpid(), &ticks))
+		(void)snprintf(since, sizeof(since), " %llu", (unsigned long long)ticks);
+	int n = snprintf(text, sizeof(text), "%ld%s%s\n", (long)getpid(), words, since);
 	int done = make_dot_of_nameless(l, text, (size_t)n);
 	if (done != -ENOTSUP)
 		return done;

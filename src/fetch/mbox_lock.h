@@ -4,7 +4,8 @@
  * other programs' classic ones exclude each other).
  *
  * A dot lock that stands in the way is removed when it is ours (this host, program and a
- * process that is gone, or the machine was started anew since), or, whosever it is, when
+ * process that is gone, also where another has its number now, or the machine was started
+ * anew since), or, whosever it is, when
  * it has not been touched for 15 minutes. Where the directory may not be written, as with
  * /var/mail for some, the kernel lock is all there is.
  */

@@ -341,7 +341,7 @@ locks(void **state)
 {
 	struct bench b;
 	struct mbox_lock first, second;
-	char path[100], dot[120], text[100], host[DURABLE_HOST_MAX];
+	char path[100], dot[120], text[200], host[DURABLE_HOST_MAX];
 
 	(void)state;
 	box_start(&b, path);
@@ -387,7 +387,21 @@ locks(void **state)
 	/* Our own says which start it is of; and another program's is not swept. */
 	OK(mbox_lock_sweep(path));
 	assert_true(size_of(dot) > (off_t)strlen(text));
+	AUTO_FD own = open(dot, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(own, text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = 0;
 	mbox_unlock(&first);
+	/* And when its process began: another has that number, perhaps, but not since
+	 * then. */
+	put_file(dot, durable_view(text));
+	OK(mbox_lock_sweep(path));
+	assert_int_equal(size_of(dot), n);
+	assert_int_equal(mbox_lock(path, clock_ms() + 50, &first), -EWOULDBLOCK);
+	(void)snprintf(strrchr(text, ' '), 4, " 1\n");
+	put_file(dot, durable_view(text));
+	OK(mbox_lock_sweep(path));
+	assert_int_equal(size_of(dot), -1);
 	put_file(dot, VIEW("0\n"));
 	assert_int_equal(utimensat(AT_FDCWD, dot, old, 0), 0);
 	OK(mbox_lock_sweep(path));
