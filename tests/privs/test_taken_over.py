@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from house import (MAIL, SANITIZED, USERS, House, Mta, descriptors, good_session, mail_of, resident,
-                   status, until)
+from house import (MAIL, MORE_KIB, SANITIZED, USERS, House, Mta, descriptors, good_session, mail_of,
+                   resident, status, until)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
 
@@ -354,10 +354,11 @@ def test_answers_that_lmtpd_does_not_take_cost_nobody_anything(deliverer, name):
     assert said == "" or int(said.removeprefix("sent=")) > 0, said
     # The others are served as before, and what waits for it is bounded.
     assert good_session(h) < 5
-    # A sanitizer keeps what was freed for a while.
-    more = (320 if SANITIZED else 20) * 1024
-    until(lambda: all(descriptors(p) <= n + 40 and resident(p) <= kib + more
-                      for p, (n, kib) in before.items()), 20, "bounded")
+
+    def grown():
+        return [(descriptors(p) - n, resident(p) - kib) for p, (n, kib) in before.items()]
+    until(lambda: all(n <= 40 and kib <= MORE_KIB for n, kib in grown()), 20,
+          lambda: f"bounded: {grown()}")
     assert auth in h.children("restante-auth")
 
 

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from house import MAIL, SANITIZED, USERS, Client, House, descriptors, mail_of, resident, status, until
+from house import (MAIL, MORE_KIB, USERS, Client, House, descriptors, mail_of, resident, status,
+                   until)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
 AUTH, TEMPORARY, PERMANENT = b"-ERR [AUTH]", b"-ERR [SYS/TEMP]", b"-ERR [SYS/PERM]"
-MORE = (320 if SANITIZED else 24) * 1024
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def test_an_answer_that_is_none_ends_its_channel(fresh, lie):
     assert says(fresh, "good.x").startswith(TEMPORARY)
     assert granted(fresh, "bert", "secret")
     assert time.monotonic() - begun < 9  # auth_helper_timeout is ten
-    assert descriptors(auth) <= before[0] and resident(auth) < before[1] + MORE
+    assert descriptors(auth) <= before[0] and resident(auth) < before[1] + MORE_KIB
 
 
 def test_a_permit_from_a_helper_ends_it(fresh):

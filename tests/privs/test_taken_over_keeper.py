@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from house import MAIL, SANITIZED, USERS, House, good_session, mail_of, resident, until
+from house import MAIL, MORE_KIB, USERS, House, good_session, mail_of, resident, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production")
 
@@ -53,8 +53,7 @@ def bounded(lying):
     bystander.close()
     assert set(h.children("restante-front")) == set(before)
     # A sanitizer keeps what was freed for a while.
-    more = (320 if SANITIZED else 24) * 1024
-    until(lambda: all(resident(p) < kib + more for p, kib in before.items()), 60, "bounded")
+    until(lambda: all(resident(p) < kib + MORE_KIB for p, kib in before.items()), 60, "bounded")
     good_session(h)
     assert h.p.poll() is None
 
