@@ -179,14 +179,17 @@ class Wire:
             if poll.poll(50):
                 return
 
+    def end(self):
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
     def close(self, reset=False):
         if reset:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        try:
-            if not reset:
-                self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        else:
+            self.end()
         self.sock.close()
 
 
@@ -516,9 +519,10 @@ class House:
 
     def stop(self):
         self.ended.set()
+        self.threads[0].join(60)
         self.listener.close()
-        for s in self.sessions:
-            s.wire.close()
+        for s in self.sessions:  # its thread closes it: it may be at it just now
+            s.wire.end()
         for t in self.threads:
             t.join(60)
         assert not any(t.is_alive() for t in self.threads), "a session does not end"
