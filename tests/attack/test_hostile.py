@@ -112,7 +112,9 @@ def test_memory_before_login_is_bounded_for_each_peer_and_in_all(office, mail, k
         grown = memory(o) - before
         print(f"{kind}: {n} connections, {grown} KiB, {grown / n:.1f} each")
         assert grown / n <= bound, f"{grown / n:.1f} KiB a connection"
-    o.wait_for_counter("sessions", lambda k: k == 0, 60)
+    # Where so many come that the kernel hands out SYN cookies it can keep a connection whose end
+    # it never saw (ss: established, no peer). Nobody can know but by the time for a login, 60 s.
+    o.wait_for_counter("sessions", lambda k: k == 0, 90)
     visit(o)
 
 

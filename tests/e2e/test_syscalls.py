@@ -146,7 +146,8 @@ def test_a_message_is_opened_once_and_read_once(warm, tmp_path):
     assert front["preadv2"] <= few and front["fcntl"] <= few, told(calls)
     fstat = front.get("newfstatat", 0) + front.get("fstat", 0)  # as the library calls it
     assert 0 < fstat <= few, told(calls)
-    assert keeper["sendmsg"] < 2.5, told(calls)  # a snapshot, a batch; its places
+    # A snapshot and a batch; on a busy machine now and then two, never one for each message.
+    assert keeper["sendmsg"] < 3, told(calls)
 
 
 def test_a_warm_login_reads_no_directory(warm, tmp_path):

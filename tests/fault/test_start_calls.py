@@ -93,6 +93,8 @@ def start(base, program, kind, n, pick, wraps):
     finally:
         house.__exit__()
     what = f"{name} ({'short' if hit < 0 else os.strerror(hit)})" if hit else None
+    if not serves and n == 0:
+        wrong.append("ended, and no call had failed")
     if not serves and not any(WHY.search(x) or x.startswith("restanted:") for x in house.lines):
         wrong.append("ended without a word")
     in_library = program in LIBRARY and kind == ALLOCATIONS and what and " at " not in what \
