@@ -124,22 +124,35 @@ mbox_append_begin(struct mbox *m, int fd, const struct mbox_append *a)
 }
 
 static int
-clear(int note, bool sync)
+remove_note(const struct mbox *m)
+{
+	char name[NAME_MAX + 1];
+
+	if (!mbox_beside(m, "append", name))
+		return -ENAMETOOLONG;
+	return unlinkat(m->dir, name, 0) < 0 ? -errno : mbox_sync_dir(m->dir);
+}
+
+static int
+clear(const struct mbox *m, int note)
 {
 	static const uint64_t nothing;
 	int r = fd_pwrite_all(note, &nothing, sizeof(nothing), 0);
 
-	return r == 0 && sync ? mbox_sync(note) : r;
+	if (r == 0)
+		return mbox_sync(note);
+	/* Where nothing is written in place a full disk has no room even for that. */
+	return r == -ENOSPC || r == -EDQUOT ? remove_note(m) : r;
 }
 
 int
-mbox_append_end(struct mbox *m, bool sync)
+mbox_append_end(struct mbox *m)
 {
 	AUTO_FD note = open_note(m, O_RDWR);
 
 	if (note < 0)
 		return note == -ENOENT ? 0 : fd_take(&note);
-	return clear(note, sync);
+	return clear(m, note);
 }
 
 /* ---- after a crash --------------------------------------------------------------- */
@@ -385,5 +398,5 @@ mbox_append_settle(struct mbox *m, int fd)
 	if (r <= 0)
 		return r;
 	r = settle(m, fd, &h);
-	return r < 0 ? r : clear(note, true);
+	return r < 0 ? r : clear(m, note);
 }

@@ -31,8 +31,10 @@ struct mbox_append {
 
 /* Durable before anything is appended. -EACCES: no note can be made here. */
 [[nodiscard]] int mbox_append_begin(struct mbox *m, int fd, const struct mbox_append *a);
-/* All of it is there and synced, or was taken back. sync: it is not as the note says. */
-[[nodiscard]] int mbox_append_end(struct mbox *m, bool sync);
+/* All of it is there and synced, or was taken back. Durable before the lock is given up:
+ * who rewrites the mbox then may move other mail to where the note says, and a note that
+ * a power cut brought back would take that for half of what was appended. */
+[[nodiscard]] int mbox_append_end(struct mbox *m);
 /* Whether a note was not cleared. */
 [[nodiscard]] bool mbox_append_is_there(const struct mbox *m);
 /* Cuts off what a crash left of an append. Lock held for writing. */

@@ -220,7 +220,7 @@ static int
 end(struct append *a)
 {
 	bool as_noted = a->size == a->note.list[a->note.n - 1].end;
-	int r = mbox_append_end(a->m, !as_noted);
+	int r = mbox_append_end(a->m);
 
 	return as_noted ? 0 : r;
 }
@@ -246,7 +246,7 @@ deposit_group(struct append *a, const struct mailbox_lock *lock,
 		(void)!mbox_sync(a->fd);
 	}
 	if (back && a->noted)
-		(void)!mbox_append_end(a->m, false);
+		(void)!mbox_append_end(a->m);
 	fail_all(list, n, r);
 }
 

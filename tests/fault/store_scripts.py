@@ -500,6 +500,9 @@ SCRIPTS = [
     Script("mbox-new", "mbox", "mail/box", ("unquote",), (), (
         "open", "deposit a", *SESSION, "unlock", "deposit b c", *SESSION, "remove 0", "refresh",
         "list", "unlock", "flush", "close", *LOOK)),
+    # Of one sender and one second: what is left of the two begins like the one that went.
+    Script("mbox-burst", "mbox", "mail/box", (), ("old1",), (
+        "open", "deposit b c", *SESSION, "remove 1", "refresh", "list", "unlock", "close")),
     Script("mbox-old", "mbox", "mail/box", ("unquote",), ("old1", "old2", "old3", "old4", "old5"), (
         "open", *SESSION, "seen 1", "foreign-append f1", "remove 0 2", "refresh", "list",
         "deposit d", "refresh", "list", "unlock", "flush", "close", "foreign-append f2", "open",
