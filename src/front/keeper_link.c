@@ -241,8 +241,11 @@ on_yield(struct conn *c, struct view payload, struct received *r)
 	struct msg_yield m;
 
 	(void)r;
-	if (!c->is_attached || !msg_yield_get(&m, payload))
+	if (!msg_yield_get(&m, payload))
 		return false;
+	/* The next login may come while rows are still looked at: that is not idle. */
+	if (!c->is_attached)
+		return c->at == CONN_CHECKING;
 	uint64_t idle = session_idle_ms(&c->session, loop_now_ms(c->front->loop));
 	if (c->at != CONN_INPUT || idle == 0 || idle < m.idle_s * UINT64_C(1000))
 		return true;

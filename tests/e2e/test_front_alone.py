@@ -429,6 +429,19 @@ def test_yield_ends_an_idle_session_only(front):
     client.rest()
 
 
+def test_yield_waits_while_a_large_snapshot_is_looked_at(front):
+    """The next login may come before the rows have all been checked: no fault of the keeper's."""
+    count = 1000000
+    client = front.client()
+    client.send(b"USER tester\r\nPASS secret\r\n")
+    session, _, _ = front.login()
+    keeper = fa.Keeper(front.attach(session))
+    keeper.open(table=fa.snapshot([9] * count), count=count)
+    send(keeper.sock, struct.pack("<HI", fa.YIELD, 600))
+    assert client.line().startswith(b"+OK")
+    assert client.line().startswith(b"+OK")
+
+
 # ---- logins ---------------------------------------------------------------------------
 
 def test_refusals_reach_the_client_and_it_may_try_again(front):
