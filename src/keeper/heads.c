@@ -226,19 +226,21 @@ put_together(
 	uint64_t body = s->length - head_n;
 	uint64_t n = ascii.n + body;
 	uint8_t *map;
-	AUTO_FD fd = sealed_begin("restante-message", (size_t)n, &map);
+	/* Emptied since it was looked at; a mapping needs an octet. */
+	size_t size = n > 0 ? (size_t)n : 1;
+	AUTO_FD fd = sealed_begin("restante-message", size, &map);
 
 	if (fd < 0)
 		return fd_take(&fd);
-	struct buf out = buf_over(map, (size_t)n);
+	struct buf out = buf_over(map, size);
 	buf_put_view(&out, ascii);
 	CHECK(!out.full);
 	int r = fd_pread_all(s->fd, map + ascii.n, (size_t)body, s->offset + head_n);
 	if (r < 0) {
-		(void)munmap(map, (size_t)n);
+		(void)munmap(map, size);
 		return r;
 	}
-	r = sealed_finish(fd, map, (size_t)n);
+	r = sealed_finish(fd, map, size);
 	*ret_n = n;
 	return r < 0 ? r : fd_take(&fd);
 }

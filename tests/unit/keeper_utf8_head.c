@@ -1,11 +1,14 @@
 #include "keeper/encoded_word.h"
+#include "keeper/heads.h"
 #include "keeper/utf8_head.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -58,6 +61,22 @@ test_rows(void **state)
 		room[out.n] = 0;
 		assert_string_equal((char *)room, rows[i].out);
 	}
+}
+
+/* Emptied by its owner after it was looked at: an answer, whichever, and no end of us. */
+static void
+test_message_that_was_emptied(void **state)
+{
+	(void)state;
+	int fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	struct store_slice stored = {.fd = fd}, got = {.fd = -1};
+
+	assert_true(fd >= 0);
+	if (heads_rewrite(&stored, &got) == 0) {
+		assert_int_equal(got.length, 0);
+		(void)close(got.fd);
+	}
+	(void)close(fd);
 }
 
 static void
@@ -133,6 +152,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_message_that_was_emptied),
 		cmocka_unit_test(test_head_ends_at_blank_line),
 		cmocka_unit_test(test_any_octets),
 		cmocka_unit_test(test_many_addresses_fit_their_room),
