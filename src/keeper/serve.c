@@ -204,6 +204,9 @@ static enum step
 read_one(struct keeper *k, struct session *s, struct received *r)
 {
 	struct view payload = {NULL, 0};
+	/* Who brought mail has been told that it is not stored, and has gone. */
+	if (s->state == KEEPER_ACCEPTING && keeper_hung_up(s->fd))
+		return STEP_END;
 	int e = channel_recv(s->fd, r, s->state == KEEPER_ACCEPTING);
 
 	if (e < 0)

@@ -112,6 +112,30 @@ a_session_does_not_hinder_it(void **state)
 	attach_connections = attach_delay_s = 0;
 }
 
+/* The MTA was told that it is not stored, and will come again. */
+static void
+nobody_waits_for_it_any_more(void **state)
+{
+	(void)state;
+
+	struct desk *d = desk_open(&usual);
+	int gone = attach(d, RIGHT_DELIVER), fd;
+	assert_int_equal(kill(d->keeper, SIGSTOP), 0);
+	deposit(gone, sealed_letter(), strlen(LETTER));
+	(void)close(gone);
+	assert_int_equal(kill(d->keeper, SIGCONT), 0);
+	/* Others that come behind it, so that it has had its turn. */
+	for (int i = 0; i < 3; i++) {
+		fd = attach(d, RIGHT_DELIVER);
+		deposit(fd, sealed_letter(), strlen(LETTER));
+		assert_int_equal(outcome(fd), DEPOSIT_DONE);
+		(void)close(fd);
+	}
+	assert_int_equal(files_in(d, "Maildir/new"), 3);
+	assert_int_equal(counter(d, STAT_DEPOSITS), 3);
+	desk_close(d);
+}
+
 static void
 many_share_their_syncs(void **state)
 {
@@ -458,6 +482,7 @@ main(void)
 		cmocka_unit_test(deliveries_leave_room),
 		cmocka_unit_test(what_cannot_be_stored_is_said),
 		cmocka_unit_test(an_mbox_is_served_too),
+		cmocka_unit_test(nobody_waits_for_it_any_more),
 		cmocka_unit_test(a_peer_that_left_harms_nobody),
 	};
 	if (!desk_ready())
