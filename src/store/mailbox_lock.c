@@ -199,7 +199,7 @@ make_dot(struct mailbox_lock *l, const char *draft)
 }
 
 static int
-take_dot(struct mailbox_lock *l, const char *name)
+take_dot(struct mailbox_lock *l, const char *name, enum mailbox_lock_kind kind)
 {
 	char draft[256];
 	int n = snprintf(l->dot_name, sizeof(l->dot_name), "%s.lock", name);
@@ -208,7 +208,9 @@ take_dot(struct mailbox_lock *l, const char *name)
 
 	if (n < (int)sizeof(l->dot_name) && k < (int)sizeof(draft))
 		r = make_dot(l, draft);
-	if (r == -EACCES || r == -EPERM || r == -EROFS || r == -ENAMETOOLONG) {
+	/* No room for a name either: who reads must not be kept out. */
+	bool full = (r == -ENOSPC || r == -EDQUOT) && kind != MAILBOX_MAKE;
+	if (full || r == -EACCES || r == -EPERM || r == -EROFS || r == -ENAMETOOLONG) {
 		l->dot_off = true;
 		return 0;
 	}
@@ -221,7 +223,7 @@ take_both(struct mailbox_lock *l, const char *name, enum mailbox_lock_kind kind)
 	int r = take_file(l, name, kind);
 
 	if (r == 0)
-		r = take_dot(l, name);
+		r = take_dot(l, name, kind);
 	if (r < 0)
 		fd_close(&l->fd);
 	return r;

@@ -596,6 +596,46 @@ deliveries_under_failing_calls(void **state)
 	each_call_of_a_delivery_fails_once(CALL_STATX, EIO);
 }
 
+/* A deposit was whole when the power went, its note not yet cleared; the disk is full. */
+static void
+a_note_that_cannot_be_cleared([[maybe_unused]] void **state)
+{
+	static const char octets[] = "X: 3\n\ndelivered\n";
+
+	for (int at = 1; at < 5; at++) {
+		struct spool *o = spool_open();
+		struct lock_holder me = {.since = 1}, other;
+		const struct store_table *t;
+		uint8_t note[4096];
+
+		fill(o);
+		int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		assert_int_equal(fd_write_all(fd, octets, sizeof(octets) - 1), 0);
+		struct store_deposit d = {.fd = fd,
+			.length = sizeof(octets) - 1,
+			.sender = VIEW("s@example"),
+			.now_s = 1700000000};
+		ops->deposit(o->store, &d, 1);
+		assert_int_equal(d.result, 0);
+		int n = openat(o->root, ".anna.restante-append", O_RDWR | O_CLOEXEC);
+		size_t got = (size_t)pread(n, note, sizeof(note), 0);
+		uint64_t check = XXH3_64bits(note + 8, got - 8);
+		assert_int_equal(pwrite(n, &check, 8, 0), 8);
+		(void)close(n);
+		(void)close(fd);
+		forget(o);
+		plan.error = ENOSPC;
+		plan.at = at;
+		plan.call = CALL_PWRITE;
+		assert_int_equal(ops->lock(o->store, &me, &other), 0);
+		assert_int_equal(ops->refresh(o->store, &t), 0);
+		plan.call = CALL_NONE;
+		assert_int_equal(t->count, MESSAGES + 1);
+		ops->unlock(o->store);
+		spool_close(o);
+	}
+}
+
 int
 main(void)
 {
@@ -605,6 +645,7 @@ main(void)
 		cmocka_unit_test(an_intent_for_another_mbox_is_set_aside),
 		cmocka_unit_test(a_crash_at_any_call_of_a_delivery),
 		cmocka_unit_test(removals_under_failing_calls),
+		cmocka_unit_test(a_note_that_cannot_be_cleared),
 		cmocka_unit_test(deliveries_under_failing_calls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
