@@ -187,6 +187,15 @@ came_back(const struct plan_facts *f, const struct known *k)
 	return k->gone_s != 0 && k->stage != KNOWN_SEEN && k->has_header && f->has_top;
 }
 
+/* It was delivered and gone (or should be: DELE was sent), and no header can say whether
+ * its name was given to another: only its octets tell. */
+static bool
+only_octets_tell(const struct plan_facts *f, const struct known *k)
+{
+	return (k->gone_s != 0 || k->dele_sent) && k->stage == KNOWN_SYNCED &&
+		!(k->has_header && f->has_top);
+}
+
 static void
 plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool changed)
 {
@@ -201,7 +210,8 @@ plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool ch
 		mail->known = MAIL_NO_KNOWN;
 	} else if (!k)
 		plan_new(f, m, mail);
-	else if (size_agrees(f, mail, k) && !is_beside(f, k) && !came_back(f, k))
+	else if (size_agrees(f, mail, k) && !is_beside(f, k) && !came_back(f, k) &&
+		!only_octets_tell(f, k))
 		plan_known(f, m, mail, k);
 	else if (f->has_top && k->has_header) {
 		mail->old_size = true;

@@ -247,14 +247,34 @@ what_was_gone_comes_back(void **state)
 	assert_int_equal(m->plan, MAIL_FETCH);
 	assert_true(m->reused);
 
-	/* Nothing to tell them apart by: it is what it was. */
-	begin();
-	account.keep = true;
-	facts.has_top = false;
-	know("a", 10, KNOWN_SYNCED, 1)->gone_s = NOW - DAY_S;
-	m = list(1, "a", 10);
-	assert_int_equal(plan_all(&facts, &mails), 0);
-	assert_int_equal(m->plan, MAIL_LEAVE);
+	/* No header can be had: it is fetched, and its octets tell. */
+	for (int lies = 0; lies < 2; lies++) {
+		begin();
+		facts.has_top = false;
+		facts.sizes_lie = lies;
+		know("a", 10, KNOWN_SYNCED, 1)->gone_s = NOW - DAY_S;
+		m = list(1, "a", lies ? 11 : 10);
+		assert_int_equal(plan_all(&facts, &mails), 0);
+		assert_int_equal(m->plan, MAIL_FETCH);
+		assert_true(m->unsure && m->delete_too);
+	}
+}
+
+/* DELE was sent and QUIT not confirmed: what has the UIDL now may be another message. */
+static void
+what_may_be_deleted_is_fetched_where_no_header_tells(void **state)
+{
+	(void)state;
+
+	for (int top = 0; top < 2; top++) {
+		begin();
+		facts.has_top = top;
+		know("a", 10, KNOWN_SYNCED, 1)->dele_sent = true;
+		struct mail *m = list(1, "a", 10);
+		assert_int_equal(plan_all(&facts, &mails), top);
+		assert_int_equal(m->plan, top ? MAIL_CHECK : MAIL_FETCH);
+		assert_int_equal(m->unsure, !top);
+	}
 }
 
 /* Its UIDL was taken by another message, which is hidden now. */
@@ -628,6 +648,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cases),
 		cmocka_unit_test(what_was_gone_comes_back),
+		cmocka_unit_test(what_may_be_deleted_is_fetched_where_no_header_tells),
 		cmocka_unit_test(what_stepped_aside_is_recognised),
 		cmocka_unit_test(uidls_that_all_changed),
 		cmocka_unit_test(few_new_ones_are_no_change),

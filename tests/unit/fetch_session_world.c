@@ -321,8 +321,10 @@ deliver(struct world *w, const struct world_letter *l)
 	if (l->same != 0)
 		take_same(w, l);
 	r = row_of(w, uid);
-	if (r && r->stage == KNOWN_SYNCED && r->id == l->id)
+	if (r && r->stage == KNOWN_SYNCED && r->id == l->id) {
+		r->gone_s = 0;
 		return LETTER_KNOWN;
+	}
 	if (r && r->stage == KNOWN_SYNCED)
 		step_aside(w, r);
 	r = row_new(w, uid);
