@@ -201,7 +201,8 @@ plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool ch
 {
 	const struct known *k = known_of(f, mail);
 
-	mail->unsure = !f->has_top && (changed || plan_needs_name(f, mail));
+	mail->unsure = !f->has_top &&
+		(changed || plan_needs_name(f, mail) || plan_had_twin(f, m, mail));
 	if (plan_needs_name(f, mail) && f->has_top)
 		plan_as(mail, MAIL_IDENTIFY, "its UIDL does not tell it from others");
 	else if (f->has_top && (!k || k->stage == KNOWN_SEEN) &&
@@ -305,6 +306,7 @@ void
 plan_order(const struct plan_facts *f, struct mails *m, uint32_t *ret_suspects)
 {
 	uint32_t suspects = 0, first_suspect = 0;
+	bool unsure = false;
 
 	m->order_n = 0;
 	for (uint32_t i = 0; i < m->n; i++) {
@@ -313,16 +315,20 @@ plan_order(const struct plan_facts *f, struct mails *m, uint32_t *ret_suspects)
 		if (!mail->number || mail->plan != MAIL_FETCH ||
 			mail->stage != MAIL_LISTED)
 			continue;
-		if (!mail->suspect)
-			m->order[m->order_n++] = i;
-		else if (suspects++ == 0)
+		if (mail->suspect && suspects++ == 0)
 			first_suspect = i;
+		if (mail->suspect)
+			continue;
+		m->order[m->order_n++] = i;
+		unsure = unsure || mail->unsure;
 	}
-	if (m->order_n == 0 && suspects > 0) {
+	mails_sort(m, f->account->order);
+	/* What only RETR tells from others may come in every session: no session would
+	 * be the suspect's own. */
+	if (suspects > 0 && (m->order_n == 0 || (unsure && f->account->keep))) {
 		m->order[m->order_n++] = first_suspect;
 		suspects--;
 	}
-	mails_sort(m, f->account->order);
 	*ret_suspects = suspects;
 }
 

@@ -170,7 +170,7 @@ plan_had_twin(const struct plan_facts *f, const struct mails *m, const struct ma
 	size_t at = 0;
 
 	/* Of some a try is all that is known. */
-	while (f->has_top && (k = plan_former(f->known, mail_uid(m, mail), &at)))
+	while ((k = plan_former(f->known, mail_uid(m, mail), &at)))
 		if (k->has_header)
 			return true;
 	return false;

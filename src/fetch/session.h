@@ -64,7 +64,7 @@ struct fetch_session {
 	} todo[SESSION_TODO_MAX];
 	uint32_t todo_n, todo_sent, todo_done;
 	bool planned; /* every message is decided */
-	bool quick, whole, uidl_failed, uidl_later, list_failed, tail_asked;
+	bool quick, whole, uidl_failed, uidl_later, list_failed, tail_asked, fetches_unsure;
 	uint64_t rows, odd_rows, capa_rows, top_octets;
 	uint32_t tops_refused, retrievals, room;
 	bool tops_given, deletions_due, deletions_looked, commit_asked, unsure_left;

@@ -19,7 +19,8 @@ session_is_long_enough(const struct fetch_session *s)
 	const struct fetch_account *a = s->account;
 
 	/* Where nothing tells what came before, the next session would begin anew. */
-	if (a->keep && s->memory->has_no_uidl && s->memory->has_no_top)
+	if (a->keep &&
+		(s->fetches_unsure || (s->memory->has_no_uidl && s->memory->has_no_top)))
 		return s->stopping;
 	return s->stopping ||
 		(a->commit_messages != FETCH_NEVER &&

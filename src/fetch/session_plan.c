@@ -77,6 +77,8 @@ session_marked(struct fetch_session *s)
 	if (s->step != STEP_MARK)
 		return;
 	plan_order(&f, s->mails, &s->counts.suspects);
+	for (uint32_t i = 0; i < s->mails->order_n && !s->fetches_unsure; i++)
+		s->fetches_unsure = s->mails->at[s->mails->order[i]].unsure;
 	s->step = STEP_MAIL;
 	session_guess_adopt(s);
 	session_mail_send(s);
