@@ -106,16 +106,30 @@ collect_load(struct collect *c)
 /* ---- marks
  * ------------------------------------------------------------------------------ */
 
+/* Where UIDLs move from message to message, those who take one and those who had it must
+ * be marked together (state_marks.c): then all go at once. */
+static size_t
+marks_at_once(const struct mails *m, bool end)
+{
+	bool moves = false;
+
+	for (uint32_t i = 0; i < m->n && !end && !moves; i++)
+		moves = m->at[i].number && m->at[i].renamed;
+	return moves && m->n >= MARKS_AT_ONCE / SESSION_MARKS_MAX
+		? ((size_t)m->n + 1) * SESSION_MARKS_MAX
+		: MARKS_AT_ONCE;
+}
+
 int
 collect_write_marks(struct collect *c, bool end)
 {
-	struct mark *marks = calloc(MARKS_AT_ONCE, sizeof(*marks));
+	size_t cap = marks_at_once(&c->mails, end);
+	struct mark *marks = calloc(cap, sizeof(*marks));
 	uint64_t at = 0;
 	size_t n;
 	int r = marks ? 0 : -ENOMEM;
 
-	while (r == 0 &&
-		(n = session_marks(c->session, end, &at, marks, MARKS_AT_ONCE)) > 0)
+	while (r == 0 && (n = session_marks(c->session, end, &at, marks, cap)) > 0)
 		r = state_mark(c->run->state, c->memory.row, marks, n, clock_unix_s());
 	free(marks);
 	return r;

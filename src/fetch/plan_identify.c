@@ -37,9 +37,11 @@ has_header(const struct mail *mail, const struct known *k)
 }
 
 /* The header is not that of the message that we know under this UIDL: which is it? */
-static void
+static bool
 find_reused(const struct plan_facts *f, struct mails *m)
 {
+	bool found = false;
+
 	for (uint32_t i = 0; i < m->n; i++) {
 		struct mail *mail = &m->at[i];
 		const struct known *k = known_of(f, mail);
@@ -49,8 +51,51 @@ find_reused(const struct plan_facts *f, struct mails *m)
 			continue;
 		mail->old_size = false;
 		mail->known = MAIL_NO_KNOWN;
-		mail->reused = true;
+		mail->reused = found = true;
 		mail->plan = MAIL_IDENTIFY;
+	}
+	return found;
+}
+
+/*
+ * While headers are compared, the message of a row whose UIDL was given to another may be
+ * listed under one of the others. Afterwards the row steps aside by itself (MARK_REUSED):
+ * no later mark by this UIDL is to say that what has it now is gone.
+ */
+static void
+list_reused(const struct plan_facts *f, struct mails *m, bool listed)
+{
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct mail *mail = &m->at[i];
+		const struct known *k = mail->number && mail->reused
+			? known_find(f->known, mail_uid(m, mail))
+			: NULL;
+		size_t row = k ? (size_t)(k - f->known->rows) : 0;
+		uint8_t bit = (uint8_t)(1u << row % 8);
+
+		if (k && listed)
+			m->listed[row / 8] |= bit;
+		else if (k)
+			m->listed[row / 8] &= (uint8_t)~bit;
+	}
+	for (uint32_t i = 0; i < m->n && !listed; i++)
+		if (m->at[i].number && m->at[i].known != MAIL_NO_KNOWN)
+			set_known(f, m, &m->at[i], known_of(f, &m->at[i]));
+}
+
+/* UIDLs have moved: what seems to be new may be a message that had another one. */
+static void
+doubt_new_ones(struct mails *m)
+{
+	for (uint32_t i = 0; i < m->n; i++) {
+		struct mail *mail = &m->at[i];
+
+		if (!mail->number || mail->plan != MAIL_FETCH || mail->has_header ||
+			mail->known != MAIL_NO_KNOWN || mail->checked ||
+			mail->stage != MAIL_LISTED)
+			continue;
+		mail->plan = MAIL_IDENTIFY;
+		mail->delete_too = false;
 	}
 }
 
@@ -72,7 +117,9 @@ find_by_uid(const struct plan_facts *f, struct mails *m, bool seen)
 void
 plan_identify(const struct plan_facts *f, struct mails *m)
 {
-	find_reused(f, m);
+	if (find_reused(f, m))
+		doubt_new_ones(m);
+	list_reused(f, m, false);
 	mails_by_header(m);
 	find_by_uid(f, m, false);
 	for (uint32_t i = 0; m->order_n > 0 && i < f->known->n; i++) {
@@ -87,6 +134,7 @@ plan_identify(const struct plan_facts *f, struct mails *m)
 		set_known(f, m, mail, k);
 		mail->renamed = true;
 	}
+	list_reused(f, m, true);
 	/* What only failed so far is no better than a delivery under another UIDL. */
 	find_by_uid(f, m, true);
 	m->order_n = 0;

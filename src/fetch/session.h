@@ -36,6 +36,7 @@ enum session_step {
 #define SESSION_QUEUE_MAX 16
 #define SESSION_TODO_MAX  128
 #define SESSION_CAPA_MAX  1000 /* rows, before and after login together */
+#define SESSION_MARKS_MAX 4    /* of one mail */
 #define SESSION_TOP_MAX	  (4 * 1024 * 1024)
 
 struct fetch_session {
@@ -138,7 +139,7 @@ void session_hold(struct fetch_session *s, bool hold);
 void session_room(struct fetch_session *s, uint32_t letters);
 
 /* Marks for the state: of what was planned, and at the end. Gives the number written to
- * marks (at most 3 a mail or row); start with *at = 0, until 0 is returned. */
+ * marks; start with *at = 0, until 0 is returned. */
 size_t session_marks(const struct fetch_session *s, bool end, uint64_t *at,
 	struct mark *marks, size_t cap);
 /* Messages that are put aside for good by this session. */

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define MARKS_OF_ONE 4
-
 /* ---- marks
  * ------------------------------------------------------------------------------- */
 
@@ -27,12 +25,12 @@ planned_marks(const struct fetch_session *s, const struct mail *m, struct mark *
 
 	if (uid.n == 0)
 		return;
-	/* Where its header could not be had, the letter itself tells: session_same. */
-	if (m->reused && !m->unsure)
-		put(marks, n, MARK_REUSED, uid);
-	if (m->renamed && k) {
+	/* Where its header could not be had, the letter itself tells: session_same. A row
+	 * of another header steps aside for one that is renamed as well. */
+	if (m->renamed && k)
 		put(marks, n, MARK_RENAMED, k->uid)->new_uid = uid;
-	}
+	else if (m->reused && !m->unsure)
+		put(marks, n, MARK_REUSED, uid);
 	if (m->resized)
 		put(marks, n, MARK_SIZE, uid)->size = m->size;
 	if (m->plan == MAIL_ADOPT)
@@ -102,7 +100,7 @@ session_marks(const struct fetch_session *s, bool end, uint64_t *at, struct mark
 
 	if (!s->known) /* it did not come to a plan */
 		return 0;
-	for (; *at < s->mails->n && n + MARKS_OF_ONE <= cap; ++*at) {
+	for (; *at < s->mails->n && n + SESSION_MARKS_MAX <= cap; ++*at) {
 		const struct mail *m = &s->mails->at[*at];
 
 		if (!m->number)

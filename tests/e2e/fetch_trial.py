@@ -228,6 +228,8 @@ def play(base, scenario, pki=None):
             t.run(keep=scenario.keep, timeout=scenario.timeout, deadline=scenario.deadline,
                   memory=scenario.memory,
                   codes=scenario.codes[min(i, len(scenario.codes) - 1)], more=scenario.more)
+            if i + 1 < scenario.runs:
+                scenario.between(t, i)
         if scenario.keep and scenario.whole:
             t.complete()
         scenario.check(t)
@@ -254,6 +256,10 @@ class Sin(Session):
     @classmethod
     def mails(cls):
         return nasty_mails()
+
+    @classmethod
+    def between(cls, t, i):
+        """After the i-th run (0: the first), before the next one."""
 
     @classmethod
     def check(cls, t):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fetch_faulty import STAMP, Cut, Mail, Reset, Session, nasty_mails, plain_mails, stuffed
-from fetch_trial import MIB, Sin, make_pki, never, play
+from fetch_trial import MIB, Sin, Trial, make_pki, never, play
 from nasty import wire
 
 NOTHING, GIVEN_UP, UNREACHABLE, LATER, PROTOCOL, REFUSED = 0, 65, 69, 75, 76, 77
@@ -241,6 +241,72 @@ class UidlIsReused(Sin):
     @classmethod
     def check(cls, t):
         assert len(t.retrieved(1)) == 1
+
+
+def differing_mails(n, start=0):
+    """Of many sizes."""
+    return [plain_mails(1, b"x" * (i % 400) + b"\r\n", i)[0] for i in range(start, start + n)]
+
+
+class _UidlIsThePlace(Sin):
+    def uid(self, n):
+        return b"%d" % n
+
+
+@sin
+class UidlIsThePlace(_UidlIsThePlace):
+    """One is deleted by somebody else: all those behind it have the UIDL of another."""
+    keep, runs, whole, sane = True, 3, False, _UidlIsThePlace
+    check = classmethod(no_retr_after_the_first_run)
+
+    @classmethod
+    def mails(cls):
+        return differing_mails(8)
+
+    @classmethod
+    def between(cls, t, i):
+        t.complete()
+        t.drop.mails.pop(i)
+
+
+def takes_a_place(t):
+    t.drop.add(*differing_mails(1, 5000))
+    t.drop.mails.insert(0, t.drop.mails.pop())
+    return [5001, 1]  # what is fetched ahead, and dropped, was no new one
+
+
+def leaves_a_place(t):
+    t.drop.mails.pop(0)
+    return []
+
+
+@pytest.mark.parametrize("change", [takes_a_place, leaves_a_place])
+def test_the_uidl_is_the_place_of_many(change, tmp_path):
+    """More of them move than are marked at a time otherwise, up or down."""
+    with Trial(tmp_path, differing_mails(5000), _UidlIsThePlace) as t:
+        t.run(keep=True, codes=(NOTHING,))
+        new = change(t)
+        for i, want in (1, new), (2, []):
+            t.run(keep=True, codes=(NOTHING,))
+            assert t.retrieved(i) == want, t.last()
+        t.complete()
+
+
+@sin
+class UidlIsThePlaceAndOnlyTheNewestStay(_UidlIsThePlace):
+    """What is deleted is our own doing."""
+    keep, runs, whole, sane, more = True, 4, False, _UidlIsThePlace, ("--keep-newest", "8")
+    mails = classmethod(lambda cls: differing_mails(8))
+
+    @classmethod
+    def between(cls, t, i):
+        if i < 2:
+            t.drop.add(*differing_mails(1, 8 + i))
+
+    @classmethod
+    def check(cls, t):
+        t.complete()
+        assert [len(t.retrieved(i)) for i in (1, 2, 3)] == [1, 1, 0], t.last()
 
 
 @sin
