@@ -170,7 +170,7 @@ fail(struct account_run *a, enum session_outcome_kind kind, const char *why)
 	a->schedule.status =
 		schedule_worse(a->schedule.status, schedule_status(&a->outcome));
 	if (!is_stopped(a)) {
-		m->failures++;
+		schedule_count(m, &a->outcome);
 		m->last_try_s = now_s;
 		memcpy(m->last_error, a->outcome.why, sizeof(m->last_error));
 	}
@@ -196,13 +196,12 @@ remember_outcome(struct account_run *a)
 	m->collected += s->counts.committed;
 	m->collected_octets += s->counts.octets;
 	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	if (!is_stopped(a))
+		schedule_count(m, &a->outcome);
 	if (a->outcome.kind == OUTCOME_OK || a->outcome.kind == OUTCOME_MORE) {
-		m->failures = 0;
 		m->last_success_s = now_s;
 		m->last_error[0] = 0;
 	} else if (!is_stopped(a)) {
-		/* What is said again at once, step by step, has not failed yet. */
-		m->failures += !(m->step_by_step && a->outcome.kind == OUTCOME_CUT);
 		memcpy(m->last_error, a->outcome.why, sizeof(m->last_error));
 	}
 	/* Learnt once a poll, however many sessions it takes. */

@@ -81,7 +81,8 @@ struct remembered {
 	uint64_t next_delete_s; /* when the next message falls due by delete_after; 0:
 				   none */
 	uint64_t last_success_s, next_poll_s, last_try_s;
-	uint32_t failures; /* in a row */
+	uint32_t failures;		  /* in a row */
+	uint32_t refusals, uidl_refusals; /* of the login, of UIDL; in a row */
 	char last_error[LETTER_WHY_MAX];
 	uint64_t collected, collected_octets; /* in all */
 	uint64_t policy;      /* plan_fingerprint of the session that left `count` */

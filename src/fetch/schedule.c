@@ -122,6 +122,21 @@ back_off(const struct remembered *r)
 		(uint64_t)BACKOFF_FIRST_S << doublings, BACKOFF_FIRST_S, BACKOFF_MAX_S);
 }
 
+void
+schedule_count(struct remembered *r, const struct session_outcome *o)
+{
+	if (o->kind == OUTCOME_OK || o->kind == OUTCOME_MORE) {
+		r->failures = r->refusals = 0;
+		return;
+	}
+	/* What is said again at once, step by step, has not failed yet. */
+	if (r->step_by_step && o->kind == OUTCOME_CUT)
+		return;
+	r->failures++;
+	/* A line that was down says nothing of the password. */
+	r->refusals = o->kind == OUTCOME_REFUSED ? r->refusals + 1 : 0;
+}
+
 /* What the server asks for. */
 static uint64_t
 asked(uint64_t seconds)
@@ -137,7 +152,7 @@ schedule_poll(const struct fetch_account *a, struct remembered *r,
 
 	if (o->kind == OUTCOME_REFUSED &&
 		(o->code == POP3_CODE_AUTH || o->code == POP3_CODE_SYS_PERM ||
-			r->failures >= REFUSALS_MAX))
+			r->refusals >= REFUSALS_MAX))
 		return 0;
 	if (o->kind == OUTCOME_OK || o->kind == OUTCOME_MORE)
 		seconds = (a->poll_ms ? a->poll_ms : learnt_interval(a, r, won)) / 1000;

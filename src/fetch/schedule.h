@@ -37,6 +37,8 @@ int schedule_worse(int a, int b);
  */
 uint64_t schedule_poll(const struct fetch_account *a, struct remembered *r,
 	const struct session_outcome *o, bool won, uint64_t now_s, uint64_t random);
+/* How often in a row it went wrong, and how; after each session, before schedule_poll. */
+void schedule_count(struct remembered *r, const struct session_outcome *o);
 /* The unix time before which the server wants no login (LOGIN-DELAY); 0: it said
  * nothing. */
 uint64_t schedule_not_before(const struct remembered *r);

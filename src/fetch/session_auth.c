@@ -117,6 +117,7 @@ forget_plain(struct remembered *r)
 {
 	r->has_capabilities = r->unstuffed = r->sizes_lie = false;
 	r->has_no_uidl = r->has_no_top = false;
+	r->uidl_refusals = 0;
 	r->mechanism[0] = 0;
 	r->count = UINT32_MAX;
 }
@@ -297,8 +298,7 @@ go_on_at_once(struct fetch_session *s)
 		strcmp(r->mechanism, s->choice.mechanism) == 0;
 	bool first = s->caps_fresh && r->failures == 0 && !r->step_by_step;
 
-	if (s->pipelining && (known || first) && s->choice.one_flight &&
-		!s->memory->not_ahead) {
+	if (s->pipelining && (known || first) && s->choice.one_flight && !r->not_ahead) {
 		s->ahead = true;
 		session_list_begin(s);
 		session_list_send(s);

@@ -215,7 +215,8 @@ decide(struct fetch_session *s)
 			(s->uidl_later ||
 				((s->memory->last_success_s != 0 ||
 					 s->caps.has & POP3_CAPA_UIDL) &&
-					s->memory->failures < UIDL_REFUSALS))) {
+					s->memory->uidl_refusals < UIDL_REFUSALS))) {
+			s->memory->uidl_refusals += !s->uidl_later;
 			session_end(s, OUTCOME_TEMPORARY,
 				"UIDL was refused, which the server has", NOTHING);
 			return;
@@ -229,6 +230,7 @@ decide(struct fetch_session *s)
 		s->whole = true;
 		load_or_end(s);
 	}
+	s->memory->uidl_refusals = 0;
 	f.count = s->has_stat ? s->stat_count : s->mails->count;
 	f.octets = s->has_stat ? s->stat_octets : UINT64_MAX;
 	session_tell(s, REPORT_LISTED, &f);

@@ -93,12 +93,14 @@ read_remembered(sqlite3_stmt *q, struct remembered *r)
 	r->not_ahead = column_u32(q, 27, 0) & 1;
 	r->all_listed = column_u32(q, 27, 0) >> 1 & 1;
 	r->early_faults = (uint8_t)(column_u32(q, 27, 0) >> 2 & 0x3f);
+	r->refusals = column_u32(q, 28, 0);
+	r->uidl_refusals = column_u32(q, 29, 0);
 }
 
 static int
 read_tls_session(sqlite3_stmt *q, struct remembered *r)
 {
-	struct view v = column_blob(q, 28);
+	struct view v = column_blob(q, 30);
 
 	if (v.n == 0)
 		return 0;
@@ -164,8 +166,8 @@ find_account(struct state *s, const struct fetch_account *a, struct remembered *
 	if (r <= 0)
 		return r;
 	read_remembered(q, ret);
-	*ret_changed = (column_u32(q, 29, 0) != 0) != a->keep ||
-		column_u64(q, 30, UINT64_MAX) != delete_after_s(a);
+	*ret_changed = (column_u32(q, 31, 0) != 0) != a->keep ||
+		column_u64(q, 32, UINT64_MAX) != delete_after_s(a);
 	r = read_tls_session(q, ret);
 	return r < 0 ? state_fail(s, r, "no memory") : 1;
 }
@@ -225,6 +227,8 @@ bind_remembered(sqlite3_stmt *q, const struct remembered *r, struct view probes)
 	bind_blob(q, 27, (struct view){r->tls_session, r->tls_session_n});
 	bind_i64(q, 28, (int64_t)r->policy);
 	bind_i64(q, 29, r->not_ahead | r->all_listed << 1 | r->early_faults << 2);
+	bind_i64(q, 30, r->refusals);
+	bind_i64(q, 31, r->uidl_refusals);
 }
 
 int
@@ -284,7 +288,7 @@ read_accounts(struct state *s, struct account_figures **figures, size_t *n)
 		struct account_figures *f = &(*figures)[(*n)++];
 		memset(f, 0, sizeof(*f));
 		read_remembered(q, &f->r);
-		column_text(q, 29, f->name, sizeof(f->name));
+		column_text(q, 31, f->name, sizeof(f->name));
 	}
 	return r;
 }

@@ -47,6 +47,7 @@ static const char *const our_steps[] = {
 	"DEFAULT 0,"
 	" interval_ms INTEGER NOT NULL DEFAULT 0, policy INTEGER NOT NULL DEFAULT 0,"
 	" not_ahead INTEGER NOT NULL DEFAULT 0,"
+	" refusals INTEGER NOT NULL DEFAULT 0, uidl_refusals INTEGER NOT NULL DEFAULT 0,"
 	" tls_session BLOB,"
 	" UNIQUE(name, host, user));"
 	"CREATE TABLE message("

@@ -16,7 +16,8 @@
 	" after_has, after_delay_s, after_mechanisms, mechanism, unstuffed, sizes_lie,"  \
 	" has_no_uidl, has_no_top, count, octets, probes, next_delete_s,"                \
 	" last_success_s, next_poll_s, last_try_s, failures, last_error, collected,"     \
-	" collected_octets, interval_ms, policy, not_ahead, tls_session"
+	" collected_octets, interval_ms, policy, not_ahead, refusals, uidl_refusals,"    \
+	" tls_session"
 
 static const char *const texts[STATE_STATEMENTS] = {
 #define STATE_STATEMENT(id, sql) [STATE_##id] = sql,

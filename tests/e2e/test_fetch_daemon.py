@@ -388,6 +388,24 @@ def test_a_refused_login_is_not_tried_again(place):
             d.wait_for("delivered", "a")
 
 
+def test_the_first_refusal_after_other_failures(place):
+    """What went wrong before says nothing of the password."""
+    with Houses({"anna": plain_mails(1)}, refusing(b"-ERR Authentication failed")) as house, \
+            socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        place.write({"a": settings(house, server="127.0.0.1:%d" % closed.getsockname()[1])})
+        for _ in range(3):
+            place.run(code=69)
+        place.write({"a": settings(house)})
+        for last in (False, False, True):
+            with Daemon(place) as d:
+                d.wait_for("finished", "a")
+                [e] = d.all_of("login_refused")
+                assert ("not polled any more" in e["why"]) == last, d.story()
+                assert bool(d.all_of("next_poll")) == (not last)
+        assert remembered(place, "failures, refusals") == [(6, 3)]
+
+
 def test_adaptive(place):
     """Shorter while mail comes, longer while none does, within its limits."""
     with Houses({"anna": []}) as house:

@@ -227,7 +227,7 @@ the_interval_is_learnt(void **state)
 static void
 a_refused_login_stops_polls(void **state)
 {
-	struct remembered r = {.failures = 1};
+	struct remembered r = {.refusals = 1};
 	struct session_outcome o = outcome(OUTCOME_REFUSED, POP3_CODE_AUTH);
 	(void)state;
 
@@ -237,14 +237,48 @@ a_refused_login_stops_polls(void **state)
 	/* "wrong password" alone is what some say to who polls too often. */
 	o.code = POP3_CODE_NONE;
 	assert_true(schedule_poll(&daily, &r, &o, false, NOW, 0) > NOW);
-	r.failures = 2;
+	r.refusals = 2;
 	assert_true(schedule_poll(&daily, &r, &o, false, NOW, 0) > NOW);
-	r.failures = 3;
+	r.refusals = 3;
 	assert_int_equal(schedule_poll(&daily, &r, &o, false, NOW, 0), 0);
 	/* Other failures never stop them. */
 	r.failures = 1000;
 	o.kind = OUTCOME_UNREACHABLE;
 	assert_true(schedule_poll(&daily, &r, &o, false, NOW, 0) > NOW);
+}
+
+static void
+refusals_are_counted_in_a_row(void **state)
+{
+	static const enum session_outcome_kind others[] = {OUTCOME_CUT, OUTCOME_TEMPORARY,
+		OUTCOME_PROTOCOL, OUTCOME_UNREACHABLE, OUTCOME_LOCAL, OUTCOME_OK,
+		OUTCOME_MORE};
+	struct session_outcome refused = outcome(OUTCOME_REFUSED, POP3_CODE_NONE);
+	struct remembered r = {0};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		struct session_outcome o = outcome(others[i], POP3_CODE_NONE);
+		bool well = o.kind == OUTCOME_OK || o.kind == OUTCOME_MORE;
+
+		for (int n = 0; n < 5; n++)
+			schedule_count(&r, &o);
+		assert_int_equal(r.failures == 0, well);
+		schedule_count(&r, &refused);
+		assert_int_equal(r.refusals, 1);
+		assert_true(schedule_poll(&daily, &r, &refused, false, NOW, 0) > NOW);
+		schedule_count(&r, &refused);
+		schedule_count(&r, &refused);
+		assert_int_equal(schedule_poll(&daily, &r, &refused, false, NOW, 0), 0);
+	}
+	/* A login in one flight that is said again step by step is no failure, and no
+	 * answer to the question either. */
+	struct session_outcome again = outcome(OUTCOME_CUT, POP3_CODE_NONE);
+	uint32_t failures = r.failures, refusals = r.refusals;
+	r.step_by_step = true;
+	schedule_count(&r, &again);
+	assert_int_equal(r.failures, failures);
+	assert_int_equal(r.refusals, refusals);
 }
 
 static void
@@ -272,6 +306,7 @@ main(void)
 		cmocka_unit_test(the_server_says_when),
 		cmocka_unit_test(the_interval_is_learnt),
 		cmocka_unit_test(a_refused_login_stops_polls),
+		cmocka_unit_test(refusals_are_counted_in_a_row),
 		cmocka_unit_test(a_login_delay_counts_over_a_restart),
 	};
 

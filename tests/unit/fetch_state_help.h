@@ -285,6 +285,8 @@ fill_remembered(struct remembered *r)
 	r->next_poll_s = FETCH_NEVER;
 	r->last_try_s = 4;
 	r->failures = 5;
+	r->refusals = 9;
+	r->uidl_refusals = 10;
 	(void)snprintf(r->last_error, sizeof(r->last_error), "no route to host");
 	r->collected = 6;
 	r->collected_octets = 7;
