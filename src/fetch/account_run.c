@@ -50,12 +50,11 @@ account_run_poll_later(struct account_run *a, uint64_t next_s)
 {
 	struct account_runs *r = a->all;
 	struct report_facts f = REPORT_NOTHING;
-	uint64_t now_s = clock_unix_s();
 
 	if (next_s == 0)
 		return;
 	f.account = settings_of(a)->name;
-	f.seconds = next_s > now_s ? next_s - now_s : 0;
+	f.seconds = schedule_wait_s(settings_of(a), next_s, clock_unix_s());
 	report_tell(r->run.report, REPORT_NEXT_POLL, &f);
 	if (loop_timer_set(r->run.loop, &a->poll, clock_ms() + f.seconds * 1000) != 0) {
 		r->status = EX_OSERR;
@@ -215,8 +214,7 @@ close_run(struct work_job *j)
 {
 	struct account_run *a = of_job(j);
 	struct collect *c = &a->collect;
-	const struct fetch_account *settings = c->account;
-	uint64_t kept_s = settings->tombstones_ms / 1000;
+	uint64_t before_s;
 
 	a->result = 0;
 	if (is_for_show(a))
@@ -227,9 +225,9 @@ close_run(struct work_job *j)
 		remember_outcome(a);
 		a->result = state_remember(c->run->state, &c->memory);
 	}
-	if (a->result == 0 && c->session->whole && settings->tombstones_ms != FETCH_NEVER)
-		a->result = state_sweep(
-			c->run->state, c->memory.row, c->memory.last_try_s - kept_s);
+	before_s = schedule_forget_before(c->account, clock_unix_s());
+	if (a->result == 0 && c->session->whole && before_s > 0)
+		a->result = state_sweep(c->run->state, c->memory.row, before_s);
 	if (a->result != 0)
 		snprintf(a->why, sizeof(a->why), "the state cannot be written: %s",
 			state_why(c->run->state)[0] ? state_why(c->run->state)
@@ -429,14 +427,17 @@ open_run(struct work_job *j)
 static bool
 too_early(const struct account_run *a)
 {
+	uint64_t now_s = clock_unix_s();
+
 	return a->all->run.settings->daemon && !a->begun &&
-		schedule_not_before(&a->collect.memory) > clock_unix_s();
+		schedule_not_before(&a->collect.memory, now_s) > now_s;
 }
 
 static void
 wait_for_it(struct account_run *a)
 {
-	a->collect.memory.next_poll_s = schedule_not_before(&a->collect.memory);
+	a->collect.memory.next_poll_s =
+		schedule_not_before(&a->collect.memory, clock_unix_s());
 	over(a);
 }
 

@@ -168,10 +168,35 @@ schedule_poll(const struct fetch_account *a, struct remembered *r,
 	return now_s + seconds;
 }
 
+/* ---- times that were written under another clock
+ * ------------------------------------------------------------------------------ */
+
 uint64_t
-schedule_not_before(const struct remembered *r)
+schedule_not_before(const struct remembered *r, uint64_t now_s)
 {
 	uint64_t delay_s = asked(r->after.login_delay_s);
 
-	return delay_s ? r->last_try_s + delay_s : 0;
+	/* A clock that was ahead once would keep us away until it is that late again. */
+	return delay_s ? within(r->last_try_s, 0, now_s) + delay_s : 0;
+}
+
+uint64_t
+schedule_wait_s(const struct fetch_account *a, uint64_t next_s, uint64_t now_s)
+{
+	uint64_t most = (a->poll_ms ? a->poll_ms : a->poll_max_ms) / 1000;
+
+	if (most < ASKED_MAX_S)
+		most = ASKED_MAX_S;
+	/* Longer than schedule_poll ever says: the clock was set back since. */
+	return next_s > now_s ? within(next_s - now_s, 0, most + most / 10) : 0;
+}
+
+uint64_t
+schedule_forget_before(const struct fetch_account *a, uint64_t now_s)
+{
+	uint64_t kept_s = a->tombstones_ms / 1000;
+
+	if (a->tombstones_ms == FETCH_NEVER || now_s < kept_s)
+		return 0;
+	return now_s - kept_s;
 }

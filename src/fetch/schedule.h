@@ -41,6 +41,10 @@ uint64_t schedule_poll(const struct fetch_account *a, struct remembered *r,
 void schedule_count(struct remembered *r, const struct session_outcome *o);
 /* The unix time before which the server wants no login (LOGIN-DELAY); 0: it said
  * nothing. */
-uint64_t schedule_not_before(const struct remembered *r);
+uint64_t schedule_not_before(const struct remembered *r, uint64_t now_s);
+/* Seconds until next_s. */
+uint64_t schedule_wait_s(const struct fetch_account *a, uint64_t next_s, uint64_t now_s);
+/* What is gone since before that unix time is forgotten; 0: nothing is. */
+uint64_t schedule_forget_before(const struct fetch_account *a, uint64_t now_s);
 
 #endif

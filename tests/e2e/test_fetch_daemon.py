@@ -364,6 +364,24 @@ def test_login_delay(place):
         assert len(house.sessions) == 2
 
 
+def test_the_clock_was_ahead(place):
+    """No day in the far future is waited for: the server's delay is, and no more."""
+    script = type("Script", (OfMany,), {
+        "capabilities": OfMany.capabilities + (b"LOGIN-DELAY 1",)})
+    with Houses({"anna": plain_mails(1)}, script) as house:
+        place.write({"a": settings(house)})
+        place.run()
+        db = sqlite3.connect(place.state / "state.db")
+        db.execute("UPDATE account SET last_try_s = last_try_s + 315360000")
+        db.commit()
+        db.close()
+        house.drops["anna"].add(*plain_mails(1, start=2))
+        with Daemon(place) as d:
+            assert d.wait_for("next_poll", "a")["seconds"] <= 1
+            d.wait_for("delivered", "a")
+        assert len(place.mails("a")) == 2
+
+
 def test_jitter(place):
     names = [f"u{i}" for i in range(24)]
     with Houses({n: [] for n in names}) as house:

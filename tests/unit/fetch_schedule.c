@@ -188,13 +188,13 @@ the_server_says_when(void **state)
 	o.wait_s = 4000;
 	assert_int_equal(schedule_poll(&a, &r, &o, true, NOW, 3), NOW + 4000);
 	r.last_try_s = NOW;
-	assert_int_equal(schedule_not_before(&r), NOW + 900);
+	assert_int_equal(schedule_not_before(&r, NOW), NOW + 900);
 	r.after.login_delay_s = 0;
-	assert_int_equal(schedule_not_before(&r), 0);
+	assert_int_equal(schedule_not_before(&r, NOW), 0);
 	/* But no server stops us for years. */
 	r.after.login_delay_s = UINT32_MAX;
 	o.wait_s = UINT32_MAX;
-	assert_int_equal(schedule_not_before(&r), NOW + 86400);
+	assert_int_equal(schedule_not_before(&r, NOW), NOW + 86400);
 	assert_int_equal(schedule_poll(&a, &r, &o, true, NOW, 3), NOW + 86400);
 }
 
@@ -287,9 +287,37 @@ a_login_delay_counts_over_a_restart(void **state)
 	struct remembered r = {.last_try_s = NOW, .next_poll_s = NOW + 5000};
 	(void)state;
 
-	assert_int_equal(schedule_not_before(&r), 0);
+	assert_int_equal(schedule_not_before(&r, NOW), 0);
 	r.after.login_delay_s = 900;
-	assert_int_equal(schedule_not_before(&r), NOW + 900);
+	assert_int_equal(schedule_not_before(&r, NOW), NOW + 900);
+}
+
+#define TEN_YEARS UINT64_C(315360000)
+
+/* What was written while the clock was ahead, or is read while it is behind. */
+static void
+the_clock_was_wrong(void **state)
+{
+	struct fetch_account a = {.poll_max_ms = 1800000, .tombstones_ms = 7776000000};
+	struct remembered r = {.last_try_s = NOW + TEN_YEARS, .after.login_delay_s = 900};
+	(void)state;
+
+	assert_int_equal(schedule_not_before(&r, NOW), NOW + 900);
+	r.last_try_s = UINT64_MAX;
+	assert_int_equal(schedule_not_before(&r, NOW), NOW + 900);
+	assert_int_equal(schedule_wait_s(&a, NOW + 1800, NOW), 1800);
+	assert_int_equal(schedule_wait_s(&a, NOW, NOW + TEN_YEARS), 0);
+	/* A day is what a server may ask for. */
+	assert_int_equal(schedule_wait_s(&a, NOW + 86400, NOW), 86400);
+	assert_in_range(schedule_wait_s(&a, NOW + TEN_YEARS, NOW), 86400, 100000);
+	a.poll_ms = 604800000;
+	assert_int_equal(schedule_wait_s(&a, NOW + 665280, NOW), 665280);
+	assert_in_range(schedule_wait_s(&a, UINT64_MAX, NOW), 604800, 700000);
+	/* Nothing is forgotten by a machine that begins in 1970. */
+	assert_int_equal(schedule_forget_before(&a, NOW), NOW - 7776000);
+	assert_int_equal(schedule_forget_before(&a, 1000), 0);
+	a.tombstones_ms = FETCH_NEVER;
+	assert_int_equal(schedule_forget_before(&a, NOW), 0);
 }
 
 int
@@ -308,6 +336,7 @@ main(void)
 		cmocka_unit_test(a_refused_login_stops_polls),
 		cmocka_unit_test(refusals_are_counted_in_a_row),
 		cmocka_unit_test(a_login_delay_counts_over_a_restart),
+		cmocka_unit_test(the_clock_was_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
