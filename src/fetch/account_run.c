@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <sysexits.h>
 
-static void begin(struct account_run *a);
+static void begin_with_secret(struct account_run *a);
 
 static const struct fetch_account *
 settings_of(const struct account_run *a)
@@ -234,6 +234,14 @@ close_run(struct work_job *j)
 						    : strerror(-a->result));
 }
 
+/* A signal: another session would have followed. */
+static void
+leave_off(struct account_run *a)
+{
+	a->schedule.status = schedule_worse(a->schedule.status, EX_TEMPFAIL);
+	over(a);
+}
+
 static void
 close_done(struct work_job *j)
 {
@@ -246,16 +254,15 @@ close_done(struct work_job *j)
 		return;
 	}
 	next = schedule_after(&a->schedule, &a->outcome, &a->gain);
-	/* A line that broke and is tried again at once is no news. */
-	if (next == SCHEDULE_DONE || a->outcome.kind != OUTCOME_CUT)
+	/* What is tried again at once is no news. */
+	if (next == SCHEDULE_DONE) {
 		tell_outcome(a);
-	if (next == SCHEDULE_AGAIN && !a->all->run.ending) {
-		begin(a);
-		return;
+		over(a);
+	} else if (a->all->run.ending) {
+		leave_off(a);
+	} else {
+		begin_with_secret(a);
 	}
-	if (next == SCHEDULE_AGAIN)
-		a->schedule.status = schedule_worse(a->schedule.status, EX_TEMPFAIL);
-	over(a);
 }
 
 /* Only what QUIT has confirmed is gone. */
@@ -295,6 +302,7 @@ finished(struct collect *c)
 		.quarantined = session_given_up(s),
 		.temporary = s->counts.temporary,
 		.undeleted = s->counts.undeleted,
+		.logged_in = s->ready,
 	};
 	a->won = a->won || s->counts.committed > 0;
 	if (a->outcome.kind == OUTCOME_REFUSED)
@@ -321,36 +329,7 @@ begin(struct account_run *a)
 static void
 secret_run(struct work_job *j)
 {
-	struct account_run *a = of_job(j);
-	struct collect *c = &a->collect;
-	const struct fetch_account *settings = c->account;
-	char prompt[320];
-
-	a->result = 0;
-	secret_wipe(&c->token);
-	c->has_token = false;
-	if (settings->token_command) {
-		a->result = secret_token(
-			settings->token_command, &c->token, a->why, sizeof(a->why));
-		c->has_token = a->result == 0;
-		return;
-	}
-	if (c->has_password && !a->refresh_secret)
-		return;
-	secret_wipe(&c->password);
-	snprintf(prompt, sizeof(prompt), "password of %s at %s", settings->user,
-		settings->host);
-	if (settings->password.file &&
-		!secret_file_is_open(
-			settings->password.file, a->warning, sizeof(a->warning)))
-		a->warning[0] = 0;
-	a->result = secret_read(
-		&settings->password, prompt, &c->password, a->why, sizeof(a->why));
-	c->has_password = a->result == 0;
-	a->refresh_secret = false;
-	/* EXTERNAL and GSSAPI need none. */
-	if (a->result == -ENOENT && settings->auth[0])
-		a->result = 0;
+	account_run_secret(of_job(j));
 }
 
 static void
@@ -368,9 +347,19 @@ secret_done(struct work_job *j)
 	if (a->result != 0)
 		fail(a, OUTCOME_LOCAL, a->why);
 	else if (a->all->run.ending)
-		over(a);
+		leave_off(a);
 	else
 		begin(a);
+}
+
+/* A token may live for minutes: each session has its own. A password is read once. */
+static void
+begin_with_secret(struct account_run *a)
+{
+	if (a->schedule.sessions > 0 && !a->schedule.renews)
+		begin(a);
+	else
+		job(a, PHASE_SECRET, &a->all->run.secrets, secret_run, secret_done);
 }
 
 /* Once an account had TLS it is not used without, unless somebody says so. */
@@ -458,13 +447,13 @@ open_done(struct work_job *j)
 			"--forget-tls, "
 			"once, if that is meant");
 	else
-		job(a, PHASE_SECRET, &a->all->run.secrets, secret_run, secret_done);
+		begin_with_secret(a);
 }
 
 void
 account_run_start(struct account_run *a)
 {
-	a->schedule = (struct schedule){0};
+	a->schedule = (struct schedule){.renews = settings_of(a)->token_command};
 	a->won = false;
 	a->interval_ms = a->collect.memory.interval_ms;
 	a->collect.finished = finished;

@@ -1,6 +1,6 @@
 /*
  * account_run_parts.h: an account on its way through a run, among account_run.c (its
- * life) and account_runs.c (all of them).
+ * life), account_secret.c (what it logs in with) and account_runs.c (all of them).
  */
 #ifndef FETCH_ACCOUNT_RUN_PARTS_H
 #define FETCH_ACCOUNT_RUN_PARTS_H
@@ -31,6 +31,9 @@ struct account_run {
 
 /* Its poll begins now. */
 void account_run_start(struct account_run *a);
+/* What its next session logs in with, into `collect`; result, why and warning of `a` say
+ * how it went. Blocking. */
+void account_run_secret(struct account_run *a);
 /* Sets the timer to when the state says; nothing where that is never. */
 void account_run_poll_later(struct account_run *a, uint64_t next_s);
 void account_run_free(struct account_run *a);

@@ -50,10 +50,13 @@ schedule_after(struct schedule *s, const struct session_outcome *o,
 	bool won = g->committed > 0 || g->tried > 0;
 	/* A try is nothing won while the line breaks each time. */
 	bool moved = g->committed > 0 || g->quarantined > 0;
+	/* A token that was good can run out, or be revoked: a new one tells. */
+	bool renew = s->renews && s->let_in && !s->renewed;
 
 	s->sessions++;
 	s->quarantined += g->quarantined;
 	s->temporary += g->temporary;
+	s->let_in = s->let_in || g->logged_in;
 	if (g->quarantined > 0)
 		s->status = schedule_worse(s->status, EX_DATAERR);
 	if (s->sessions >= SESSIONS_MAX)
@@ -74,8 +77,12 @@ schedule_after(struct schedule *s, const struct session_outcome *o,
 		if (g->tried > g->quarantined || g->temporary > 0)
 			s->status = schedule_worse(s->status, EX_TEMPFAIL);
 		return SCHEDULE_DONE;
-	case OUTCOME_TEMPORARY:
 	case OUTCOME_REFUSED:
+		if (!renew)
+			break;
+		s->renewed = true;
+		return SCHEDULE_AGAIN;
+	case OUTCOME_TEMPORARY:
 	case OUTCOME_PROTOCOL:
 	case OUTCOME_UNREACHABLE:
 	case OUTCOME_LOCAL: break;

@@ -12,7 +12,10 @@ struct schedule {
 	uint32_t sessions; /* in this run */
 	uint32_t cuts;	   /* broken connections in a row without anything won */
 	uint32_t quarantined, temporary;
-	int status; /* the worst exit status */
+	int status;   /* the worst exit status */
+	bool renews;  /* each session gets another secret (token_command) */
+	bool let_in;  /* one of the sessions was logged in */
+	bool renewed; /* a refused one was said again with another secret */
 };
 
 enum schedule_next { SCHEDULE_AGAIN, SCHEDULE_DONE };
@@ -20,6 +23,7 @@ enum schedule_next { SCHEDULE_AGAIN, SCHEDULE_DONE };
 /* What a session won: messages committed, tries counted. */
 struct schedule_gain {
 	uint32_t committed, tried, quarantined, temporary, undeleted;
+	bool logged_in;
 };
 
 /* After each session of a run. */

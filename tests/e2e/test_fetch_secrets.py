@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 
-from fetch_faulty import PASSWORD, USER, Session, plain_mails
+from fetch_faulty import PASSWORD, USER, Cut, Session, plain_mails
 from fetch_trial import Trial, is_sanitized, make_pki
 
-DONE, LATER = 0, 75
+DONE, LATER, REFUSED = 0, 75, 77
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,56 @@ def test_the_password_lies_in_one_place(tls, capabilities, tmp_path, pki):
         assert p.returncode == DONE, t.story(out, err)
         plain, locked, coded = seen[0]
         assert len(plain) == 1 and int(locked) > 0 and not coded, seen
+
+
+class Tokens(Session):
+    """Each is good for one login; what `revoked` names is good for none."""
+    capabilities = tuple(c for c in Session.capabilities if not c.startswith(b"SASL")) + (
+        b"SASL XOAUTH2",)
+    revoked, cut = (), ()
+
+    def on_AUTH(self, arg):
+        _, _, initial = arg.partition(b" ")
+        if not initial:
+            self.say(b"+ ")
+            initial = (self.readline() or b"").strip()
+        came = base64.b64decode(initial)
+        used = self.house.memory.setdefault("tokens", [])
+        used.append(came)
+        self.login(used.count(came) == 1 and len(used) not in self.revoked)
+
+    def retrieve(self, n):
+        if self.visit in self.cut and n == 3:
+            raise Cut
+        super().retrieve(n)
+
+
+class TokenTrial(Trial):
+    def command(self, **how):
+        out = super().command(**how)
+        at = out.index("--password-file")
+        script = self.base / "token"
+        script.write_text(f"#!/bin/sh\necho x >>{self.base}/asked\n"
+                          f"echo token-$(wc -l <{self.base}/asked)\n")
+        script.chmod(0o755)
+        return [*out[:at], "--token-command", str(script), *out[at + 2:]]
+
+
+@pytest.mark.parametrize("revoked, cut, more, sessions, code", [
+    ((), (), ["--commit-messages", "2"], 3, DONE),
+    ((), (1,), [], 3, DONE),             # the message that was cut has one to itself
+    ((2,), (1,), [], 4, DONE),           # good no more, and asked for once more
+    ((2, 3), (1,), [], 3, REFUSED),
+    ((1,), (), [], 1, REFUSED)])         # that one was new
+def test_each_session_has_its_own_token(revoked, cut, more, sessions, code, tmp_path):
+    script = type("Script", (Tokens,), {"revoked": revoked, "cut": cut})
+    with TokenTrial(tmp_path, plain_mails(6), script) as t:
+        t.run(codes=(code,), more=more)
+        tokens = t.house.memory["tokens"]
+        assert len(t.house.sessions) == len(tokens) == len(set(tokens)) == sessions, t.last()
+        if code == DONE:
+            t.complete()
+            assert not t.drop.mails
 
 
 def test_what_was_said_without_tls_decides_nothing_behind_it(tmp_path, pki):

@@ -130,6 +130,33 @@ sessions_of_a_run_end(void **state)
 	assert_true(n >= 1000);
 }
 
+/* Once a run, and only where the secret was good before and can be another now. */
+static void
+a_token_that_ran_out(void **state)
+{
+	struct session_outcome cut = outcome(OUTCOME_CUT, POP3_CODE_NONE),
+			       refused = outcome(OUTCOME_REFUSED, POP3_CODE_AUTH);
+	const struct schedule_gain none = {0}, in = {.committed = 1, .logged_in = true};
+	(void)state;
+
+	for (int renews = 0; renews < 2; renews++) {
+		struct schedule s = {.renews = renews}, never_in = s;
+
+		assert_int_equal(schedule_after(&never_in, &cut, &none), SCHEDULE_AGAIN);
+		assert_int_equal(
+			schedule_after(&never_in, &refused, &none), SCHEDULE_DONE);
+		assert_int_equal(schedule_after(&s, &cut, &in), SCHEDULE_AGAIN);
+		if (renews) {
+			assert_int_equal(
+				schedule_after(&s, &refused, &none), SCHEDULE_AGAIN);
+			assert_int_equal(schedule_after(&s, &cut, &in), SCHEDULE_AGAIN);
+			assert_int_equal(s.status, EX_OK);
+		}
+		assert_int_equal(schedule_after(&s, &refused, &none), SCHEDULE_DONE);
+		assert_int_equal(s.status, EX_NOPERM);
+	}
+}
+
 /* ---- polls ----------------------------------------------------------------------- */
 
 #define NOW UINT64_C(1700000000)
@@ -329,6 +356,7 @@ main(void)
 		cmocka_unit_test(after_one_session),
 		cmocka_unit_test(a_line_that_always_breaks),
 		cmocka_unit_test(sessions_of_a_run_end),
+		cmocka_unit_test(a_token_that_ran_out),
 		cmocka_unit_test(back_off_grows_to_an_hour),
 		cmocka_unit_test(jitter_reaches_both_sides),
 		cmocka_unit_test(the_server_says_when),
