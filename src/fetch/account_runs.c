@@ -310,5 +310,6 @@ account_runs_free(struct account_runs *r)
 	make_free(r->at, r->n);
 	r->at = NULL;
 	r->n = 0;
+	secret_wipe(&r->run.from_fd);
 	configuration_unref(&r->configuration);
 }

@@ -29,8 +29,13 @@ account_run_secret(struct account_run *a)
 		!secret_file_is_open(
 			settings->password.file, a->warning, sizeof(a->warning)))
 		a->warning[0] = 0;
-	a->result = secret_read(
-		&settings->password, prompt, &c->password, a->why, sizeof(a->why));
+	/* A descriptor is read but once, whichever account needs it first. */
+	if (settings->password.fd >= 0)
+		a->result = secret_read_once(&settings->password, &a->all->run.from_fd,
+			&c->password, a->why, sizeof(a->why));
+	else
+		a->result = secret_read(&settings->password, prompt, &c->password, a->why,
+			sizeof(a->why));
 	c->has_password = a->result == 0;
 	a->refresh_secret = false;
 	/* EXTERNAL and GSSAPI need none. */

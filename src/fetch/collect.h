@@ -33,6 +33,7 @@ struct run {
 	struct loop *loop;
 	struct work *work;
 	struct work_lane secrets; /* one prompt at a time */
+	struct secret from_fd;	  /* of --password-fd; for jobs on that lane */
 	struct together *together;
 	struct state *state;
 	struct report *report;

@@ -259,6 +259,17 @@ secret_read(const struct fetch_secret_source *from, const char *prompt,
 }
 
 int
+secret_read_once(const struct fetch_secret_source *from, struct secret *kept,
+	struct secret *ret, char *why, size_t why_n)
+{
+	int r = kept->octets ? 0 : secret_read(from, NULL, kept, why, why_n);
+
+	return r == 0
+		? secret_make(kept->octets, kept->n, "the password", ret, why, why_n)
+		: r;
+}
+
+int
 secret_token(const char *command, struct secret *ret, char *why, size_t why_n)
 {
 	return secret_ask_command(command, "token_command", ret, why, why_n);

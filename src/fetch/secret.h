@@ -29,6 +29,10 @@ void secret_wipe(struct secret *s);
  */
 [[nodiscard]] int secret_read(const struct fetch_secret_source *from, const char *prompt,
 	struct secret *ret, char *why, size_t why_n);
+/* The same for one that can be read no second time: *kept has it from the first time on,
+ * *ret is a copy. */
+[[nodiscard]] int secret_read_once(const struct fetch_secret_source *from,
+	struct secret *kept, struct secret *ret, char *why, size_t why_n);
 /* An access token by command. */
 [[nodiscard]] int secret_token(
 	const char *command, struct secret *ret, char *why, size_t why_n);

@@ -89,12 +89,13 @@ class Base:
 
 
 class Daemon:
-    def __init__(self, place, *args, env=None):
+    def __init__(self, place, *args, env=None, fds=()):
         (place.base / "mail").mkdir(exist_ok=True)
         self.place, self.events, self.bad, self.err = place, [], [], []
         self.process = subprocess.Popen(
             place.command("--daemon", "--json", *args), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.environment(env))
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.environment(env),
+            pass_fds=fds)
         self.pid = self.process.pid
         self.readers = [threading.Thread(target=f, daemon=True) for f in (self._out, self._err)]
         for r in self.readers:

@@ -248,6 +248,31 @@ def test_reload(place):
             d.wait_for("finished", "c", since)
 
 
+def test_a_password_from_a_descriptor_stays(place):
+    """Over a new reading of the configuration, over a refusal, and for all accounts."""
+    ours, theirs = os.pipe()
+    os.write(theirs, PASSWORD + b"\n")
+    os.close(theirs)
+    with Houses({"anna": plain_mails(1), "ben": []}) as house:
+        rows = {n: settings(house, n, password=None, poll="1h") for n in ("anna", "ben")}
+        place.write(rows)
+        with Daemon(place, "--password-fd", str(ours), fds=[ours]) as d:
+            os.close(ours)
+            for i, script in enumerate((OfMany, Refusing, OfMany), 1):
+                for n in rows:
+                    d.wait_for("next_poll", n, n=i)
+                house.script = script
+                # Changed ones are polled at once.
+                rows = {n: {**rows[n], "timeout": f"{10 + i}s"} for n in rows}
+                place.write(rows)
+                assert d.reload()["event"] == "reloaded"
+            for n in rows:
+                d.wait_for("next_poll", n, n=4)
+            assert d.all_of("local") == [] and len(d.all_of("temporary")) == 2, d.story()
+        assert [good for _, good in house.logins] == [True] * 6
+        assert len(place.mails("anna")) == 1
+
+
 def test_reload_while_a_session_runs(place):
     """It ends as it began; its heir comes after it, never beside it."""
     with gated({"anna": plain_mails(3)}) as house:

@@ -149,7 +149,7 @@ static void
 descriptors(void **state)
 {
 	struct fetch_secret_source from = nothing;
-	struct secret s = {0, NULL};
+	struct secret s = {0, NULL}, kept = {0, NULL};
 	char rest[8];
 	int ends[2];
 
@@ -160,8 +160,14 @@ descriptors(void **state)
 	is(&s, secret_read(&from, NULL, &s, why, sizeof(why)), "hunter2");
 	assert_int_equal(read(ends[0], rest, sizeof(rest)), 4);
 	assert_int_not_equal(fcntl(ends[0], F_GETFD) & FD_CLOEXEC, 0);
+	/* What it gave once is given again and again. */
+	assert_int_equal(fd_write_all(ends[1], "hunter2\nhunter3\n", 16), 0);
+	is(&s, secret_read_once(&from, &kept, &s, why, sizeof(why)), "hunter2");
+	is(&s, secret_read_once(&from, &kept, &s, why, sizeof(why)), "hunter2");
+	secret_wipe(&kept);
+	is(&s, secret_read(&from, NULL, &s, why, sizeof(why)), "hunter3");
 	fd_close(&ends[1]);
-	is_not(secret_read(&from, NULL, &s, why, sizeof(why)), -EINVAL,
+	is_not(secret_read_once(&from, &kept, &s, why, sizeof(why)), -EINVAL,
 		"--password-fd is empty");
 	fd_close(&ends[0]);
 	is_not(secret_read(&from, NULL, &s, why, sizeof(why)), -EBADF, "is not open");
