@@ -182,6 +182,16 @@ is_clean(struct ini *ini, struct view line)
 	return true;
 }
 
+static struct view
+first_word(struct view line)
+{
+	size_t n = 0;
+
+	while (n < line.n && ini_is_name((struct view){line.p + n, 1}, "_-."))
+		n++;
+	return (struct view){line.p, n};
+}
+
 static void
 read_line(struct ini *ini, struct ini_handler *h, struct view line)
 {
@@ -201,17 +211,19 @@ read_line(struct ini *ini, struct ini_handler *h, struct view line)
 		return;
 	}
 	const uint8_t *equals = memchr(line.p, '=', line.n);
-	if (!equals) {
+	size_t at = equals ? (size_t)(equals - line.p) : line.n;
+	struct view name = ini_trim((struct view){line.p, at}), word = first_word(line);
+	/* Nothing behind the first word is shown: it may be a password whose `=` was
+	 * forgotten (and that holds one), and errors go to journals and mails. */
+	if (!equals || word.n < name.n) {
 		ini_report(ini, ini->line,
 			"%s: neither `name = value` nor a section nor a comment (#)",
-			conf_shown(line, shown));
+			conf_shown(word, shown));
 		return;
 	}
 	if (ini->skip)
 		return;
-	size_t at = (size_t)(equals - line.p);
-	h->option(h, ini_trim((struct view){line.p, at}),
-		ini_trim((struct view){equals + 1, line.n - at - 1}));
+	h->option(h, name, ini_trim((struct view){equals + 1, line.n - at - 1}));
 }
 
 void

@@ -310,6 +310,28 @@ mistakes_of_the_file(void **state)
 	}
 }
 
+/* Errors go to journals and mails. */
+static void
+a_password_is_not_told(void **state)
+{
+	static const char *const lines[] = {
+		GOOD "password s3cret-hunter2\n",
+		GOOD "password\ts3cret-hunter2\n",
+		GOOD "password s3cret-hunter2==\n",
+		GOOD "password: s3cret-hunter2\n",
+		GOOD "password:s3cret-hunter2=\n",
+	};
+	struct fetch_command c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(run_file(&c, lines[i], ""), 78);
+		assert_non_null(strstr(told, "f:6: password: "));
+		if (strstr(told, "s3cret"))
+			fail_msg("%s: %s", lines[i], told);
+	}
+}
+
 static void
 all_mistakes_are_told_in_one_run(void **state)
 {
@@ -496,6 +518,7 @@ main(void)
 		cmocka_unit_test(mistakes_of_the_command_line),
 		cmocka_unit_test(a_password_on_the_command_line_is_refused_and_wiped),
 		cmocka_unit_test(mistakes_of_the_file),
+		cmocka_unit_test(a_password_is_not_told),
 		cmocka_unit_test(all_mistakes_are_told_in_one_run),
 		cmocka_unit_test(the_nearer_value_counts),
 		cmocka_unit_test(a_password_in_a_file_that_others_can_read),
