@@ -82,7 +82,7 @@ struct smtp_reply {
 /* What a reply means for the message (or the connection) it is about. */
 enum smtp_meaning {
 	SMTP_YES,	 /* 2xx; 354 to DATA */
-	SMTP_LATER,	 /* 4xx */
+	SMTP_LATER,	 /* 4xx; 5xx that says that there is no room */
 	SMTP_NEVER,	 /* 5xx that is about this message or its recipient */
 	SMTP_CONFIGURED, /* 5xx that is about who we are, or how we speak */
 };

@@ -305,6 +305,20 @@ is_enhanced(const struct smtp_reply *r, uint8_t subject, uint16_t detail)
 	return r->enhanced[0] == 5 && r->enhanced[1] == subject && r->detail == detail;
 }
 
+/*
+ * A mailbox or a system that is full has room some day (RFC 3463 s.3.3, s.3.4), whatever
+ * class the server puts it in. 552 says that of itself (RFC 5321 s.4.2.3), unless its
+ * enhanced code is about something else: the message's length, or what is in it.
+ */
+static bool
+is_full(const struct smtp_reply *r)
+{
+	return is_enhanced(r, 2, 2) || is_enhanced(r, 3, 1) ||
+		(r->code == 552 &&
+			(r->enhanced[1] == 0 ||
+				(r->enhanced[1] == 2 && !is_enhanced(r, 2, 3))));
+}
+
 enum smtp_meaning
 smtp_reply_meaning(const struct smtp_reply *r)
 {
@@ -322,6 +336,8 @@ smtp_reply_meaning(const struct smtp_reply *r)
 	case SMTP_RCPT:
 	case SMTP_DATA:
 	case SMTP_BODY:
+		if (is_full(r))
+			return SMTP_LATER;
 		/* 500 to 504: syntax and sequence; 521, 530, 534, 535, 538: hosts and
 		 * logins; 555: parameters (RFC 5321 s.4.2.3, RFC 4954 s.6). */
 		return r->code < 550 || r->code == 555 ? SMTP_CONFIGURED : SMTP_NEVER;

@@ -218,7 +218,7 @@ refusals_have_their_fates(void **state)
 		add_text(w, "x\r\n");
 	hand_over(w);
 	assert_fate(w, 0, LETTER_REFUSED, "550 5.1.1 no ?[2Jsuch user");
-	assert_fate(w, 1, LETTER_REFUSED, "552 5.2.2 over quota");
+	assert_fate(w, 1, LETTER_TEMPORARY, "552 5.2.2 over quota");
 	assert_fate(w, 2, LETTER_TEMPORARY, "451 4.3.0 later");
 	assert_fate(w, 3, LETTER_TEMPORARY, "550 5.7.1 not you");
 	assert_fate(w, 4, LETTER_TEMPORARY, "greylisted");
