@@ -423,7 +423,7 @@ session_login_proved(struct fetch_session *s, bool proved, const char *why)
 		session_end(s, OUTCOME_REFUSED, why, NOTHING);
 		return;
 	}
-	s->memory->tls_seen = s->memory->tls_seen || s->tls;
+	s->memory->tls_seen = s->tls || (s->memory->tls_seen && !s->account->forget_tls);
 	f.why = s->choice.mechanism;
 	session_tell(s, REPORT_LOGGED_IN, &f);
 	if (s->step == STEP_LOGIN)

@@ -920,6 +920,18 @@ def test_tls_is_remembered(tmp_path, pki):
         t.complete()
 
 
+def test_tls_is_forgotten_once(tmp_path, pki):
+    """--forget-tls is said once: from then on there is no TLS to lose, until it comes back."""
+    with Trial(tmp_path, plain_mails(2), tls="stls", pki=pki) as t:
+        t.run(codes=(NOTHING,), keep=True)
+        t.tls = "none"
+        t.run(keep=True, codes=(NOTHING,), more=["--forget-tls"])
+        t.run(keep=True, codes=(NOTHING,))
+        t.run(tls="stls", keep=True, codes=(NOTHING,))
+        got = t.run(keep=True, codes=(PROTOCOL,))
+        assert b"forget-tls" in got.err, got.err
+
+
 def test_nobody_listens(tmp_path):
     with Trial(tmp_path, plain_mails(1)) as t:
         t.house.listener.close()
