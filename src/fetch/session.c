@@ -310,6 +310,7 @@ static void (*const takers[POP3_COMMANDS])(
 static void
 on_status(struct fetch_session *s, const struct pop3_answer *a)
 {
+	session_mail_answered(s, a->command);
 	if (a->command == POP3_CAPA) {
 		if (!a->more)
 			session_capa_end(s, false);

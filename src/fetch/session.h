@@ -73,6 +73,7 @@ struct fetch_session {
 	uint64_t stat_octets;
 	bool has_stat;
 	struct mail *coming;
+	bool doubted;	/* its end has come, shorter than LIST says */
 	uint32_t guess; /* RETR of this message is under way, unasked (session_guess.c) */
 	bool guess_due, guess_open, guess_dropped, guess_whole;
 	uint64_t guess_octets, guess_dots, guess_lone_dots; /* of its end */

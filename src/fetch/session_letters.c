@@ -39,7 +39,7 @@ has_more_to_fetch(const struct fetch_session *s)
 static uint32_t
 room_left(const struct fetch_session *s)
 {
-	uint32_t used = s->retrievals + s->counts.uncommitted;
+	uint32_t used = s->retrievals + s->counts.uncommitted + s->doubted;
 
 	return used < s->room ? s->room - used : 0;
 }
@@ -129,6 +129,13 @@ session_mail_send(struct fetch_session *s)
 	}
 	send_retrievals(s);
 	send_deletions(s);
+	if (s->doubted) {
+		/* Any answer will do. */
+		if (pop3_client_waits(&s->client) == 0 &&
+			!pop3_client_send(&s->client, POP3_NOOP, 0, 0, &s->out))
+			session_end(s, OUTCOME_CUT, "NOOP could not be sent", NOTHING);
+		return;
+	}
 	if (s->retrievals > 0 || s->counts.dele_waiting > 0 || s->deletions_due)
 		return;
 	if (s->counts.uncommitted > 0) {
@@ -250,6 +257,40 @@ is_unstuffed(const struct mail *m, const struct pop3_answer *a)
 		a->octets != m->size && a->octets + a->dots == m->size;
 }
 
+static void
+letter_end(struct fetch_session *s)
+{
+	struct mail *m = s->coming;
+
+	s->coming = NULL;
+	m->stage = MAIL_COME;
+	s->counts.uncommitted++;
+	s->commit_asked = false;
+	session_push(s, SESSION_LETTER_END)->mail = m;
+}
+
+static void
+sizes_lie(struct fetch_session *s)
+{
+	struct report_facts f = REPORT_NOTHING;
+
+	s->memory->sizes_lie = true;
+	f.why = "LIST does not tell the size that RETR sends";
+	session_tell(s, REPORT_ODD_SERVER, &f);
+}
+
+void
+session_mail_answered(struct fetch_session *s, enum pop3_command command)
+{
+	/* To DELE an empty line is an answer, and messages have many of them. */
+	if (!s->doubted || command == POP3_DELE)
+		return;
+	s->doubted = false;
+	if (!s->memory->sizes_lie)
+		sizes_lie(s);
+	letter_end(s);
+}
+
 void
 session_mail_end(struct fetch_session *s, const struct pop3_answer *a)
 {
@@ -263,9 +304,9 @@ session_mail_end(struct fetch_session *s, const struct pop3_answer *a)
 	}
 	if (!m)
 		return;
-	s->coming = NULL;
 	retrieval_over(s, m);
 	if (is_unstuffed(m, a)) {
+		s->coming = NULL;
 		s->memory->unstuffed = true;
 		f.why = "it does not stuff dots; its messages are taken as they come";
 		session_tell(s, REPORT_ODD_SERVER, &f);
@@ -275,15 +316,15 @@ session_mail_end(struct fetch_session *s, const struct pop3_answer *a)
 		m->retried = false;
 		return;
 	}
-	if (m->size != MAIL_NO_SIZE && a->octets != m->size && !s->memory->sizes_lie) {
-		s->memory->sizes_lie = true;
-		f.why = "LIST does not tell the size that RETR sends";
-		session_tell(s, REPORT_ODD_SERVER, &f);
-	}
-	m->stage = MAIL_COME;
-	s->counts.uncommitted++;
-	s->commit_asked = false;
-	session_push(s, SESSION_LETTER_END)->mail = m;
+	/* A line of one dot ends a message of a server that does not stuff dots, and it
+	 * goes on. Then no answer begins behind it: until one does this is no letter. */
+	s->doubted =
+		m->size != MAIL_NO_SIZE && a->octets < m->size && !s->memory->sizes_lie;
+	if (s->doubted)
+		return;
+	if (m->size != MAIL_NO_SIZE && a->octets != m->size && !s->memory->sizes_lie)
+		sizes_lie(s);
+	letter_end(s);
 }
 
 void

@@ -46,6 +46,8 @@ void session_mail_send(struct fetch_session *s);
 void session_mail_status(struct fetch_session *s, const struct pop3_answer *a);
 void session_mail_data(struct fetch_session *s, const struct pop3_answer *a);
 void session_mail_end(struct fetch_session *s, const struct pop3_answer *a);
+/* Another answer begins: what came before it was whole. */
+void session_mail_answered(struct fetch_session *s, enum pop3_command command);
 void session_mail_fail(struct fetch_session *s, struct mail *m, struct view said);
 
 /* session_guess.c */

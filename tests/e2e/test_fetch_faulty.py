@@ -560,6 +560,47 @@ class DotsAreNotStuffedDelete(DotsAreNotStuffed):
     keep, runs = False, 1
 
 
+class _LoneDot(DotsAreNotStuffedDelete):
+    """A line of one dot is the end to whoever reads the standard: what came before it is no
+    message, and the whole one stays on the server."""
+    runs, codes = 5, ((NOTHING, PROTOCOL, GIVEN_UP),)
+    leaves = classmethod(lambda cls, t: [b"lone"])
+    rest = b"the other half\r\n"
+
+    @classmethod
+    def mails(cls):
+        head = b"From: a@example.com\r\nMessage-ID: <lone@example.com>\r\n\r\n"
+        mails = DotsAreNotStuffed.mails()
+        return [*mails[:4], Mail(b"lone", head + b"one half\r\n.\r\n" + cls.rest), *mails[4:]]
+
+    @classmethod
+    def check(cls, t):
+        assert [m.uid for m in t.drop.mails] == [b"lone"], t.last()
+        assert len(t.files()) == len(cls.mails()) - 1, t.last()
+        assert len(t.quarantined()) == 1, t.last()
+
+
+@sin
+class DotAloneIsNotStuffed(_LoneDot):
+    pass
+
+
+@sin
+class DotAloneIsNotStuffedOneByOne(_LoneDot):
+    capabilities = tuple(c for c in Session.capabilities if c != b"PIPELINING")
+
+
+@sin
+class DotAloneIsNotStuffedLast(_LoneDot):
+    """Behind a dot in the last line there is only the end, again."""
+    rest = b""
+
+
+@sin
+class DotAloneIsNotStuffedBeforeABlank(_LoneDot):
+    rest = b"\r\n\r\nmore\r\n"
+
+
 @sin
 class BodiesHaveBareLf(Sin):
     """A bare LF is an octet of its line: a dot between two of them ends nothing."""
