@@ -108,7 +108,7 @@ bool dot_top_lacks_blank(const struct dot_top *t);
 struct dot_decode_state {
 	uint8_t at;
 	bool unstuffed, lf_ends;
-	uint64_t dots;	    /* that were taken off */
+	uint64_t dots;	    /* that were taken off, or would be but for `unstuffed` */
 	uint64_t lone_dots; /* of these: no second dot behind, so the peer does not stuff
 			     */
 	uint64_t bare_lf;   /* line ends without CR that were seen */

@@ -47,7 +47,8 @@ struct mail {
 		skipped : 1,   /* MARK_SKIPPED */
 		tried : 1,     /* MARK_TRY */
 		put_aside : 1, /* MARK_QUARANTINED */
-		unsure : 1;    /* its UIDL tells nothing: session_same */
+		unsure : 1,    /* its UIDL tells nothing: session_same */
+		restuffed : 1; /* it came raw from a server that stuffs */
 	const char *reason;    /* static, for people; NULL */
 	uint8_t header[HEADER_DIGEST];
 };

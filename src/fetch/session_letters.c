@@ -257,6 +257,34 @@ is_unstuffed(const struct mail *m, const struct pop3_answer *a)
 		a->octets != m->size && a->octets + a->dots == m->size;
 }
 
+/* It did not stuff once, and now it does: each line that begins with a dot came with one
+ * more than LIST has counted. */
+static bool
+is_stuffed(const struct mail *m, const struct pop3_answer *a)
+{
+	return m->raw && !m->restuffed && a->dots > 0 && a->lone_dots == 0 &&
+		m->size != MAIL_NO_SIZE && a->octets == m->size + a->dots;
+}
+
+/* The same message again, read the other way. */
+static void
+read_again(struct fetch_session *s, struct mail *m, bool unstuffed)
+{
+	struct report_facts f = REPORT_NOTHING;
+
+	f.why = unstuffed ? "it does not stuff dots; its messages are taken as they come"
+			  : "it stuffs dots now; they are taken off again";
+	if (s->memory->unstuffed != unstuffed) /* else it is one of those on their way */
+		session_tell(s, REPORT_ODD_SERVER, &f);
+	s->memory->unstuffed = unstuffed;
+	session_push(s, SESSION_LETTER_CUT)->mail = m;
+	s->coming = NULL;
+	ask_again(s, m);
+	m->retried = false;
+	m->raw = unstuffed;
+	m->restuffed = m->restuffed || !unstuffed;
+}
+
 static void
 letter_end(struct fetch_session *s)
 {
@@ -295,8 +323,6 @@ void
 session_mail_end(struct fetch_session *s, const struct pop3_answer *a)
 {
 	struct mail *m = s->coming;
-	struct session_action *action;
-	struct report_facts f = REPORT_NOTHING;
 
 	if (s->guess != 0) {
 		session_guess_end(s, a);
@@ -305,15 +331,8 @@ session_mail_end(struct fetch_session *s, const struct pop3_answer *a)
 	if (!m)
 		return;
 	retrieval_over(s, m);
-	if (is_unstuffed(m, a)) {
-		s->coming = NULL;
-		s->memory->unstuffed = true;
-		f.why = "it does not stuff dots; its messages are taken as they come";
-		session_tell(s, REPORT_ODD_SERVER, &f);
-		action = session_push(s, SESSION_LETTER_CUT);
-		action->mail = m;
-		ask_again(s, m);
-		m->retried = false;
+	if (is_unstuffed(m, a) || is_stuffed(m, a)) {
+		read_again(s, m, !m->raw);
 		return;
 	}
 	/* A line of one dot ends a message of a server that does not stuff dots, and it

@@ -38,11 +38,10 @@ dot_decode_run(struct dot_decode_state *s, const uint8_t *in, size_t n)
 static size_t
 release_dot(struct dot_decode_state *s, bool before_dot, uint8_t *out)
 {
-	if (!s->unstuffed) {
-		s->dots++;
-		s->lone_dots += !before_dot;
+	s->dots++;
+	s->lone_dots += !before_dot;
+	if (!s->unstuffed)
 		return 0;
-	}
 	out[0] = '.';
 	return 1;
 }

@@ -1129,6 +1129,29 @@ def test_cut_anywhere(seed, tmp_path):
     play(tmp_path, CutAnywhere)
 
 
+@pytest.mark.parametrize("pipelines", [True, False])
+@pytest.mark.parametrize("keep", [True, False])
+def test_dots_are_stuffed_again(keep, pipelines, tmp_path):
+    """The server is mended: what was learnt of it is taken back with the first message that
+    shows it, and those that were asked for with it are read anew."""
+    said = tuple(c for c in Session.capabilities if pipelines or c != b"PIPELINING")
+    mended = type("Mended", (Session,), {"capabilities": said})
+    sinner = type("Sinner", (DotsAreNotStuffed,), {"capabilities": said})
+    with Trial(tmp_path, DotsAreNotStuffed.mails(), sinner) as t:
+        t.run(codes=(NOTHING,), keep=keep)
+        t.complete()
+        t.house.script = mended
+        new = plain_mails(4, b".x\r\n...\r\n.signature\r\n", 50) + plain_mails(2, start=60)
+        t.drop.add(*new)
+        t.run(codes=(NOTHING,), keep=keep)
+        t.complete()
+        before = len(t.house.retrieved)
+        t.drop.add(*plain_mails(4, b".y\r\n", 70))
+        t.run(codes=(NOTHING,), keep=keep)
+        t.complete()
+        assert len(t.house.retrieved) == before + 4, "it was not remembered"
+
+
 def test_stuffing_is_as_the_standard_says():
     """The test's own server."""
     assert stuffed(b".a\r\nb\r\n") == b"..a\r\nb\r\n.\r\n"

@@ -140,9 +140,10 @@ messages_unstuffed(void **state)
 	(void)state;
 	PLAY({"RAW 1", "RETR 1\r\n", "+OK\r\n..a\r\n.b\r\n.\rc\r\n..\r\n.\r\n",
 		     "S+ RETR 1 || ...\nD ..a\\r\\n.b\\r\\n.\\rc\\r\\n..\\r\\n\n"
-		     "E+ RETR 1 octets=18\n"},
+		     "E+ RETR 1 octets=18 dots=4\n"},
 		{"LENIENT\nRAW 1", "RETR 1\r\n", "+OK\r\n..a\n.b\n.\n",
-			"S+ RETR 1 || ...\nD ..a\\n.b\\n\nE+ RETR 1 octets=7 lf=2\n"});
+			"S+ RETR 1 || ...\nD ..a\\n.b\\n\nE+ RETR 1 octets=7 dots=2 "
+			"lf=2\n"});
 }
 
 static void
@@ -301,8 +302,8 @@ model_one(struct pop3_client *c, struct buf *out, struct buf *octets, struct tra
 	} else if (pick == 3) {
 		assert_true(pop3_client_retrieve(c, msgno, POP3_RAW, out));
 		n = snprintf(text, sizeof(text),
-			"S+ RETR %u || ...\nD .x\\r\\n\nE+ RETR %u octets=4\n", msgno,
-			msgno);
+			"S+ RETR %u || ...\nD .x\\r\\n\nE+ RETR %u octets=4 dots=1\n",
+			msgno, msgno);
 		events = "+OK\r\n.x\r\n.\r\n";
 	} else {
 		assert_true(pop3_client_send(c, POP3_UIDL, msgno, 0, out));

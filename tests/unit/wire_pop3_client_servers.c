@@ -190,7 +190,7 @@ DIALOGUE(does_not_stuff, {"", "", "+OK hi\r\n", "G+ - |hi|\n"},
 	{"RETR 1", "RETR 1\r\n", "+OK 10\r\n.a\r\n..b\r\n.\r\n",
 		"S+ RETR 1 |10| ...\nD a\\r\\n.b\\r\\n\nE+ RETR 1 octets=7 dots=2\n"},
 	{"RAW 1", "RETR 1\r\n", "+OK 10\r\n.a\r\n..b\r\n.\r\n",
-		"S+ RETR 1 |10| ...\nD .a\\r\\n..b\\r\\n\nE+ RETR 1 octets=9\n"})
+		"S+ RETR 1 |10| ...\nD .a\\r\\n..b\\r\\n\nE+ RETR 1 octets=9 dots=2\n"})
 
 DIALOGUE(bare_carriage_returns, {"", "", "+OK hi\r\n", "G+ - |hi|\n"},
 	{"RETR 1", "RETR 1\r\n", "+OK\r\na\rb\r\r\n.\r.\r\n\r.\r\n.\r\n",
