@@ -297,14 +297,14 @@ finished(struct collect *c)
 	tell_deletions(c);
 	a->outcome = s->outcome;
 	a->gain = (struct schedule_gain){
-		.committed = s->counts.committed,
+		.committed = s->counts.committed - s->counts.again,
 		.tried = tried,
 		.quarantined = session_given_up(s),
 		.temporary = s->counts.temporary,
 		.undeleted = s->counts.undeleted,
 		.logged_in = s->ready,
 	};
-	a->won = a->won || s->counts.committed > 0;
+	a->won = a->won || a->gain.committed > 0;
 	if (a->outcome.kind == OUTCOME_REFUSED)
 		a->refresh_secret = true;
 	job(a, PHASE_CLOSE, &c->lane, close_run, close_done);

@@ -48,7 +48,7 @@ struct fetch_session {
 	struct pop3_capabilities caps; /* in force */
 	bool has_caps, caps_fresh;
 	bool tls, has_binding, has_password, has_token; /* set before session_connected */
-	bool list_only, held, quit_ok, stopping, exchange, ahead;
+	bool list_only, held, quit_ok, stopping, exchange, ahead, begins_anew;
 	bool early;		/* the login went out before the greeting came */
 	char words[160];	/* of a login's error document */
 	bool pipelining, ready; /* ready: after login */
@@ -65,7 +65,7 @@ struct fetch_session {
 	} todo[SESSION_TODO_MAX];
 	uint32_t todo_n, todo_sent, todo_done;
 	bool planned; /* every message is decided */
-	bool quick, whole, uidl_failed, uidl_later, list_failed, tail_asked, fetches_unsure;
+	bool quick, whole, uidl_failed, uidl_later, list_failed, tail_asked;
 	uint64_t rows, odd_rows, capa_rows, top_octets;
 	uint32_t tops_refused, retrievals, room;
 	bool tops_given, deletions_due, deletions_looked, commit_asked, unsure_left;

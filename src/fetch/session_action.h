@@ -43,7 +43,7 @@ struct session_action {
 struct session_counts {
 	uint32_t fetched, committed, failed, temporary, quarantined, deleted, dele_sent,
 		dele_waiting, uncommitted, suspects, tops_waiting, filters_waiting,
-		undeleted;
+		undeleted, again; /* again: of the committed, fetched only to be told */
 	uint64_t octets;
 };
 

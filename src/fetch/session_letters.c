@@ -18,9 +18,7 @@ session_is_long_enough(const struct fetch_session *s)
 {
 	const struct fetch_account *a = s->account;
 
-	/* Where nothing tells what came before, the next session would begin anew. */
-	if (a->keep &&
-		(s->fetches_unsure || (s->memory->has_no_uidl && s->memory->has_no_top)))
+	if (s->begins_anew)
 		return s->stopping;
 	return s->stopping ||
 		(a->commit_messages != FETCH_NEVER &&
@@ -355,6 +353,7 @@ session_committed(struct fetch_session *s, struct mail *m, enum letter_fate fate
 	case LETTER_KNOWN:
 		m->stage = MAIL_COMMITTED;
 		s->counts.committed++;
+		s->counts.again += fate == LETTER_KNOWN && m->unsure && !m->delete_too;
 		if (m->delete_too) {
 			uint32_t place = (uint32_t)(m - s->mails->at);
 

@@ -69,6 +69,20 @@ planned(struct fetch_session *s)
 		session_marked(s);
 }
 
+/* Nothing tells these from what came before until they are fetched: a session that ends
+ * before all of them are here wins nothing for the next. */
+static bool
+begins_anew(const struct fetch_session *s)
+{
+	const struct mails *m = s->mails;
+
+	for (uint32_t i = 0; s->account->keep && i < m->order_n; i++) {
+		if (m->at[m->order[i]].unsure)
+			return true;
+	}
+	return false;
+}
+
 void
 session_marked(struct fetch_session *s)
 {
@@ -77,8 +91,7 @@ session_marked(struct fetch_session *s)
 	if (s->step != STEP_MARK)
 		return;
 	plan_order(&f, s->mails, &s->counts.suspects);
-	for (uint32_t i = 0; i < s->mails->order_n && !s->fetches_unsure; i++)
-		s->fetches_unsure = s->mails->at[s->mails->order[i]].unsure;
+	s->begins_anew = begins_anew(s);
 	s->step = STEP_MAIL;
 	session_guess_adopt(s);
 	session_mail_send(s);

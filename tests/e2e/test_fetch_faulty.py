@@ -198,6 +198,40 @@ class UidlIsAlwaysTheSame(UidlIsTwice):
         return b"1"
 
 
+class _NothingTells(_NoUidl):
+    """One UIDL for all and no TOP: each session begins anew, so none is worth while that
+    brings nothing more than the one before."""
+    keep, runs = True, 2
+    capabilities = tuple(c for c in Session.capabilities if c != b"TOP")
+    mails = classmethod(lambda cls: plain_mails(3))
+    on_UIDL = Session.on_UIDL
+
+    def on_TOP(self, _):
+        self.err("unknown command")
+
+    def uid(self, n):
+        return b"same"
+
+    @classmethod
+    def check(cls, t):
+        assert all(len(r.visits) <= 6 for r in t.runs), [r.visits for r in t.runs]
+
+
+@sin
+class NothingTellsAndCommits(_NothingTells):
+    more = ("--commit-messages", "1")
+
+
+@sin
+class NothingTellsAndCuts(_NothingTells):
+    codes, whole, sane, doubles = ((LATER,),), False, Session, True
+
+    def retrieve(self, n):
+        if n == 2:
+            raise Cut
+        super().retrieve(n)
+
+
 @sin
 class UidlIsOdd(Sin):
     """Long, with every octet that can stand in it."""
