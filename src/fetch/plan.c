@@ -115,6 +115,24 @@ plan_known(const struct plan_facts *f, struct mails *m, struct mail *mail,
 	plan_new(f, m, mail);
 }
 
+/* A UIDL may be made of the header alone: what was delivered and is gone, and what comes
+ * with another size, are two messages unless their octets are the same. */
+static bool
+is_like_what_was(const struct mail *mail, const struct known *k)
+{
+	return k->gone_s != 0 && k->stage == KNOWN_SYNCED && mail->size != MAIL_NO_SIZE &&
+		k->size != MAIL_NO_SIZE && mail->size != k->size;
+}
+
+static void
+plan_as_another(const struct plan_facts *f, struct mails *m, struct mail *mail)
+{
+	mail->old_size = mail->renamed = false;
+	mail->known = MAIL_NO_KNOWN;
+	mail->reused = mail->unsure = true;
+	plan_new(f, m, mail);
+}
+
 /* The header has come: it is the message that we know under this UIDL. */
 static void
 plan_checked(const struct plan_facts *f, struct mails *m, struct mail *mail)
@@ -122,7 +140,9 @@ plan_checked(const struct plan_facts *f, struct mails *m, struct mail *mail)
 	const struct known *k = known_of(f, mail);
 
 	mail->checked = true;
-	if (k) {
+	if (k && is_like_what_was(mail, k)) {
+		plan_as_another(f, m, mail);
+	} else if (k) {
 		mail->resized = mail->old_size;
 		mail->old_size = false;
 		plan_known(f, m, mail, k);
@@ -135,7 +155,9 @@ plan_identified(const struct plan_facts *f, struct mails *m, struct mail *mail)
 	const struct known *k = known_of(f, mail);
 
 	mail->checked = true;
-	if (k)
+	if (k && is_like_what_was(mail, k))
+		plan_as_another(f, m, mail);
+	else if (k)
 		plan_known(f, m, mail, k);
 	else
 		plan_new(f, m, mail);
@@ -219,9 +241,7 @@ plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool ch
 		plan_as(mail, MAIL_CHECK,
 			"its size has changed, or its UIDL was gone or is used twice");
 	} else {
-		mail->known = MAIL_NO_KNOWN;
-		mail->reused = mail->unsure = true;
-		plan_new(f, m, mail);
+		plan_as_another(f, m, mail);
 	}
 }
 

@@ -99,6 +99,7 @@ doubt_new_ones(struct mails *m)
 	}
 }
 
+/* Of messages of one name only one is that of its row; the octets of the others tell. */
 static void
 find_by_uid(const struct plan_facts *f, struct mails *m, bool seen)
 {
@@ -108,8 +109,12 @@ find_by_uid(const struct plan_facts *f, struct mails *m, bool seen)
 			? known_find(f->known, mail_uid(m, mail))
 			: NULL;
 
-		if (k && (k->stage == KNOWN_SEEN) == seen &&
-			(k->has_header ? has_header(mail, k) : mail->named))
+		if (!k || (k->stage == KNOWN_SEEN) != seen ||
+			!(k->has_header ? has_header(mail, k) : mail->named))
+			continue;
+		if (is_listed(m, (uint32_t)(k - f->known->rows)))
+			mail->unsure = true;
+		else
 			set_known(f, m, mail, k);
 	}
 }
@@ -140,11 +145,11 @@ plan_identify(const struct plan_facts *f, struct mails *m)
 	m->order_n = 0;
 }
 
-/* session_plan.c made this name of a header alone. */
+/* session_plan.c made this name of a header, and of the size where that was known. */
 static bool
 is_nameless(struct view uid)
 {
-	return uid.n == 1 + 2 * HEADER_DIGEST && uid.p[0] == 0;
+	return uid.n >= 1 + 2 * HEADER_DIGEST && uid.p[0] == 0;
 }
 
 /* Rows of --reconcile wait for their UIDLs, and so do those of sessions in which UIDL was

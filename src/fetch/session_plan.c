@@ -190,7 +190,11 @@ session_top_end(struct fetch_session *s, const struct pop3_answer *a)
 		session_push(s, SESSION_HEADER_END)->mail = m;
 }
 
-/* A UIDL of our own for a message whose own does not tell it from others. */
+/* NUL, the header's digest, a dot and the size. */
+#define MADE_MAX (1 + 2 * HEADER_DIGEST + 1 + 20)
+
+/* A UIDL of our own for a message whose own does not tell it from others: with its size,
+ * as many may have one header. */
 static bool
 make_uid(struct fetch_session *s, struct mail *m)
 {
@@ -198,13 +202,17 @@ make_uid(struct fetch_session *s, struct mail *m)
 	struct buf b = buf_over(uid, sizeof(uid));
 	struct view own = mail_uid(s->mails, m);
 
-	if (own.n > sizeof(uid) - 1 - 2 * HEADER_DIGEST)
-		own.n = sizeof(uid) - 1 - 2 * HEADER_DIGEST;
+	if (own.n > sizeof(uid) - MADE_MAX)
+		own.n = sizeof(uid) - MADE_MAX;
 	buf_put_view(&b, own);
 	buf_put_u8(&b, 0);
 	for (size_t i = 0; i < HEADER_DIGEST; i++) {
 		buf_put_u8(&b, (uint8_t) "0123456789abcdef"[m->header[i] >> 4]);
 		buf_put_u8(&b, (uint8_t) "0123456789abcdef"[m->header[i] & 15]);
+	}
+	if (m->size != MAIL_NO_SIZE && !s->memory->sizes_lie) {
+		buf_put_u8(&b, '.');
+		buf_put_dec(&b, m->size);
 	}
 	m->named = true;
 	return !b.full && mails_set_uid(s->mails, m, buf_view(&b));

@@ -14,9 +14,17 @@ struct intending {
 	const struct fetch_account *a;
 };
 
+/* The session made this uid of the header, which many messages may have. */
+static bool
+is_made_up(struct view uid)
+{
+	return uid.n > 0 && memchr(uid.p, 0, uid.n);
+}
+
 /*
  * The row of the letter's uid: 1 and its id, or 0. A row whose header and octets both are
- * others is another message: what its targets have is not this one.
+ * others is another message: what its targets have is not this one. Where the uid is made
+ * of the header, other octets are enough, and it may be on its way in the same batch.
  */
 static int
 find_own_row(const struct intending *in, const struct letter *l, int64_t *ret)
@@ -31,11 +39,12 @@ find_own_row(const struct intending *in, const struct letter *l, int64_t *ret)
 		if (r <= 0)
 			return r;
 		*ret = sqlite3_column_int64(q, 0);
-		other = column_u32(q, 3, 0) != 0 &&
-			column_octets(q, 1, header, sizeof(header)) &&
-			column_octets(q, 2, digest, sizeof(digest)) &&
-			memcmp(header, l->header, sizeof(header)) != 0 &&
-			memcmp(digest, l->digest, sizeof(digest)) != 0;
+		other = column_octets(q, 2, digest, sizeof(digest)) &&
+			memcmp(digest, l->digest, sizeof(digest)) != 0 &&
+			(is_made_up(l->uid) ||
+				(column_u32(q, 3, 0) != 0 &&
+					column_octets(q, 1, header, sizeof(header)) &&
+					memcmp(header, l->header, sizeof(header)) != 0));
 	}
 	if (!other)
 		return 1;
@@ -381,6 +390,8 @@ want(struct state *s, int64_t account, struct letter *l, const struct fetch_acco
 		bind_i64(q, 1, account);
 		bind_blob(q, 2, l->uid);
 		bind_text(q, 3, a->targets[t].text);
+		bind_blob(q, 4, (struct view){l->digest, sizeof(l->digest)});
+		bind_i64(q, 5, is_made_up(l->uid));
 		int r = state_step(s, q);
 		if (r < 0)
 			return r;

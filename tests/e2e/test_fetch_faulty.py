@@ -1,5 +1,6 @@
 """`restante fetch` against the faults of servers in use. A class is a scenario: it overrides
 a hook of an honest server; `play` (fetch_trial.py) runs it and says what must hold."""
+import hashlib
 import random
 import re
 
@@ -146,6 +147,61 @@ class NoUidlAndLikeHeadersLater(NoUidlAndLikeHeaders):
     @classmethod
     def between(cls, t, i):
         t.drop.add(like_letters(8)[2 + 2 * i])
+
+
+class _ManyOfOneHeader(Sin):
+    """Some come and are deleted in the middle of others, and more come in a later poll."""
+    runs, sane = 3, None
+
+    @classmethod
+    def mails(cls):
+        return cls.some(0, 200)
+
+    @classmethod
+    def some(cls, start, n):
+        head = b"From: a@example.com\r\nSubject: report\r\n\r\n"
+        return [Mail(b"one-%d" % i, head + b"body %03d\r\n" % i * (1 + i))
+                for i in range(start, start + n)]
+
+    @classmethod
+    def between(cls, t, i):
+        t.complete()
+        t.drop.add(*cls.some(200 + 3 * i, 3))
+
+
+@sin
+class NoUidlAndManyOfOneHeader(_ManyOfOneHeader):
+    capabilities = _NoUidl.capabilities
+    on_UIDL = _NoUidl.on_UIDL
+
+
+@sin
+class NoUidlAndManyOfOneHeaderStay(NoUidlAndManyOfOneHeader):
+    keep = True
+
+
+@sin
+class NoUidlAndManyOfOneHeaderAndSizesLie(NoUidlAndManyOfOneHeader):
+    def size(self, n):
+        return super().size(n) + 3
+
+
+@sin
+class UidlIsOfTheHeader(_ManyOfOneHeader):
+    def uid(self, n):
+        return hashlib.md5(self.mails[n - 1].octets.partition(b"\r\n\r\n")[0]).hexdigest().encode()
+
+
+@sin
+class UidlIsOfTheHeaderOneByOne(UidlIsOfTheHeader):
+    """No two at a time."""
+    runs = 5
+    mails = classmethod(lambda cls: cls.some(0, 1))
+
+    @classmethod
+    def between(cls, t, i):
+        t.complete()
+        t.drop.add(*cls.some(1 + i, 1))
 
 
 @sin

@@ -260,6 +260,25 @@ what_was_gone_comes_back(void **state)
 	}
 }
 
+/* A UIDL may be made of the header alone. */
+static void
+what_was_gone_comes_back_with_another_size(void **state)
+{
+	(void)state;
+
+	for (int lies = 0; lies < 2; lies++) {
+		begin();
+		facts.sizes_lie = lies;
+		know("a", 10, KNOWN_SYNCED, 1)->gone_s = NOW - DAY_S;
+		struct mail *m = list(1, "a", 11);
+		assert_int_equal(plan_all(&facts, &mails), 1);
+		give_header(m, 1);
+		assert_int_equal(plan_all(&facts, &mails), 0);
+		assert_int_equal(m->plan, MAIL_FETCH);
+		assert_true(m->unsure && m->delete_too && !m->resized);
+	}
+}
+
 /* DELE was sent and QUIT not confirmed: what has the UIDL now may be another message. */
 static void
 what_may_be_deleted_is_fetched_where_no_header_tells(void **state)
@@ -648,6 +667,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cases),
 		cmocka_unit_test(what_was_gone_comes_back),
+		cmocka_unit_test(what_was_gone_comes_back_with_another_size),
 		cmocka_unit_test(what_may_be_deleted_is_fetched_where_no_header_tells),
 		cmocka_unit_test(what_stepped_aside_is_recognised),
 		cmocka_unit_test(uidls_that_all_changed),
