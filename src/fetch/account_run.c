@@ -446,8 +446,10 @@ open_done(struct work_job *j)
 			"this account had TLS before and is not used without it; "
 			"--forget-tls, "
 			"once, if that is meant");
-	else
+	else {
+		account_run_tell_former(a);
 		begin_with_secret(a);
+	}
 }
 
 void

@@ -37,6 +37,8 @@ void account_run_secret(struct account_run *a);
 /* Sets the timer to when the state says; nothing where that is never. */
 void account_run_poll_later(struct account_run *a, uint64_t next_s);
 void account_run_free(struct account_run *a);
+/* Where it is new under a name that is not: what is there comes again. */
+void account_run_tell_former(struct account_run *a);
 /* Told when its poll has ended; it may free it at the end of this round. */
 void account_runs_over(struct account_run *a);
 

@@ -7,8 +7,29 @@
 #include "fetch/account_same.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+void
+account_run_tell_former(struct account_run *a)
+{
+	struct remembered *m = &a->collect.memory;
+	struct report_facts f = REPORT_NOTHING;
+	char why[512];
+
+	if (!m->former[0])
+		return;
+	snprintf(why, sizeof(why),
+		"messages of its server and user are known as those of %s and come "
+		"again; if it was renamed, take the old name, or mark what its Maildir "
+		"has with --reconcile first",
+		m->former);
+	f.account = a->collect.account->name;
+	f.why = why;
+	report_tell(a->all->run.report, REPORT_NEW_NAME, &f);
+	m->former[0] = 0; /* once */
+}
 
 /* ---- turns
  * ------------------------------------------------------------------------------ */

@@ -54,7 +54,8 @@ struct probe {
 
 /* What is remembered of an account and of its server. */
 struct remembered {
-	int64_t row; /* 0: the account is new */
+	int64_t row;	  /* 0: the account is new */
+	char former[256]; /* it is new, and this name is known of its host and user */
 	bool tls_seen;
 	bool over_tls;	       /* what follows was learnt behind TLS */
 	bool has_capabilities; /* before login (over TLS where there is TLS); after login

@@ -32,6 +32,15 @@ or_null(const char *text)
 	return text[0] ? text : NULL;
 }
 
+/* The name in the state has a host in it, and case tells no two hosts apart. It does tell
+ * two zones apart (RFC 4007 s.11), which are names of interfaces. */
+static void
+lower_host(char *host)
+{
+	for (; *host && *host != '%'; host++)
+		*host = (char)ascii_lower((uint8_t)*host);
+}
+
 static void
 set_server(
 	struct settings_reader *r, const struct fetch_values *v, struct fetch_account *a)
@@ -49,6 +58,7 @@ set_server(
 			settings_called(v, FETCH_OPTION_server, called), v->server);
 		return;
 	}
+	lower_host(host);
 	a->host = ini_keep(&r->ini, settings_view(host));
 }
 

@@ -32,7 +32,8 @@ const char *state_why(struct state *s);
 
 /* Creates the account's row on first use (row 0 where the state is read only). Key: the
  * account's name, host and user: another host or user under the same name is another
- * account. The owner frees ret->tls_session. */
+ * account. ret->former where the same host and user are known under another name. The
+ * owner frees ret->tls_session. */
 [[nodiscard]] int state_account(
 	struct state *s, const struct fetch_account *a, struct remembered *ret);
 /* Writes all of *r back (one transaction). */

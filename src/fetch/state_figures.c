@@ -152,6 +152,21 @@ new_policy(struct state *s, const struct fetch_account *a, int64_t account)
 	return state_run(s, q);
 }
 
+/* Its section may have another name now; nothing is known under the new one. */
+static int
+find_former(struct state *s, const struct fetch_account *a, struct remembered *ret)
+{
+	AUTO_RESET *q = state_statement(s, STATE_ACCOUNT_FORMER);
+
+	bind_text(q, 1, a->name);
+	bind_text(q, 2, a->host);
+	bind_text(q, 3, a->user);
+	int r = state_step(s, q);
+	if (r > 0)
+		column_text(q, 0, ret->former, sizeof(ret->former));
+	return r < 0 ? r : 0;
+}
+
 /* 1 found, 0 not. */
 static int
 find_account(struct state *s, const struct fetch_account *a, struct remembered *ret,
@@ -182,7 +197,10 @@ state_account(struct state *s, const struct fetch_account *a, struct remembered 
 	if (r < 0)
 		return r;
 	r = find_account(s, a, &found, &changed);
-	if (r == 0 && !s->read_only)
+	bool is_new = r == 0;
+	if (is_new)
+		r = find_former(s, a, &found);
+	if (r == 0 && is_new && !s->read_only)
 		r = new_account(s, a, &found);
 	else if (r > 0 && changed && !s->read_only)
 		r = new_policy(s, a, found.row);

@@ -311,6 +311,31 @@ def test_sigterm_after_a_reload(place):
                                           if m not in house.drops["anna"].mails)
 
 
+def test_an_account_with_a_new_name(place):
+    """What is known under the old name is not taken for the new one's: another section may
+    speak of the same mail by intent. So it is told, and a Maildir can be marked before."""
+    with Houses({"anna": plain_mails(5)}) as house:
+        rows = settings(house, keep="yes", deliver=f"maildir:{place.maildir('box')}",
+                        server=f"localhost:{house.port}")
+        place.write({"work": rows})
+        place.run()
+        place.write({"work": rows | {"server": f"LocalHost:{house.port}"}})
+        out, err = place.run()
+        assert not out + err and len(place.mails("box")) == 5
+        place.write({"job": rows})
+        out, err = place.run("--dry-run")
+        assert "of work" in err and "--reconcile" in err, err
+        place.run("--reconcile", place.maildir("box"))
+        out, err = place.run()
+        assert "work" not in out + err and len(place.mails("box")) == 5
+        place.write({"play": rows})
+        out, err = place.run()
+        assert re.search("of (work|job)", err) and "--reconcile" in err, err
+        assert len(place.mails("box")) == 10
+        out, err = place.run()
+        assert not out + err and len(place.mails("box")) == 10
+
+
 # ---- when the next poll is -------------------------------------------------------------------
 
 class Refusing(OfMany):

@@ -346,6 +346,30 @@ all_mistakes_are_told_in_one_run(void **state)
 	assert_non_null(strstr(told, "f:8: account b: user is missing"));
 }
 
+/* Case tells no hosts apart, but zones. */
+static void
+hosts_are_in_small_letters(void **state)
+{
+	struct fetch_command c;
+
+	(void)state;
+	assert_int_equal(
+		run_file(&c,
+			GOOD "[account b]\nserver = POP.Example.ORG:1110\nuser = U\n",
+			""),
+		0);
+	assert_string_equal(c.settings.accounts[1].host, "pop.example.org");
+	assert_int_equal(c.settings.accounts[1].port, 1110);
+	assert_string_equal(c.settings.accounts[1].user, "U");
+	settings_free(&c);
+	assert_int_equal(
+		run_file(&c, GOOD "[account b]\nserver = [FE80::1%eN0]:1110\nuser = u\n",
+			""),
+		0);
+	assert_string_equal(c.settings.accounts[1].host, "fe80::1%eN0");
+	settings_free(&c);
+}
+
 static void
 the_nearer_value_counts(void **state)
 {
@@ -519,6 +543,7 @@ main(void)
 		cmocka_unit_test(a_password_on_the_command_line_is_refused_and_wiped),
 		cmocka_unit_test(mistakes_of_the_file),
 		cmocka_unit_test(a_password_is_not_told),
+		cmocka_unit_test(hosts_are_in_small_letters),
 		cmocka_unit_test(all_mistakes_are_told_in_one_run),
 		cmocka_unit_test(the_nearer_value_counts),
 		cmocka_unit_test(a_password_in_a_file_that_others_can_read),

@@ -292,6 +292,30 @@ accounts_are_remembered(void **state)
 	free(session);
 }
 
+/* A section with a new name: told once, where something is known under the old one. */
+static void
+an_account_is_renamed(void **state)
+{
+	struct home *h = *state;
+	struct fetch_account renamed = h->account, again = h->account;
+	struct remembered r;
+
+	renamed.name = "job";
+	again.name = "other";
+	assert_string_equal(h->r.former, "");
+	assert_int_equal(state_account(h->s, &renamed, &r), 0);
+	assert_string_equal(r.former, "");
+	deliver(h, VIEW("e"), 1);
+	assert_int_equal(state_account(h->s, &again, &r), 0);
+	assert_string_equal(r.former, h->account.name);
+	assert_int_not_equal(r.row, h->r.row);
+	assert_int_equal(state_account(h->s, &again, &r), 0);
+	assert_string_equal(r.former, "");
+	again.user = "berta";
+	assert_int_equal(state_account(h->s, &again, &r), 0);
+	assert_string_equal(r.former, "");
+}
+
 /* Reading an account and writing it back is one write transaction. */
 static void
 a_poll_writes_once(void **state)
@@ -524,6 +548,7 @@ main(void)
 		ROW(damage_inside_is_found),
 		ROW(other_versions),
 		ROW(accounts_are_remembered),
+		ROW(an_account_is_renamed),
 		ROW(a_poll_writes_once),
 		ROW(figures_of_accounts),
 		ROW(a_failure_leaves_the_state_usable),
