@@ -191,20 +191,29 @@ handshake(struct collect *c)
 	}
 }
 
+/* The timer looks more often than the server's patience ends, which may be shorter than
+ * ours. */
+static void
+look_again(struct collect *c)
+{
+	uint64_t at_ms = clock_ms() + LOOK_MS;
+
+	if (at_ms > c->patience_ms)
+		at_ms = c->patience_ms;
+	if (loop_timer_set(c->run->loop, &c->idle, at_ms) != 0)
+		session_fail(c->session, OUTCOME_LOCAL, "no memory");
+}
+
 static void
 set_idle(struct collect *c)
 {
 	uint64_t ms = c->account->timeout_ms;
-	uint64_t most = ms;
 
-	if (c->session && session_is_ahead(c->session))
-		most = AHEAD_MS;
-	else if (c->session && c->session->counts.uncommitted > 0)
-		most = LOOK_MS;
+	if (c->session && session_is_ahead(c->session) && ms > AHEAD_MS)
+		ms = AHEAD_MS;
 	c->progress = 0;
-	if (loop_timer_set(
-		    c->run->loop, &c->idle, clock_ms() + (most < ms ? most : ms)) != 0)
-		session_fail(c->session, OUTCOME_LOCAL, "no memory");
+	c->patience_ms = clock_ms() + ms;
+	look_again(c);
 }
 
 void
@@ -320,12 +329,13 @@ idle_fired(struct timer *t, uint64_t now_ms)
 	bool waiting = c->securing || !c->connected ||
 		pop3_client_waits(&c->session->client) > 0;
 
-	(void)now_ms;
 	if (c->over)
 		return;
 	/* What came is kept, what is half here comes again; nothing is lost. */
 	if (c->run->ending && c->session->step != STEP_QUIT)
 		session_fail(c->session, OUTCOME_LOCAL, "stopped by a signal");
+	else if (!c->run->ending && waiting && now_ms < c->patience_ms)
+		look_again(c);
 	else if (c->run->ending || (waiting && c->progress < PROGRESS_MIN))
 		session_timed_out(c->session);
 	else

@@ -73,7 +73,7 @@ struct collect {
 	struct source source;
 	struct timer idle;
 	bool connected, securing;
-	uint64_t progress; /* octets and answers since the timer was set */
+	uint64_t progress, patience_ms; /* octets and answers until then */
 	uint8_t *in, *scratch;
 	size_t in_n;
 

@@ -402,7 +402,7 @@ drive(struct fetch_session *s)
 	if (s->step == STEP_LIST)
 		session_list_send(s);
 	if (s->step == STEP_TOP)
-		session_top_send(s);
+		session_top_drive(s);
 	if (s->step == STEP_MAIL)
 		session_mail_send(s);
 }

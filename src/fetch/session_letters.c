@@ -119,6 +119,14 @@ end_mail(struct fetch_session *s)
 }
 
 void
+session_keep_awake(struct fetch_session *s)
+{
+	if (s->now_ms - s->noop_ms >= NOOP_MS && pop3_client_waits(&s->client) == 0 &&
+		pop3_client_send(&s->client, POP3_NOOP, 0, 0, &s->out))
+		s->noop_ms = s->now_ms;
+}
+
+void
 session_mail_send(struct fetch_session *s)
 {
 	if (!s->deletions_looked) {
@@ -141,10 +149,7 @@ session_mail_send(struct fetch_session *s)
 			s->commit_asked = true;
 			session_push(s, SESSION_COMMIT);
 		}
-		if (s->now_ms - s->noop_ms >= NOOP_MS &&
-			pop3_client_waits(&s->client) == 0 &&
-			pop3_client_send(&s->client, POP3_NOOP, 0, 0, &s->out))
-			s->noop_ms = s->now_ms;
+		session_keep_awake(s);
 		return;
 	}
 	/* An answer to NOOP may be due yet. */

@@ -43,6 +43,8 @@ void session_list_end(struct fetch_session *s, const struct pop3_answer *a);
 
 /* session_letters.c */
 void session_mail_send(struct fetch_session *s);
+/* A NOOP, where the server has waited for us for long. */
+void session_keep_awake(struct fetch_session *s);
 void session_mail_status(struct fetch_session *s, const struct pop3_answer *a);
 void session_mail_data(struct fetch_session *s, const struct pop3_answer *a);
 void session_mail_end(struct fetch_session *s, const struct pop3_answer *a);
@@ -63,7 +65,7 @@ void session_guess_adopt(struct fetch_session *s);
 
 /* session_plan.c */
 void session_plan(struct fetch_session *s);
-void session_top_send(struct fetch_session *s);
+void session_top_drive(struct fetch_session *s);
 void session_top_status(struct fetch_session *s, const struct pop3_answer *a);
 void session_top_end(struct fetch_session *s, const struct pop3_answer *a);
 struct plan_facts session_facts(const struct fetch_session *s);

@@ -9,7 +9,10 @@
 
 #include <string.h>
 
-#define NOTHING ((struct view){0})
+#define NOTHING	    ((struct view){0})
+#define FILTERS_MAX 64 /* that wait, each with its header */
+
+static void top_send(struct fetch_session *s);
 
 struct plan_facts
 session_facts(const struct fetch_session *s)
@@ -106,7 +109,7 @@ session_plan(struct fetch_session *s)
 	s->counts.tops_waiting = plan_all(&f, s->mails);
 	if (s->counts.tops_waiting > 0) {
 		s->step = STEP_TOP;
-		session_top_send(s);
+		top_send(s);
 	} else {
 		planned(s);
 	}
@@ -138,10 +141,20 @@ wants_top(const struct mail *m)
 			m->plan == MAIL_FILTER);
 }
 
-void
-session_top_send(struct fetch_session *s)
+/* Each header that is under way may have to wait for the filter. */
+static bool
+has_room_for_header(const struct fetch_session *s)
 {
-	for (; s->check_next < s->mails->n && session_may_send(s); s->check_next++) {
+	return !s->account->filter ||
+		s->counts.filters_waiting + pop3_client_waits(&s->client) < FILTERS_MAX;
+}
+
+static void
+top_send(struct fetch_session *s)
+{
+	for (; s->check_next < s->mails->n && session_may_send(s) &&
+		has_room_for_header(s);
+		s->check_next++) {
 		struct mail *m = &s->mails->at[s->check_next];
 
 		if (!wants_top(m))
@@ -157,7 +170,19 @@ top_done(struct fetch_session *s)
 {
 	if (s->counts.tops_waiting > 0 || s->counts.filters_waiting > 0)
 		return;
+	/* What follows comes behind the answer to a NOOP. */
+	if (pop3_client_waits(&s->client) > (s->guess != 0))
+		return;
 	session_plan(s);
+}
+
+void
+session_top_drive(struct fetch_session *s)
+{
+	top_send(s);
+	top_done(s);
+	if (s->step == STEP_TOP)
+		session_keep_awake(s);
 }
 
 void
@@ -169,6 +194,7 @@ session_top_status(struct fetch_session *s, const struct pop3_answer *a)
 	if (a->more || !m)
 		return;
 	/* No header: what was known is not touched, what was not is fetched. */
+	s->noop_ms = s->now_ms;
 	s->counts.tops_waiting--;
 	plan_without_header(&f, s->mails, m);
 	/* A server that says that it has TOP has it, whatever ails it now. */
@@ -186,6 +212,7 @@ session_top_end(struct fetch_session *s, const struct pop3_answer *a)
 
 	s->tops_given = true;
 	s->top_octets = 0;
+	s->noop_ms = s->now_ms;
 	if (m)
 		session_push(s, SESSION_HEADER_END)->mail = m;
 }

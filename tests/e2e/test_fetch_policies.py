@@ -346,6 +346,16 @@ def test_filter_that_hangs(trial):
     assert not subprocess.run(["pgrep", "-f", f"^{ours}$"], capture_output=True).stdout
 
 
+def test_few_headers_are_kept_for_a_filter(trial):
+    """However many new messages there are, and however long their headers (the trial looks at
+    the memory)."""
+    long = b"".join(b"X-Long-%d: %s\r\n" % (i, b"y" * 900) for i in range(40))
+    t = trial([Mail(b"%d" % i, b"Subject: %d\r\n%s\r\nbody\r\n" % (i, long))
+               for i in range(800)])
+    t.run(more=["--filter", "exit 100"], timeout=60, codes=[0])
+    assert len(t.said("TOP")) == 800 and len(left(t)) == 800 and t.files() == []
+
+
 # ---- order, sessions in pieces ----------------------------------------------------------
 
 @pytest.mark.parametrize("order, want", [("number", [1, 2, 3, 4]), ("newest", [4, 3, 2, 1]),

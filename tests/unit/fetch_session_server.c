@@ -356,6 +356,9 @@ command(struct world *w, const char *line)
 		retr(w, (uint32_t)number, word[0] == 'T');
 	} else if (strcmp(word, "DELE") == 0) {
 		dele(w, (uint32_t)number);
+	} else if (strcmp(word, "NOOP") == 0) {
+		w->noops++;
+		say_line(w, "+OK");
 	} else if (strcmp(word, "QUIT") == 0) {
 		quit(w);
 	} else {

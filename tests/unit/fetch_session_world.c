@@ -401,7 +401,11 @@ perform(struct world *w, const struct session_action *a)
 		w->top_n = 0;
 		session_header(&w->session, a->mail, header);
 		return;
-	case SESSION_FILTER: w->filters[w->filters_n++] = a->mail; return;
+	case SESSION_FILTER:
+		w->filters[w->filters_n++] = a->mail;
+		if (w->filters_n > w->most_filters)
+			w->most_filters = w->filters_n;
+		return;
 	case SESSION_LETTER:
 		assert_false(w->in_letter);
 		w->in_letter = true;
@@ -476,8 +480,13 @@ happen(struct world *w, bool hasty)
 		session_marked(s);
 		return true;
 	}
-	if (w->filters_n > 0 && world_chance(w, 2)) {
+	/* Slow ones end when all headers are here, and while a NOOP is under way. */
+	if (w->filters_n > 0 && (w->filter_ms == 0 || left == 0 || w->noops > 0) &&
+		world_chance(w, 2)) {
 		struct mail *m = w->filters[--w->filters_n];
+
+		w->now_ms += w->filter_ms;
+		session_time(s, w->now_ms, w->now_ms / 1000);
 		session_filtered(s, m, (enum filter_verdict)world_random(w, 2));
 		return true;
 	}
@@ -528,6 +537,7 @@ world_session(struct world *w)
 		.room = room};
 	w->in_n = w->body_n = w->top_n = 0;
 	w->batch_n = w->filters_n = w->committed = 0;
+	w->most_filters = w->noops = 0;
 	w->over = w->in_letter = w->load_due = w->mark_due = w->commit_due = false;
 	w->now_ms += 600000;
 	server_connect(w);

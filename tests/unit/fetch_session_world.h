@@ -124,10 +124,10 @@ struct world {
 	struct world_letter batch[IDS_MAX];
 	uint32_t batch_n;
 	struct mail *filters[IDS_MAX];
-	uint32_t filters_n;
+	uint32_t filters_n, most_filters, noops;
 	uint32_t committed;
 	struct session_outcome outcome;
-	uint64_t now_ms;
+	uint64_t now_ms, filter_ms; /* filter_ms: that each takes */
 };
 
 uint64_t world_random(struct world *w, uint64_t below);
