@@ -71,9 +71,8 @@ struct fetch_session {
 	bool tops_given, deletions_due, deletions_looked, commit_asked, unsure_left;
 	uint32_t stat_count, probes_wrong;
 	uint64_t stat_octets;
-	bool has_stat;
+	bool has_stat, doubted; /* doubted: `coming` has ended, shorter than LIST says */
 	struct mail *coming;
-	bool doubted;	/* its end has come, shorter than LIST says */
 	uint32_t guess; /* RETR of this message is under way, unasked (session_guess.c) */
 	bool guess_due, guess_open, guess_dropped, guess_whole;
 	uint64_t guess_octets, guess_dots, guess_lone_dots; /* of its end */
