@@ -29,6 +29,20 @@ keeper_deadline(struct keeper *k, uint64_t at_ms)
 	(void)!fd_write_all(k->wake, &one, sizeof(one));
 }
 
+/* Without memory for it the session would hang: its front is to see the end. */
+static void
+cut(const struct session *s, int error)
+{
+	struct log_record r;
+
+	log_begin(&r, LOG_LEVEL_ERROR, "session_cut");
+	log_str(&r, "user", s->user);
+	log_number(&r, "session", s->id);
+	log_error(&r, "error", error);
+	log_send(&r);
+	(void)shutdown(s->fd, SHUT_RDWR);
+}
+
 /* The session waits for this; one shot, so that one thread gets it. */
 static void
 arm(struct keeper *k, struct session *s, enum step step)
@@ -44,9 +58,8 @@ arm(struct keeper *k, struct session *s, enum step step)
 	s->cut_when_due = step == STEP_WRITE;
 	if (s->due_ms != 0)
 		keeper_deadline(k, s->due_ms);
-	/* Without memory for it the session would hang: let its front see the end. */
 	if (epoll_ctl(k->epoll, op, s->fd, &e) < 0)
-		(void)shutdown(s->fd, SHUT_RDWR);
+		cut(s, -errno);
 	else
 		s->armed = true;
 }
@@ -319,8 +332,10 @@ sessions_due(struct keeper *k, uint64_t now)
 		s->due_ms = 0;
 		struct epoll_event e = {.events = EPOLLOUT | EPOLLONESHOT,
 			.data.u64 = (uint64_t)s->turn << 32 | s->slot};
-		if (s->cut_when_due || epoll_ctl(k->epoll, EPOLL_CTL_MOD, s->fd, &e) < 0)
+		if (s->cut_when_due)
 			(void)shutdown(s->fd, SHUT_RDWR);
+		else if (epoll_ctl(k->epoll, EPOLL_CTL_MOD, s->fd, &e) < 0)
+			cut(s, -errno);
 	}
 	return next;
 }
