@@ -322,11 +322,11 @@ plan_filtered(const struct plan_facts *f, struct mails *m, struct mail *mail,
 	mail->stage = MAIL_FAILED;
 }
 
-void
+bool
 plan_order(const struct plan_facts *f, struct mails *m, uint32_t *ret_suspects)
 {
 	uint32_t suspects = 0, first_suspect = 0;
-	bool unsure = false;
+	bool begins_anew = false;
 
 	m->order_n = 0;
 	for (uint32_t i = 0; i < m->n; i++) {
@@ -340,16 +340,16 @@ plan_order(const struct plan_facts *f, struct mails *m, uint32_t *ret_suspects)
 		if (mail->suspect)
 			continue;
 		m->order[m->order_n++] = i;
-		unsure = unsure || mail->unsure;
+		begins_anew = begins_anew || (mail->unsure && f->account->keep);
 	}
 	mails_sort(m, f->account->order);
-	/* What only RETR tells from others may come in every session: no session would
-	 * be the suspect's own. */
-	if (suspects > 0 && (m->order_n == 0 || (unsure && f->account->keep))) {
+	/* Else no session would ever be the suspect's own. */
+	if (suspects > 0 && (m->order_n == 0 || begins_anew)) {
 		m->order[m->order_n++] = first_suspect;
 		suspects--;
 	}
 	*ret_suspects = suspects;
+	return begins_anew;
 }
 
 uint64_t

@@ -35,9 +35,11 @@ void plan_filtered(const struct plan_facts *f, struct mails *m, struct mail *mai
 /*
  * Puts into m->order what is to be fetched in this session, in order. A message that
  * failed before (suspect) is fetched alone, in a session of its own, after all others:
- * *ret_suspects says how many wait for that.
+ * *ret_suspects says how many wait for that. True: there are messages that stay, and that
+ * nothing but RETR tells from those that came before. Each session begins anew with them,
+ * so it goes on to the end, and one suspect comes last in it.
  */
-void plan_order(const struct plan_facts *f, struct mails *m, uint32_t *ret_suspects);
+bool plan_order(const struct plan_facts *f, struct mails *m, uint32_t *ret_suspects);
 /* "fetch", "delete" ... for people. */
 const char *plan_name(const struct mail *mail);
 /* When the first delivered message that stays falls due (unix time), or 0. */

@@ -72,20 +72,6 @@ planned(struct fetch_session *s)
 		session_marked(s);
 }
 
-/* Nothing tells these from what came before until they are fetched: a session that ends
- * before all of them are here wins nothing for the next. */
-static bool
-begins_anew(const struct fetch_session *s)
-{
-	const struct mails *m = s->mails;
-
-	for (uint32_t i = 0; s->account->keep && i < m->order_n; i++) {
-		if (m->at[m->order[i]].unsure)
-			return true;
-	}
-	return false;
-}
-
 void
 session_marked(struct fetch_session *s)
 {
@@ -93,8 +79,7 @@ session_marked(struct fetch_session *s)
 
 	if (s->step != STEP_MARK)
 		return;
-	plan_order(&f, s->mails, &s->counts.suspects);
-	s->begins_anew = begins_anew(s);
+	s->begins_anew = plan_order(&f, s->mails, &s->counts.suspects);
 	s->step = STEP_MAIL;
 	session_guess_adopt(s);
 	session_mail_send(s);
