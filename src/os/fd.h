@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "pop3/view.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,13 @@ int fd_take(int *fd);
 
 void free_ptr(void *pp);
 #define AUTO_FREE __attribute__((cleanup(free_ptr)))
+
+/* No room on the disk, or no more of it for its owner. */
+static inline bool
+fd_is_full(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT;
+}
 
 /* All n octets at the offset, over short reads and writes and EINTR. -EIO at an early end
  * of file. */

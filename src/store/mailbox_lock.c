@@ -178,12 +178,9 @@ make_dot(struct mailbox_lock *l, const char *draft)
 	int n = snprintf(text, sizeof(text), "%ld" OUR_WORD, (long)getpid());
 	if (r == 0)
 		r = fd_pwrite_all(fd, text, (size_t)n, 0);
-	/* On a full disk one that says nothing locks as well: mail must be let out. */
-	if (r == -ENOSPC || r == -EDQUOT)
-		r = 0;
 	/* On a full disk people must still be able to delete: a lock without text is one.
 	 */
-	if (r == -ENOSPC || r == -EDQUOT)
+	if (fd_is_full(r))
 		r = 0;
 	if (r == 0 && linkat(l->dir, draft, l->dir, l->dot_name, 0) < 0)
 		r = errno == ENOENT ? -EAGAIN : -errno;
@@ -209,7 +206,7 @@ take_dot(struct mailbox_lock *l, const char *name, enum mailbox_lock_kind kind)
 	if (n < (int)sizeof(l->dot_name) && k < (int)sizeof(draft))
 		r = make_dot(l, draft);
 	/* No room for a name either: who reads must not be kept out. */
-	bool full = (r == -ENOSPC || r == -EDQUOT) && kind != MAILBOX_MAKE;
+	bool full = fd_is_full(r) && kind != MAILBOX_MAKE;
 	if (full || r == -EACCES || r == -EPERM || r == -EROFS || r == -ENAMETOOLONG) {
 		l->dot_off = true;
 		return 0;

@@ -182,7 +182,7 @@ sync_file(struct letter *l)
 static bool
 is_about_room(int r)
 {
-	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG;
+	return fd_is_full(r) || r == -EFBIG;
 }
 
 /*

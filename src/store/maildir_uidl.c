@@ -444,8 +444,7 @@ assign(struct uidls *u)
 static bool
 is_lack_of_room(int r)
 {
-	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG || r == -EROFS ||
-		r == -EACCES || r == -EPERM;
+	return fd_is_full(r) || r == -EFBIG || r == -EROFS || r == -EACCES || r == -EPERM;
 }
 
 static int

@@ -142,7 +142,7 @@ clear(const struct mbox *m, int note)
 	if (r == 0)
 		return mbox_sync(note);
 	/* Where nothing is written in place a full disk has no room even for that. */
-	return r == -ENOSPC || r == -EDQUOT ? remove_note(m) : r;
+	return fd_is_full(r) ? remove_note(m) : r;
 }
 
 int

@@ -158,7 +158,7 @@ remove_locked(struct removal *w, int fd, const struct mbox_table *t, struct view
 		r = mark_rows(w, t, marks);
 	if (r == 0 && w->n > 0)
 		r = rewrite(w, fd, ret_touched);
-	if (r == -ENOSPC || r == -EDQUOT || r == -EACCES || r == -EPERM)
+	if (fd_is_full(r) || r == -EACCES || r == -EPERM)
 		if (!*ret_touched)
 			mbox_notice(w->m, MBOX_NOTICE_NO_INTENT);
 	return r;
