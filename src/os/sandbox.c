@@ -29,6 +29,7 @@
  */
 static bool caged;
 
+/* The names are the runtime's. NOLINTBEGIN(bugprone-reserved-identifier) */
 const char *__asan_default_options(void);
 __attribute__((visibility("default"))) const char *
 __asan_default_options(void)
@@ -42,6 +43,7 @@ __lsan_is_turned_off(void)
 {
 	return caged;
 }
+/* NOLINTEND(bugprone-reserved-identifier) */
 #endif
 
 /* ---- first line of main --------------------------------------------------------- */
