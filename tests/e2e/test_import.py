@@ -466,6 +466,25 @@ def test_conflict_is_not_written(base):
     assert (box / "restante-identity").read_bytes() == log
 
 
+def test_order_of_a_second_import(office, base):
+    """Mail was deleted and came on the old server between two imports, and a line of its list
+    could not be read the first time: the order is the old server's still."""
+    box = make_maildir(base / "mail", [mail(i) for i in range(9)])
+    names = sorted(p.name for p in (box / "new").iterdir())
+    path = box / "dovecot-uidlist"
+    args = ["--maildrop", f"maildir:{box}"]
+    rows = [f"{i + 1} Pu{i} :{name}\n" for i, name in enumerate(names)]
+    path.write_text("3 V7 N9\n" + "".join(rows[:4]) + "5 Pu4 two  blanks\n" + rows[5])
+    take_over(*args, code=65)
+    for name in names[:3]:
+        (box / "new" / name).unlink()
+    path.write_text("3 V7 N19\n" + "".join(rows[3:]))
+    want = [f"u{i}".encode() for i in range(3, 9)]
+    assert take_over(*args)["kept"] == 2
+    assert [u for u, _ in served(office, maildrop=box)] == want
+    assert take_over(*args)["kept"] == 6
+
+
 def test_check_finds_and_repairs(office, base):
     box = make_maildir(base / "mail", [mail(i) for i in range(4)])
     names = sorted(p.name for p in (box / "new").iterdir())
