@@ -114,7 +114,8 @@ struct live_list {
 	uint8_t *uidls;
 };
 /* LIST and UIDL. Rows of either without the other, two rows for a number, or rows that
- * cannot be read are -EPROTO. */
+ * cannot be read are -EPROTO; so is a refusal of UIDL by a server that says that it does
+ * it, unless it may pass: -EAGAIN. */
 [[nodiscard]] int live_list(struct live *l, struct live_list *ret);
 void live_list_free(struct live_list *list);
 

@@ -156,21 +156,21 @@ take_uidl(struct listing *g, const struct pop3_answer *a)
 	return 0;
 }
 
-/* The rows of an answer whose status is the next event. */
+/* The rows of an answer whose status is the next event. *ret_refused: the error of an
+ * -ERR, which is noted; or 0. */
 static int
 rows(struct listing *g, int (*take)(struct listing *g, const struct pop3_answer *a),
-	bool *ret_known)
+	int *ret_refused)
 {
 	enum pop3_client_event e;
 	struct pop3_answer answer;
 	int r = live_next(g->l, &e, &answer);
 
-	*ret_known = r == 0 && answer.ok;
-	if (r < 0 || !answer.ok || !answer.more) {
-		if (r == 0 && !answer.ok)
-			(void)live_refused(g->l, -ENOTSUP, &answer);
+	*ret_refused = 0;
+	if (r == 0 && !answer.ok)
+		*ret_refused = live_refused(g->l, -EPROTO, &answer);
+	if (r < 0 || !answer.ok || !answer.more)
 		return r;
-	}
 	for (;;) {
 		r = live_next(g->l, &e, &answer);
 		if (r < 0 || e == POP3_CLIENT_END)
@@ -196,19 +196,32 @@ ask(struct live *l, enum pop3_command first, enum pop3_command second)
 	return live_send(l, &out);
 }
 
+/* A server that says that it does UIDL, or that it cannot just now, is none without
+ * UIDLs. */
+static bool
+is_without_uidls(const struct listing *g, int refused)
+{
+	const struct live_facts *f = &g->l->facts;
+
+	if (g->list.count == 0)
+		return true;
+	return refused != -EAGAIN && !((f->before.has | f->after.has) & POP3_CAPA_UIDL);
+}
+
 static int
 gather(struct listing *g)
 {
 	struct live *l = g->l;
-	bool together = (l->facts.after.has & POP3_CAPA_PIPELINING) != 0, known;
+	bool together = (l->facts.after.has & POP3_CAPA_PIPELINING) != 0;
+	int refused = 0;
 
 	l->step = "LIST";
 	int r = ask(l, POP3_LIST, together ? POP3_UIDL : POP3_LIST);
 	if (r == 0)
-		r = rows(g, take_size, &known);
-	if (r == 0 && !known) {
+		r = rows(g, take_size, &refused);
+	if (r == 0 && refused < 0) {
 		l->broken = true;
-		return -EPROTO; /* why is noted */
+		return refused; /* why is noted */
 	}
 	if (r == 0)
 		r = sort(g);
@@ -216,8 +229,11 @@ gather(struct listing *g)
 	if (r == 0 && !together)
 		r = ask(l, POP3_UIDL, POP3_UIDL);
 	if (r == 0)
-		r = rows(g, take_uidl, &g->list.has_uidls);
-	return r;
+		r = rows(g, take_uidl, &refused);
+	if (r < 0)
+		return r;
+	g->list.has_uidls = refused == 0;
+	return refused == 0 || is_without_uidls(g, refused) ? 0 : refused;
 }
 
 int

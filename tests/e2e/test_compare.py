@@ -267,6 +267,34 @@ def test_new_without_uidl(tmp_path):
     assert got.code == SAFE and got.kinds() == ["no-uidl-old"] * 3
 
 
+class UidlLater(Session):
+    """A server whose CAPA has UIDL; the message of the refusal is not cut off."""
+    code = b"[SYS/TEMP] "
+
+    def on_UIDL(self, _):
+        self.err((self.code + b"no UIDLs now").decode())
+
+
+class UidlBroken(UidlLater):
+    code = b""
+
+
+class UidlLaterNoCapa(UidlLater):
+    def on_CAPA(self, _):
+        self.err("unknown command")
+
+
+@pytest.mark.parametrize("script, status", [
+    (UidlLater, LATER), (UidlBroken, PROTOCOL), (UidlLaterNoCapa, LATER)])
+def test_a_refusal_of_uidl_is_no_server_without_uidls(script, status, tmp_path):
+    """All UIDLs changed; were OLD taken for a server without any, this would be safe."""
+    changed_all = [Mail(b"x%d" % i, m.octets) for i, m in enumerate(plain_mails(3))]
+    got = ask(tmp_path, plain_mails(3), changed_all, old_script=script)
+    assert got.code == status and "no UIDLs now" in got.why(), got.out
+    got = ask(tmp_path, [], plain_mails(1), old_script=script)
+    assert got.code == SAFE and got.kinds() == ["new"], got.out
+
+
 class Unreadable(Session):
     def on_TOP(self, arg):
         if arg.startswith(b"2 "):
