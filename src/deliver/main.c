@@ -174,14 +174,27 @@ say_outcome(const struct place *p, int result)
 		o->what ? o->what : strerrordesc_np(-result));
 }
 
+/* Some MTAs bounce what was for a program that a signal ended. */
 static void
-ignore_signals(const int *list, size_t n)
+give_up(int number)
 {
-	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	static const char words[] = "4.3.2 restante deliver: ended by a signal\n";
+
+	(void)number;
+	(void)!write(STDERR_FILENO, words, sizeof(words) - 1);
+	_exit(EX_TEMPFAIL);
+}
+
+static void
+set_signals(const int *list, size_t n, void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler};
 
 	for (size_t i = 0; i < n; i++)
-		(void)sigaction(list[i], &ignore, NULL); /* these numbers are legal */
+		(void)sigaction(list[i], &action, NULL); /* these numbers are legal */
 }
+
+static const int ends[] = {SIGHUP, SIGINT, SIGTERM};
 
 static int
 put_in(const struct wish *w, const struct conf *c, const struct place *p,
@@ -216,8 +229,7 @@ put_in(const struct wish *w, const struct conf *c, const struct place *p,
 	if (r < 0)
 		return say_outcome(p, r);
 	/* From here on the answer is what became of the message. */
-	static const int ends[] = {SIGHUP, SIGINT, SIGTERM};
-	ignore_signals(ends, sizeof(ends) / sizeof(ends[0]));
+	set_signals(ends, sizeof(ends) / sizeof(ends[0]), SIG_IGN);
 	ops->deposit(s, &d, 1);
 	ops->close(&s);
 	return say_outcome(p, d.result);
@@ -253,7 +265,8 @@ main(int argc, char **argv)
 		return fputs(help, stdout) < 0 || fflush(stdout) != 0 ? EX_IOERR : EX_OK;
 	/* A write beyond a limit, or to an MTA that is gone, answers with its error. */
 	static const int errors[] = {SIGPIPE, SIGXFSZ};
-	ignore_signals(errors, sizeof(errors) / sizeof(errors[0]));
+	set_signals(errors, sizeof(errors) / sizeof(errors[0]), SIG_IGN);
+	set_signals(ends, sizeof(ends) / sizeof(ends[0]), give_up);
 	(void)umask(077);
 	read_environment(&w);
 	struct conf *c = conf_new();

@@ -7,6 +7,7 @@ import pwd
 import random
 import re
 import shutil
+import signal
 import smtplib
 import subprocess
 import time
@@ -276,6 +277,24 @@ def test_killed_at_any_moment(base):
     # And the next one is as if nothing had been.
     assert deliver(b"last\n", "--maildrop", f"maildir:{box}") == (0, "")
     assert b"last\n" in stored(box)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_ended_while_the_message_comes(base, number):
+    """A shutdown ends all programs; Exim bounces what was for one that a signal killed."""
+    p = subprocess.Popen([PROGRAM, "--maildrop", f"maildir:{base}/M"],
+                         stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdin.write(b"Subject: half\n\n" + b"x" * 70000)
+    p.stdin.flush()
+    # It waits for more of the message in the second block.
+    until(lambda: (pathlib.Path(f"/proc/{p.pid}/syscall").read_text().split()[:2]
+                   == ["0", "0x0"]))
+    p.send_signal(number)
+    assert p.wait(10) == AGAIN
+    assert p.stderr.read().startswith(b"4.3.2 ")
+    p.stdin.close()
+    p.stderr.close()
+    assert not (base / "M/new").exists() or stored(base / "M") == []
 
 
 @as_root
