@@ -56,6 +56,8 @@ struct import_message {
 	uint64_t body_wire, body_stored;
 	bool unfinished; /* no line end at its end: servers count one, or do not */
 	bool twin;	 /* another message has the same key */
+	bool has_body;	 /* body is that of the octets behind its header */
+	uint64_t body;
 	uint8_t dir;
 	struct header_marks *marks;
 	struct view xuidl; /* where marks were read; p NULL: none */
@@ -103,7 +105,8 @@ const char *import_fate_why(enum import_fate f);
 
 /* By the name of the file. A later row with the same name wins, as with Dovecot. */
 [[nodiscard]] int import_match_names(struct import *im);
-/* By size and header, then by Message-ID and size; messages and rows need marks. */
+/* By size and header, then by Message-ID and size; messages and rows need marks, and
+ * messages that are alike in these also the body. */
 [[nodiscard]] int import_match_marks(struct import *im);
 /* Rows without a message get their fates; twins are taken all or none. */
 [[nodiscard]] int import_match_end(struct import *im);

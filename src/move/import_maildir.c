@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define BLOCK_OCTETS ((size_t)256 * 1024)
 #define HEADER_FIRST ((size_t)16 * 1024)
@@ -200,6 +201,7 @@ import_measure(int fd, struct import_message *m)
 	uint64_t at = m->marks->stored, bare = 0;
 	bool after_cr = false;
 	uint8_t last = '\n';
+	uint64_t sum = 0;
 
 	if (!block)
 		return -ENOMEM;
@@ -214,9 +216,13 @@ import_measure(int fd, struct import_message *m)
 		if (have == 0)
 			return -EIO;
 		bare += bare_line_ends((struct view){block, have}, &after_cr);
+		/* Blocks are the same wherever headers and lengths are. */
+		sum = XXH3_64bits_withSeed(block, have, sum);
 		last = block[have - 1];
 		at += have;
 	}
+	m->body = sum;
+	m->has_body = true;
 	m->unfinished = last != '\n';
 	m->body_wire = m->body_stored + bare + (m->unfinished ? 2 : 0);
 	return 0;
@@ -243,15 +249,25 @@ size_is_named(int fd, struct import_message *m)
 }
 
 static int
+open_message(int dir, const struct import_message *m)
+{
+	int fd = openat(dir, (const char *)m->file.p,
+		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int
 mark(struct import *im, int dir, struct import_message *m)
 {
 	struct stat st;
-	AUTO_FD fd = openat(dir, (const char *)m->file.p,
-		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	AUTO_FD fd = open_message(dir, m);
 
 	/* Gone meanwhile, or no message at all: it cannot be known again. */
+	if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO)
+		return 0;
 	if (fd < 0)
-		return errno == ENOENT || errno == ELOOP || errno == ENXIO ? 0 : -errno;
+		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
@@ -261,6 +277,55 @@ mark(struct import *im, int dir, struct import_message *m)
 	if (r < 0 || size_is_named(fd, m))
 		return r;
 	return import_measure(fd, m);
+}
+
+/* ---- bodies, of those that are alike otherwise ---- */
+
+static int
+by_look(const void *a, const void *b, void *arg)
+{
+	const struct import *im = arg;
+	const struct import_message *x = &im->messages[*(const uint32_t *)a];
+	const struct import_message *y = &im->messages[*(const uint32_t *)b];
+
+	if (x->body_wire != y->body_wire)
+		return x->body_wire < y->body_wire ? -1 : 1;
+	return memcmp(x->marks->digests[x->marks->n - 1],
+		y->marks->digests[y->marks->n - 1], MARKS_DIGEST);
+}
+
+static int
+read_body(int dir, struct import_message *m)
+{
+	AUTO_FD fd = m->has_body ? -1 : open_message(dir, m);
+
+	if (m->has_body || fd == -ENOENT)
+		return 0;
+	return fd < 0 ? fd : import_measure(fd, m);
+}
+
+static int
+read_alike(struct import *im, int fds_new, int fds_cur)
+{
+	AUTO_FREE uint32_t *list = calloc((size_t)im->messages_n + 1, sizeof(*list));
+	size_t n = 0;
+	int r = list ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i < im->messages_n && r == 0; i++)
+		if (im->messages[i].marks && im->messages[i].marks->n > 0)
+			list[n++] = i;
+	if (r == 0)
+		qsort_r(list, n, sizeof(*list), by_look, im);
+	for (size_t i = 1; i < n && r == 0; i++) {
+		struct import_message *a = &im->messages[list[i - 1]];
+		struct import_message *b = &im->messages[list[i]];
+		if (by_look(&list[i - 1], &list[i], im) != 0)
+			continue;
+		r = read_body(a->dir == 0 ? fds_new : fds_cur, a);
+		if (r == 0)
+			r = read_body(b->dir == 0 ? fds_new : fds_cur, b);
+	}
+	return r;
 }
 
 int
@@ -277,5 +342,5 @@ import_maildir_marks(struct import *im, int top, bool all)
 		if ((all || m->row == 0) && !m->marks)
 			r = mark(im, m->dir == 0 ? fds_new : fds_cur, m);
 	}
-	return r;
+	return r == 0 ? read_alike(im, fds_new, fds_cur) : r;
 }

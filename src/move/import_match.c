@@ -203,10 +203,33 @@ marks_of_messages(const struct import *im, uint8_t pass, struct mark *list)
 	return n;
 }
 
+/* Whether messages that fit all of these rows, as many as they, may be paired in order:
+ * they are the same to the octet, so that no client can tell, or have their names still.
+ */
+static bool
+is_sure(const struct import *im, const struct mark *rows, const struct mark *messages,
+	size_t messages_n)
+{
+	const struct import_row *r = &im->rows[rows[0].number];
+	const struct import_message *first = NULL;
+	bool same = true, named = true;
+	size_t next = 0;
+
+	for (size_t i = 0; i < messages_n; i++) {
+		const struct import_message *m = &im->messages[messages[i].number];
+		if (m->row != 0 || !sizes_agree(r, m))
+			continue;
+		first = first ? first : m;
+		same &= m->has_body && m->body == first->body;
+		named &= view_equal(im->rows[rows[next++].number].name, m->key);
+	}
+	return next == 1 || same || named;
+}
+
 /*
- * Rows of one digest and size, and the messages that fit. As many of each: by digest they
- * are the same to the octet, and are paired in order; no client can tell. Otherwise, or
- * by Message-ID with more than one, it is not clear.
+ * Rows of one digest and size, and the messages that fit. As many of each are paired in
+ * order, if that is sure. Otherwise, or by Message-ID with more than one, it is not
+ * clear.
  */
 static void
 settle(struct import *im, uint8_t pass, const struct mark *rows, size_t rows_n,
@@ -221,7 +244,8 @@ settle(struct import *im, uint8_t pass, const struct mark *rows, size_t rows_n,
 	}
 	if (fit == 0)
 		return;
-	if (fit != rows_n || (pass == PASS_ID && fit > 1)) {
+	if (fit != rows_n || (pass == PASS_ID && fit > 1) ||
+		!is_sure(im, rows, messages, messages_n)) {
 		for (size_t i = 0; i < rows_n; i++)
 			im->rows[rows[i].number].fate = IMPORT_UNCLEAR;
 		return;

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 
 import pytest
+from fetch_faulty import PASSWORD, USER, Drop, House, Mail
 from fetch_peers import CANNOT, PEER_ROOT, Courier, Cyrus, Dovecot, make_roots
 from pop import Pop
 from postoffice import BUILD, SANITIZED, make_maildir, until
@@ -328,6 +329,27 @@ def test_live(office, base):
     (base / "password").write_text("wrong\n")
     run("import", *args, code=77)
     peer.stop()
+
+
+def test_live_messages_that_are_alike(office, base):
+    """Header and size of two messages are the same and their bodies are not: which is which
+    cannot be told by TOP. Those that are the same to the octet can be either."""
+    head = b"Subject: the door\n\n"
+    octets = [head + b"open\n", head + b"shut\n", b"Subject: same\n\nx\n", b"Subject: same\n\nx\n"]
+    wire = [o.replace(b"\n", b"\r\n") for o in octets]
+    box = make_maildir(base / "copy", list(reversed(octets)))
+    sized = make_maildir(base / "sized", list(reversed(octets)))
+    for p in (sized / "new").iterdir():
+        o = p.read_bytes()
+        p.rename(f"{p},S={len(o)},W={len(o) + o.count(bytes([10]))}")
+    (base / "password").write_text(PASSWORD.decode() + "\n")
+    with House(Drop([Mail(b"u%d" % i, o) for i, o in enumerate(wire)])) as house:
+        for drop in (box, sized):
+            got = take_over("--maildrop", f"maildir:{drop}", "--from",
+                            f"pop3://{USER.decode()}@127.0.0.1:{house.port}", "--plaintext",
+                            "--password-file", base / "password", code=65)
+            assert (got["imported"], got["unclear"]) == (2, 2)
+            assert {x["uidl"] for x in got["faults"]} == {"u0", "u1"}
 
 
 # ---- mbox as the source: X-UIDL, X-UID, computed ---------------------------------------------

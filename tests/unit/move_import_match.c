@@ -53,6 +53,7 @@ message(struct import *im, const char *key, const char *header, uint64_t size)
 	m->key = m->label = text(im, key);
 	m->body_wire = size;
 	m->body_stored = size > 2 ? size - 2 : 0;
+	m->has_body = true;
 	if (header)
 		m->marks = marks(im, header);
 }
@@ -154,6 +155,19 @@ same_messages(void **state)
 	row(&im, "A", NULL, ONE, 10);
 	row(&im, "B", NULL, ONE, 10);
 	check(&im, "A:unclear B:unclear ");
+	/* Another body: only names tell which is which. */
+	message(&im, "1.", ONE, 10);
+	message(&im, "2.", ONE, 10);
+	im.messages[1].body = 1;
+	row(&im, "A", NULL, ONE, 10);
+	row(&im, "B", NULL, ONE, 10);
+	check(&im, "A:unclear B:unclear ");
+	message(&im, "1.", ONE, 10);
+	message(&im, "2.", ONE, 10);
+	im.messages[1].body = 1;
+	row(&im, "A", "1.", ONE, 10);
+	row(&im, "B", "2.", ONE, 10);
+	check(&im, "A>1. B>2. ");
 }
 
 static void
