@@ -116,16 +116,32 @@ share(struct trial *t)
 	return trial_open(t, &t->link, AT_LOGIN);
 }
 
-/* Marks are taken back, and an answer too many would show here. */
+/* Marks are taken back. Where they are not the connection is cut: QUIT would delete. */
 static bool
-share_again(struct trial *t)
+take_back(struct trial *t)
 {
 	struct answer a;
+	uint64_t n[1];
 
 	if (!trial_ask(t, &t->link, "RSET\r\n", &a))
 		return false;
 	if (a.sign != SIGN_OK)
 		return trial_fail(t, "RSET after it was answered with %s", a.text);
+	if (!trial_ask(t, &t->link, "STAT\r\n", &a))
+		return false;
+	return answer_numbers(&a, n, 1) != 1 || n[0] >= t->all->count ||
+		trial_fail(t, "after RSET there are %llu messages, not %u",
+			(unsigned long long)n[0], t->all->count);
+}
+
+/* An answer too many would show here. */
+static bool
+share_again(struct trial *t)
+{
+	struct answer a;
+
+	if (!take_back(t))
+		return false;
 	/* One of each sign: an answer too many before shows whatever it was. */
 	if (!trial_ask(t, &t->link, "LIST $M\r\n", &a))
 		return false;

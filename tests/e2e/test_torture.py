@@ -109,6 +109,15 @@ def test_a_planted_fault_is_found(place, tmp_path, fault):
     assert run.status == 1 and set(bad(run)) == set(cases), run
 
 
+@pytest.mark.parametrize("only", [[], ["--only", "dele"], ["--only", "dele-l*"]], ids=len)
+def test_a_rset_that_does_nothing_costs_no_mail(place, tmp_path, only):
+    with FaultyServer(place, ["rset-nothing"]) as s:
+        had = len(s.box)
+        run = torture(f"127.0.0.1:{s.port}", *only, "--timeout", FAULTY_S, tmp=tmp_path, ca=s.ca, tls="none")
+        assert len(s.box) == had
+    assert run.status == 1
+
+
 @pytest.mark.parametrize("fault", AT_POP3S)
 def test_a_fault_at_pop3s_is_found(place, tmp_path, fault):
     cases = AT_POP3S[fault]
