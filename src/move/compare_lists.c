@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum key { KEY_UIDL_HEADER, KEY_UIDL, KEY_ALL, KEY_HEADER };
+enum key { KEY_UIDL_HEADER, KEY_UIDL, KEY_ALL, KEY_HEADER, KEY_SIZE };
 
 static int
 by_view(struct view a, struct view b)
@@ -47,6 +47,7 @@ by_key(enum key key, const struct compare_message *a, const struct compare_messa
 	case KEY_UIDL: return by_view(a->uidl, b->uidl);
 	case KEY_ALL: return by_all(a, b);
 	case KEY_HEADER: return memcmp(a->header, b->header, MESSAGE_DIGEST_OCTETS);
+	case KEY_SIZE: return (a->size > b->size) - (a->size < b->size);
 	}
 	UNREACHABLE();
 }
@@ -59,6 +60,7 @@ has_key(enum key key, const struct compare_message *m)
 	case KEY_UIDL: return m->uidl.p != NULL;
 	case KEY_ALL:
 	case KEY_HEADER: return m->has_header;
+	case KEY_SIZE: return true;
 	}
 	UNREACHABLE();
 }
@@ -173,7 +175,41 @@ forget(const struct compare_side *s)
 	for (uint32_t i = 0; i < s->n; i++) {
 		s->messages[i].partner = 0;
 		s->messages[i].duplicate = s->messages[i].reused = false;
+		s->messages[i].again = false;
 	}
+}
+
+/* Those of NEW that are left and those of OLD, whether left or not, that have one key:
+ * each row is found with the first of the other side at least. */
+static void
+meet(const struct compare_pair *p, enum key key,
+	void (*found)(struct compare_message *old, struct compare_message *new))
+{
+	struct compare_message *old = p->old.messages, *new = p->new.messages;
+	const uint32_t *x = p->old.order, *y = p->new.order;
+	uint32_t old_n = collect(&p->old, key, true);
+	uint32_t new_n = collect(&p->new, key, false);
+	uint32_t i = 0, j = 0;
+
+	while (i < old_n && j < new_n) {
+		uint32_t first = i, here = j;
+		int c = by_key(key, &old[x[i]], &new[y[j]]);
+		i += c < 0;
+		j += c > 0;
+		if (c != 0)
+			continue;
+		for (; i < old_n && by_key(key, &old[x[i]], &new[y[here]]) == 0; i++)
+			found(&old[x[i]], &new[y[here]]);
+		for (; j < new_n && by_key(key, &old[x[first]], &new[y[j]]) == 0; j++)
+			found(&old[x[first]], &new[y[j]]);
+	}
+}
+
+static void
+is_there_again(struct compare_message *old, struct compare_message *new)
+{
+	new->again = new->again || !old->has_whole || !new->has_whole ||
+		memcmp(old->whole, new->whole, MESSAGE_DIGEST_OCTETS) == 0;
 }
 
 void
@@ -190,6 +226,7 @@ compare_match(struct compare_pair *p)
 	join(p, KEY_UIDL);
 	join(p, KEY_ALL);
 	join(p, KEY_HEADER);
+	meet(p, KEY_HEADER, is_there_again);
 	p->old_left = p->old.n - p->matched;
 	p->new_left = p->new.n - p->matched;
 }
@@ -211,6 +248,12 @@ want(struct compare_pair *p, struct compare_message *old)
 	old->want = true;
 	if (old->partner > 0)
 		p->new.messages[old->partner - 1].want = true;
+}
+
+static void
+want_both(struct compare_message *old, struct compare_message *new)
+{
+	old->want = new->want = true;
 }
 
 static uint64_t
@@ -254,5 +297,6 @@ compare_want(struct compare_pair *p, uint32_t sample, uint64_t seed, bool all)
 		if (all || (new->partner == 0 && p->old_left > 0))
 			new->want = true;
 	}
+	meet(p, KEY_SIZE, want_both);
 	return count_wanted(&p->old) + count_wanted(&p->new);
 }

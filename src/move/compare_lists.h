@@ -40,6 +40,7 @@ struct compare_message {
 	bool want;	  /* its header must be known */
 	bool duplicate;	  /* its UIDL stands at others of its side too */
 	bool reused;	  /* its UIDL is another message's on the other side */
+	bool again;	  /* of NEW: without a partner, and OLD has the same message */
 	uint32_t partner; /* row of the other side plus 1; 0: none */
 	uint32_t rival;	  /* the same, of the message that has its UIDL (reused) */
 };
@@ -66,9 +67,9 @@ struct compare_sink {
 void compare_match(struct compare_pair *p);
 /*
  * Sets want where a header is needed to tell what became of a message: where UIDL or size
- * disagree, where a UIDL stands twice, and for `sample` of the others, evenly spread from
- * a start that the seed gives. The number of rows, of both sides, that are now wanted and
- * have no header.
+ * disagree, where a UIDL stands twice, where NEW has one of that size besides, and for
+ * `sample` of the others, evenly spread from a start that the seed gives. The number of
+ * rows, of both sides, that are now wanted and have no header.
  */
 uint64_t compare_want(struct compare_pair *p, uint32_t sample, uint64_t seed, bool all);
 /* Every difference: in order of OLD, then of NEW. */

@@ -122,7 +122,8 @@ tell_new(const struct compare_pair *p, struct compare_sink *s)
 		if (new->refused)
 			s->tell(s, DIFFERENCE_UNREADABLE, old, new);
 		if (!old && !new->reused)
-			s->tell(s, DIFFERENCE_NEW_MAIL, NULL, new);
+			s->tell(s, new->again ? DIFFERENCE_DOUBLED : DIFFERENCE_NEW_MAIL,
+				NULL, new);
 	}
 }
 

@@ -313,6 +313,18 @@ def test_a_message_that_is_not_shown(tmp_path):
     assert got.code == NOT_SAFE and got.kinds() == ["unknown", "new"]
 
 
+def test_a_message_that_is_there_twice(tmp_path):
+    """As a second copy of a Maildir leaves it: in new, and with its flags in cur."""
+    old = plain_mails(5)
+    new = [*old, Mail(b"once-more", old[2].octets), Mail(b"fresh", b"Subject: fresh\r\n\r\nx\r\n")]
+    for more in ([], ["--all"], ["--all-bytes"]):
+        got = ask(tmp_path, old, new, *more)
+        assert got.code == NOT_SAFE and got.kinds() == ["doubled", "new"], got.out
+        assert got.row("doubled")["new"]["uidl"] == "once-more"
+    other = old[2].octets.replace(b"\r\n\r\n", b"\r\n\r\nother", 1)
+    assert ask(tmp_path, old, [*old, Mail(b"b", other)], "--all-bytes").code == SAFE
+
+
 # ---- who is asked ---------------------------------------------------------------------
 
 class Many(Session):

@@ -100,6 +100,9 @@ differences(void **state)
 		{"a= b= c=", "a= b= c=", ""},
 		{"a=A b=B c=C", "a=A c=C", "lost:2:0"},
 		{"a=A b=B", "a=A x=B", "uidl:2:2"},
+		{"a=A b=B", "a=A b=B x=B y=A z=B w=C",
+			"doubled:0:3 doubled:0:4 doubled:0:5 new:0:6"},
+		{"a=A b=A", "a=A b=A", ""},
 		{"a=A b=B", "a=A b=X", "reused:2:2 lost:2:0"},
 		/* swapped: each is another message, and both are downloaded again */
 		{"a=A b=B", "a=B b=A",
@@ -170,10 +173,15 @@ wanted_headers(void **state)
 	assert_int_equal(want(&p, "a= b= c=", "a= b= c=", 0, true), 6);
 	assert_int_equal(want(&p, "a= b= c=", "a= b= c=", 2, false), 4);
 	assert_int_equal(want(&p, "a= b= c=", "a= b= c=", 9, false), 6);
-	/* Only what is without a partner on both sides can be the same. */
+	/* What is without a partner on both sides can be the same; and what NEW has
+	 * besides can be one that stands there twice. */
 	assert_int_equal(want(&p, "a= b=", "a=", 0, false), 0);
-	assert_int_equal(want(&p, "a=", "a= b=", 0, false), 0);
-	assert_int_equal(want(&p, "a= b=", "a= x=", 0, false), 2);
+	assert_int_equal(want(&p, "a= c=", "a= c= b= d=", 0, false), 4);
+	assert_true(p.old.messages[1].want);
+	assert_false(p.new.messages[1].want);
+	assert_int_equal(want(&p, "a=A/1", "a=A/1 b=B/2", 0, false), 0);
+	assert_false(p.new.messages[1].want);
+	assert_int_equal(want(&p, "a= b=", "a= x=", 0, false), 3);
 	assert_true(p.old.messages[1].want);
 	assert_true(p.new.messages[1].want);
 	assert_int_equal(want(&p, "a=/1 b=", "a=/2 b=", 0, false), 2);
