@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -276,6 +277,22 @@ sync_output(void)
 	return S_ISREG(st.st_mode) && fsync(STDOUT_FILENO) < 0 ? -errno : 0;
 }
 
+/* What a later verify cannot tell is to be known while OLD runs still. */
+static void
+tell_hidden(const struct gathered *g)
+{
+	uint32_t hidden = 0;
+
+	for (uint32_t i = 0; i < g->side.n; i++)
+		hidden += !g->side.messages[i].has_header;
+	if (hidden > 0)
+		fprintf(stderr,
+			"restante passport: %" PRIu32 " of %" PRIu32
+			" messages were not shown: of these the passport has UIDL and "
+			"size alone\n",
+			hidden, g->side.n);
+}
+
 static int export(struct command *c)
 {
 	struct passport_key *key = NULL;
@@ -298,6 +315,8 @@ static int export(struct command *c)
 		r = sync_output();
 	if (r < 0)
 		status = say(EX_IOERR, "cannot write the passport", strerror(-r));
+	if (status == 0)
+		tell_hidden(&g);
 	if (status == 0 && !key)
 		(void)say(0, "no --key: the passport is not signed",
 			"its digest shows accidental damage, no forgery");

@@ -151,9 +151,9 @@ passport_read(struct view text, struct gathered *ret, struct passport *ret_head,
 				step = PASSPORT_BAD;
 			if (step == PASSPORT_MESSAGE)
 				ret->side.messages[i++] = m;
+			ret->digests += step == PASSPORT_MESSAGE && m.has_header;
 		} while (step == PASSPORT_MESSAGE);
 		ret->side.has_uidls = p->has_uidls;
-		ret->digests = i;
 	}
 	if (step == PASSPORT_END)
 		return 0;

@@ -271,3 +271,21 @@ def test_a_server_that_hangs(tmp_path):
         got = passport("export", "--from", f"pop3://anna@127.0.0.1:{house.port}", "--plaintext",
                        "--timeout", "1", "--password-file", tmp_path / "pw")
     assert got.code == UNREACHABLE and "UIDL" in got.err and got.out == ""
+
+
+class NoTop(Session):
+    def on_TOP(self, arg):
+        self.err("not now")
+
+
+def test_what_is_not_shown_is_told(tmp_path):
+    (tmp_path / "pw").write_bytes(PASSWORD + b"\n")
+    with House(Drop(plain_mails(3)), NoTop) as house:
+        got = passport("export", "--from", f"pop3://anna@127.0.0.1:{house.port}", "--plaintext",
+                       "--password-file", tmp_path / "pw")
+    assert got.code == SAFE and "3 of 3 messages were not shown" in got.err
+    (tmp_path / "passport").write_bytes(got.octets)
+    with House(Drop(plain_mails(3))) as house:
+        got = verify(tmp_path / "passport", "--from", f"pop3://anna@127.0.0.1:{house.port}", "--plaintext",
+                     "--password-file", tmp_path / "pw")
+    assert got.code == SAFE and ", 0 compared by header" in got.out
