@@ -3,6 +3,7 @@
  * pipe. It runs as the recipient; its exit status is 0 only after the message is durable.
  */
 #include "deliver/deliver_one.h"
+#include "ipc/permit.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "store/deposit_write.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -196,6 +198,20 @@ set_signals(const int *list, size_t n, void (*handler)(int))
 
 static const int ends[] = {SIGHUP, SIGINT, SIGTERM};
 
+/* What an mbox has grown to becomes less again: only a message that is too large by
+ * itself never fits. */
+static int
+of_an_mbox(int result, const struct place *p, const struct input *in)
+{
+	struct rlimit limit;
+
+	if (result != -EFBIG || p->kind != STORE_MBOX)
+		return result;
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || in->length >= limit.rlim_cur)
+		return result;
+	return -EDQUOT;
+}
+
 static int
 put_in(const struct wish *w, const struct conf *c, const struct place *p,
 	const struct input *in)
@@ -232,7 +248,7 @@ put_in(const struct wish *w, const struct conf *c, const struct place *p,
 	set_signals(ends, sizeof(ends) / sizeof(ends[0]), SIG_IGN);
 	ops->deposit(s, &d, 1);
 	ops->close(&s);
-	return say_outcome(p, d.result);
+	return say_outcome(p, of_an_mbox(d.result, p, in));
 }
 
 static int

@@ -227,6 +227,18 @@ def test_a_limit_of_file_sizes(base):
     assert [p for p in base.rglob("*") if p.is_file() and p.name != "restante-swept"] == []
 
 
+def test_an_mbox_that_reached_a_limit_of_file_sizes(base):
+    """As Postfix sets it (mailbox_size_limit, 51200000): the mbox is full, and will not be."""
+    box = base / "box"
+    assert deliver(b"first\n" * 1000, "--maildrop", f"mbox:{box}") == (0, "")
+    before = box.read_bytes()
+    limited = ["prlimit", f"--fsize={len(before) + 10}", PROGRAM, "--maildrop", f"mbox:{box}"]
+    for text, status, code in ((b"small\n", AGAIN, b"4.2.2 "), (b"x" * 9000, AGAIN, b"4.3.0 ")):
+        r = subprocess.run(limited, input=text, capture_output=True, timeout=60)
+        assert (r.returncode, r.stderr[:6]) == (status, code), r
+        assert box.read_bytes() == before
+
+
 def letter(i):
     return b"Subject: %d\r\n\r\n" % i + b"text %d\r\n" % i * 300
 
