@@ -159,7 +159,7 @@ static int
 read_rest(struct import_run *r, const struct import_drop *d, const struct drop_opened *o)
 {
 	if (r->w->from)
-		return ask_server(r, d);
+		return EX_OK; /* it was asked before the maildrop was locked */
 	if (r->w->sources_n > 0)
 		return read_sources(r, d, o->dir);
 	if (d->kind == STORE_MBOX)
@@ -269,11 +269,15 @@ run(struct drop_work *w, struct import_drop *d)
 {
 	struct import_run *r = (struct import_run *)(void *)w;
 	struct drop_opened o;
-	int code = drop_open(d, "import", &o);
+	int code = r->w->from ? ask_server(r, d) : EX_OK;
 
-	if (code == EX_OK)
-		code = run_opened(r, d, &o);
-	drop_close(&o);
+	/* Sessions and deliveries do not wait for another server. */
+	if (code == EX_OK) {
+		code = drop_open(d, "import", &o);
+		if (code == EX_OK)
+			code = run_opened(r, d, &o);
+		drop_close(&o);
+	}
 	if (r->bad)
 		(void)fclose(r->bad);
 	free(r->bad_text);

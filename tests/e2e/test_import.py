@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 import pytest
-from fetch_faulty import PASSWORD, USER, Drop, House, Mail
+from fetch_faulty import PASSWORD, USER, Drop, House, Mail, Session, plain_mails
 from fetch_peers import CANNOT, PEER_ROOT, Courier, Cyrus, Dovecot, make_roots
 from pop import Pop
 from postoffice import BUILD, SANITIZED, make_maildir, until
@@ -892,3 +892,31 @@ def test_all_users_from_a_live_server(office, base):
     peer.stop()
     assert [u for u, _ in served(office, "berta", base / "mail/berta")] == want
     assert anna.exists()
+
+
+class Slow(Session):
+    def on_TOP(self, arg):
+        self.house.memory["asked"] = True
+        until(lambda: "go" in self.house.memory or self.house.ended.is_set())
+        super().on_TOP(arg)
+
+
+def test_deliveries_do_not_wait_for_the_old_server(base):
+    mails = plain_mails(3)
+    box = base / "mail" / "box"
+    box.parent.mkdir()
+    box.write_bytes(b"".join(b"From a@x Sun Nov 22 10:00:00 2026\n" + m.octets.replace(b"\r\n", b"\n") + b"\n"
+                             for m in mails))
+    for p in (box.parent, box):
+        os.chown(p, 61001, 61001)
+    (base / "password").write_text(PASSWORD.decode() + "\n")
+    with House(Drop(mails), Slow) as house:
+        p = subprocess.Popen([PROGRAM, "import", "--maildrop", f"mbox:{box}", "--from",
+                              f"pop3://{USER.decode()}@127.0.0.1:{house.port}", "--plaintext", "--password-file",
+                              base / "password"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        until(lambda: "asked" in house.memory)
+        got = subprocess.run([BUILD / "restante-deliver", "--maildrop", f"mbox:{box}"], input=b"Subject: new\n\nx\n",
+                             timeout=20, check=False)
+        house.memory["go"] = True
+        assert b"imported 3 of 3" in p.communicate(timeout=60)[0] and p.returncode == 0
+    assert got.returncode == 0
