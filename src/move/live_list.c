@@ -242,7 +242,7 @@ live_list(struct live *l, struct live_list *ret)
 	struct listing g = {.l = l};
 	int r = gather(&g);
 
-	for (uint32_t i = 0; r == 0 && i < g.list.count; i++)
+	for (uint32_t i = 0; r == 0 && g.at && i < g.list.count; i++)
 		if (g.at[i] > 0)
 			g.list.mails[i].uidl.p = g.list.uidls + g.at[i] - 1;
 	free(g.at);
