@@ -13,7 +13,9 @@ ALONE = 50 if LONG else 30
 def test_kills(house_dir):
     h, seen = series(house_dir, "keeper", KILLS, lambda rng: rng.uniform(0, 0.2))
     assert h.ended("restante-keeper") == KILLS
-    assert seen["cut"] > KILLS / 20 and seen["confirmed"] > KILLS / 2 and \
+    # A keeper may be between two sessions, and where it is not the answer may still be said.
+    cut = sum(n for what, n in seen.items() if what.startswith(("cut", "login cut", "-ERR")))
+    assert seen["cut"] > 0 and cut > KILLS / 20 and seen["confirmed"] > KILLS / 2 and \
         seen["deleted"] > KILLS / 2, seen
 
 
