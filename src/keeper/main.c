@@ -1,9 +1,10 @@
 /*
- * restante-keeper: reads and deletes mail, as the owner of that mail. It starts as that
- * owner, gets the root of all its maildrops as a descriptor, and shuts its cage before it
- * reads anything that a stranger wrote.
+ * restante-keeper: reads and deletes mail, as the owner of that mail. It is told who that
+ * is and gets the root of all its maildrops as a descriptor, becomes the owner and shuts
+ * its cage before it reads anything that a stranger wrote.
  */
 #include "base/check.h"
+#include "base/cursor.h"
 #include "ipc/start.h"
 #include "keeper/keeper.h"
 #include "os/clock.h"
@@ -58,9 +59,27 @@ take_store_options(struct store_options *o, const struct msg_keeper_setup *m)
 	};
 }
 
+struct owner {
+	uid_t uid;
+	gid_t gid, groups[16];
+	size_t groups_n;
+};
+
+static void
+take_owner(struct owner *o, const struct msg_keeper_setup *m)
+{
+	struct cursor c = cursor_over(m->groups);
+
+	*o = (struct owner){.uid = m->uid, .gid = m->gid};
+	while (c.n > 0 && o->groups_n < sizeof(o->groups) / sizeof(o->groups[0]))
+		o->groups[o->groups_n++] = cursor_u32(&c);
+	if (c.n > 0 || c.bad)
+		give_up("set-up", -EPROTO);
+}
+
 /* The first message; the monitor sent it before it started us. */
 static void
-read_setup(struct keeper *k, struct received *r)
+read_setup(struct keeper *k, struct received *r, struct owner *owner)
 {
 	struct msg_keeper_setup m;
 	struct view payload;
@@ -87,6 +106,7 @@ read_setup(struct keeper *k, struct received *r)
 		.utf8_downgrade = m.utf8_downgrade};
 	take_store_options(&k->o.store, &m);
 	k->root = received_take(r, 0);
+	take_owner(owner, &m);
 }
 
 static void
@@ -111,19 +131,24 @@ main(void)
 
 	struct keeper *k = calloc(1, sizeof(*k));
 	struct received *r = malloc(sizeof(*r));
+	struct owner owner;
 	uint32_t parts = 0;
 
 	if (!k || !r)
 		return 70;
-	read_setup(k, r);
+	read_setup(k, r, &owner);
 	received_done(r);
 	free(r);
 	int e = stat_open(FD_STAT);
 	if (e < 0)
 		give_up("counters", e);
 	open_own(k);
-	/* The owner already; the whole of the file system but the maildrops goes away. */
+	/* Becomes the owner; the whole of the file system but the maildrops goes away. */
 	struct sandbox_plan plan = {.profile = SANDBOX_KEEPER,
+		.uid = owner.uid,
+		.gid = owner.gid,
+		.groups = owner.groups,
+		.groups_n = owner.groups_n,
 		.empty_dir = -1,
 		.landlock_dirs = &k->root,
 		.landlock_dirs_n = 1,

@@ -158,24 +158,13 @@ child_ready(struct source *s, uint32_t events)
 static struct spawn_plan
 plan_of(struct monitor *m, uint32_t slot)
 {
-	const struct core_process *p = &m->core->at[slot];
 	enum program program = program_of(slot);
 	struct spawn_plan plan = {.exe = m->programs[program],
 		.name = program_names[program],
 		.dev_null = m->dev_null};
 
-	if (!m->privileged)
-		return plan;
-	if (program != PROGRAM_KEEPER) {
-		plan.bound = true;
-		plan.pam = program == PROGRAM_HELPER;
-		return plan;
-	}
-	plan.become = true;
-	plan.uid = p->uid;
-	plan.gid = p->gid;
-	plan.groups = m->settings.conf->mail_group_ids;
-	plan.groups_n = m->settings.conf->mail_groups_n;
+	plan.bound = m->privileged;
+	plan.pam = m->privileged && program == PROGRAM_HELPER;
 	return plan;
 }
 

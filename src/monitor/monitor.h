@@ -73,12 +73,8 @@ struct spawn_plan {
 	const char *name;
 	int fds[3]; /* become FD_MONITOR, FD_LOG, FD_STAT */
 	int dev_null;
-	bool become; /* uid, gid, groups before exec; else the caller's, or root */
-	bool bound;  /* starts as root: few capabilities */
-	bool pam;    /* and stays root: others */
-	uint32_t uid, gid;
-	const uint32_t *groups;
-	size_t groups_n;
+	bool bound; /* starts as root: few capabilities */
+	bool pam;   /* and stays root: others */
 };
 [[nodiscard]] int spawn(const struct spawn_plan *plan, int32_t *ret_pid);
 /* What failed between fork and exec, or NULL if the status does not say that. */

@@ -116,7 +116,11 @@ setup_keeper(struct monitor *m, uint32_t slot)
 {
 	const struct conf *c = m->settings.conf;
 	const struct core_process *p = &m->core->at[slot];
+	uint8_t octets[CONF_LIST_MAX * sizeof(uint32_t)];
+	struct buf groups = buf_over(octets, sizeof(octets));
 	struct msg_keeper_setup s = {
+		.uid = m->privileged ? p->uid : 0,
+		.gid = m->privileged ? p->gid : 0,
 		.threads = p->one_session ? 1 : (uint32_t)c->keeper_threads,
 		/* One that is not shared has nothing to wait for. */
 		.idle_s = p->one_session ? 1 : seconds(c->keeper_idle_ms),
@@ -132,6 +136,9 @@ setup_keeper(struct monitor *m, uint32_t slot)
 	};
 
 	CHECK(p->root < CONF_LIST_MAX);
+	for (size_t i = 0; m->privileged && i < c->mail_groups_n; i++)
+		buf_put_u32(&groups, c->mail_group_ids[i]);
+	s.groups = buf_view(&groups);
 	return SEND(keeper_setup, &s, slot, &m->settings.roots[p->root], 1);
 }
 

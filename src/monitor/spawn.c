@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,13 +15,11 @@
 
 static const char *const steps[] = {
 	"its descriptors could not be placed",
-	"its groups could not be set",
-	"it could not become the owner of the mail",
 	"its capabilities could not be bounded",
 	"the monitor had ended",
 	"it could not be executed",
 };
-enum step { STEP_FDS, STEP_GROUPS, STEP_USER, STEP_BOUND, STEP_PARENT, STEP_EXEC, STEPS };
+enum step { STEP_FDS, STEP_BOUND, STEP_PARENT, STEP_EXEC, STEPS };
 
 const char *
 spawn_failure(int exit_status)
@@ -70,24 +67,6 @@ place_descriptors(const struct spawn_plan *plan)
 	return exe;
 }
 
-static void
-become_owner(const struct spawn_plan *plan)
-{
-	gid_t groups[CONF_LIST_MAX];
-
-	for (size_t i = 0; i < plan->groups_n; i++)
-		groups[i] = plan->groups[i];
-	if (setgroups(plan->groups_n, groups) < 0)
-		fail(STEP_GROUPS);
-	if (setresgid(plan->gid, plan->gid, plan->gid) < 0)
-		fail(STEP_GROUPS);
-	if (setresuid(plan->uid, plan->uid, plan->uid) < 0)
-		fail(STEP_USER);
-	/* Never root when it runs, whatever the numbers were. */
-	if (getuid() == 0 || geteuid() == 0 || getegid() == 0 || setuid(0) == 0)
-		fail(STEP_USER);
-}
-
 static char *const *
 environment(void)
 {
@@ -115,11 +94,8 @@ run_child(const struct spawn_plan *plan, pid_t parent)
 
 	(void)snprintf(name, sizeof(name), "%s", plan->name);
 	int exe = place_descriptors(plan);
-	if (plan->become)
-		become_owner(plan);
 	if (plan->bound && privileges_bound_child(plan->pam) < 0)
 		fail(STEP_BOUND);
-	/* After the change of user, which clears it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
 		fail(STEP_PARENT);
 	(void)setsid(); /* a Ctrl-C is for the monitor, which lets sessions finish */

@@ -248,8 +248,8 @@ step_user(struct cage *c)
 		return uid == 0 ? 0 : -EINVAL;
 	if (uid == 0 || gid == 0)
 		return -EINVAL;
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
-		setresuid(uid, uid, uid) < 0)
+	if (setgroups(c->plan->groups_n, c->plan->groups) < 0 ||
+		setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
 	if (getresuid(&r, &e, &s) < 0 || r != uid || e != uid || s != uid)
 		return -EPERM;

@@ -45,6 +45,8 @@ struct sandbox_plan {
 	enum sandbox_profile profile;
 	uid_t uid; /* 0: do not change the user; refused for root */
 	gid_t gid;
+	const gid_t *groups; /* further ones; may be 0 of them */
+	size_t groups_n;
 	int empty_dir;		  /* chroot here; -1: no chroot */
 	const int *landlock_dirs; /* everything else of the file system is refused; may be
 				     0 of them */

@@ -56,7 +56,7 @@ ERRORS = {
 SANITIZERS = {"sigaltstack"} if SANITIZED else set()  # calls of their own
 SURE = {"brk", "close", "rt_sigprocmask", "rt_sigaction", "rt_sigreturn", "munmap", "getpid", "gettid", "umask",
         "clock_gettime", "sched_yield", "kill", "tgkill", "waitid", "wait4", "geteuid", "getuid",
-        "getegid", "getgid", "sysinfo", "set_robust_list", "rseq", "rt_sigtimedwait", "getppid",
+        "getegid", "getgid", "getresuid", "sysinfo", "set_robust_list", "rseq", "rt_sigtimedwait", "getppid",
         "sched_getaffinity", "set_tid_address", "arch_prctl", "execve", "execveat", "prctl",
         "setsid", "setgroups", "setresuid", "setresgid", "setuid", "prlimit64", "capset",
         "capget", "setpgid", "epoll_pwait", "gettimeofday", "uname"}

@@ -233,3 +233,34 @@ def test_the_release_filter_is_the_narrow_one(house, sessions):
             if program == "restante-keeper" and part in (chroot, user):
                 continue
             assert bool(cage & part) == wanted, (program, part, cage)
+
+
+TRACER = """
+import ctypes, os, time
+libc, mine = ctypes.CDLL(None), os.getpid()
+print("on", flush=True)
+until = time.monotonic() + 60
+while time.monotonic() < until:
+    with open("/proc/loadavg") as f:
+        last = int(f.read().split()[-1])
+    for pid in range(last, last - 4, -1):
+        if pid > 1 and pid != mine and libc.ptrace(0x4206, pid, None, None) == 0:  # SEIZE
+            print("caught", open(f"/proc/{pid}/status").read(), flush=True)
+            raise SystemExit
+"""
+
+
+def test_owners_cannot_trace_their_keepers(house_dir):
+    """Nor between its exec and its first line: it has the groups of mail_groups, which he
+    has not, and no cage yet."""
+    with House(house_dir("traced"), {"anna": ("secret", 5000, [])},
+               {"mail_groups": "8", "keeper_sessions": 1}) as h:
+        with subprocess.Popen(["/usr/bin/python3", "-c", TRACER], user=5000, group=5000,
+                              extra_groups=[], stdout=subprocess.PIPE, text=True) as tracer:
+            assert tracer.stdout.readline() == "on\n"
+            for _ in range(500):
+                c = h.connect()
+                c.login("anna", "secret")
+                c.close()
+            tracer.kill()
+            assert tracer.stdout.read() == ""
