@@ -213,11 +213,10 @@ static bool
 open_control(struct monitor *m)
 {
 	const struct conf *c = m->settings.conf;
-	int rc = listen_control(c->control_socket);
+	int rc = listen_control(c->control_socket, &m->control);
 
 	if (rc < 0)
 		return failed(m, c->control_socket, rc);
-	m->control_fd = rc;
 	if (c->has_metrics) {
 		rc = listen_address(&c->metrics_at, &m->metrics_fd);
 		if (rc < 0)
@@ -254,10 +253,10 @@ assets_close(struct monitor *m)
 	fd_close(&m->dev_null);
 	fd_close(&m->empty_dir);
 	fd_close(&m->log_out);
-	fd_close(&m->control_fd);
+	/* The one of ours alone: another monitor, or a reload, may name another. */
+	listen_unix_remove(&m->control);
+	fd_close(&m->control.fd);
 	fd_close(&m->metrics_fd);
-	if (m->run_lock >= 0 && m->settings.conf)
-		(void)unlink(m->settings.conf->control_socket); /* gone is as good */
 	fd_close(&m->run_lock);
 	explicit_bzero(m->ticket_keys, sizeof(m->ticket_keys));
 	explicit_bzero(m->salts_key, sizeof(m->salts_key));

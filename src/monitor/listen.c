@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG		65535 /* the kernel takes net.core.somaxconn of it */
@@ -76,30 +74,6 @@ listen_address(const struct conf_address *a, int *ret_fd)
 		return -errno;
 	*ret_fd = fd_take(&fd);
 	return 0;
-}
-
-int
-listen_control(const char *path)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	struct stat st;
-	size_t n = strlen(path);
-
-	if (n >= sizeof(to.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(to.sun_path, path, n + 1);
-	/* Left by a monitor that was killed; a living one holds the lock of run_dir. */
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		(void)unlink(path);
-	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	mode_t old = umask(0177);
-	int rc = bind(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
-	(void)umask(old);
-	if (rc == 0 && listen(fd, 64) < 0)
-		rc = -errno;
-	return rc < 0 ? rc : fd_take(&fd);
 }
 
 /* ---- the set of sockets, made to fit a configuration ---- */

@@ -10,7 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 4096
+#define BACKLOG		4096
+#define CONTROL_BACKLOG 64
 
 _Static_assert(CONF_SOCKET_PATH_MAX < sizeof(((struct sockaddr_un *)NULL)->sun_path),
 	"a path of the configuration fits with its NUL");
@@ -157,6 +158,46 @@ make(const struct conf_listener *l, struct listen_socket *s, int *ret_rc)
 		return "socket_group cannot be set; after the start that needs a restart";
 	*ret_rc = listen(s->fd, BACKLOG) < 0 ? -errno : 0;
 	return *ret_rc < 0 ? "it cannot be listened at" : NULL;
+}
+
+/* Which file it is, so that what others put there later is not taken for it. */
+static int
+remember(const char *path, struct listen_socket *s)
+{
+	struct stat st;
+	AUTO_FD file = open_file(path, &st);
+
+	if (file < 0)
+		return file;
+	(void)snprintf(s->path, sizeof(s->path), "%s", path);
+	s->local = true;
+	s->device = st.st_dev;
+	s->inode = st.st_ino;
+	return 0;
+}
+
+int
+listen_control(const char *path, struct listen_socket *ret)
+{
+	const struct conf_listener l = {.path = path, .mode = 0600};
+	struct listen_socket s = {.fd = -1};
+	struct stat st;
+
+	/* Left by a monitor that was killed; a living one holds the lock of run_dir. */
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)unlink(path);
+	s.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc = s.fd < 0 ? -errno : bind_file(s.fd, &l);
+	if (rc == 0)
+		rc = remember(path, &s);
+	if (rc == 0 && listen(s.fd, CONTROL_BACKLOG) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		listen_unix_remove(&s);
+		fd_close(&s.fd);
+	}
+	*ret = s;
+	return rc;
 }
 
 bool

@@ -235,7 +235,7 @@ serve(const char *conf_path)
 	}
 	m->conf_path = conf_path;
 	m->status = 1;
-	m->dev_null = m->empty_dir = m->run_lock = m->control_fd = m->metrics_fd = -1;
+	m->dev_null = m->empty_dir = m->run_lock = m->control.fd = m->metrics_fd = -1;
 	m->log_out = m->signals.fd = m->self.log_end = m->self.stat_fd = -1;
 	m->settings.spool = m->deny = m->self.who_fd = -1;
 	for (size_t i = 0; i < CONF_LIST_MAX; i++)

@@ -54,6 +54,8 @@ bool listen_rules_equal(const struct listen_rules *a, const struct listen_rules 
 /* listen_unix.c: the socket of a listener in the file system; false after a report. */
 [[nodiscard]] bool listen_unix(
 	struct monitor *m, const struct conf_listener *l, struct listen_socket *ret);
+/* The operator's, in place of one that a killed monitor left. 0 or -errno. */
+[[nodiscard]] int listen_control(const char *path, struct listen_socket *ret);
 /* Mode and group of one that is kept; a report where they cannot be set. */
 void listen_unix_adjust(
 	struct monitor *m, const struct conf_listener *l, const struct listen_socket *s);
@@ -62,7 +64,6 @@ bool listen_unix_is_there(const struct listen_socket *s);
 /* Unlinks it if it is; nothing for other sockets. */
 void listen_unix_remove(const struct listen_socket *s);
 void listen_unix_name(int fd, char *text, size_t n);
-[[nodiscard]] int listen_control(const char *path);
 [[nodiscard]] int listen_address(const struct conf_address *a, int *ret_fd);
 /* "127.0.0.1:110" or "unix:/path", as the socket is bound. */
 void listen_name(const struct listen_socket *s, char *text, size_t n);

@@ -111,8 +111,8 @@ struct monitor {
 	struct child *children; /* CORE_SLOTS */
 	struct settings settings;
 	int programs[PROGRAMS];
-	int dev_null, empty_dir, run_lock;
-	int control_fd, metrics_fd, log_out, signal_fd;
+	int dev_null, empty_dir, run_lock, metrics_fd, log_out, signal_fd;
+	struct listen_socket control;
 	int peers[CORE_FRONTS], peers_read[CORE_FRONTS];
 	uint8_t peers_key[16];
 	uint8_t salts_key[32]; /* auth's salts live as long as we */

@@ -168,7 +168,7 @@ setup_control(struct monitor *m)
 {
 	struct msg_control_setup s = {
 		.uid = setup_uid(m, UID_CONTROL), .operator_uid = m->operator_uid};
-	const int fds[3] = {m->empty_dir, m->control_fd, m->metrics_fd};
+	const int fds[3] = {m->empty_dir, m->control.fd, m->metrics_fd};
 
 	int rc = SEND(control_setup, &s, CORE_CONTROL, fds, m->metrics_fd >= 0 ? 3 : 2);
 

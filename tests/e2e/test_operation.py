@@ -418,6 +418,34 @@ def test_a_socket_that_was_left_behind_is_replaced(base):
     assert h.lmtp.read_text() == "mine"
 
 
+@pytest.mark.parametrize("how", ["second", "file", "reload"])
+def test_only_its_own_control_socket_is_removed(base, how):
+    """A second start by mistake leaves the first one its socket; a file that is none, or that
+    only the configuration of now names, is nobody's to remove."""
+    h = House(base, users())
+    mine = h.base / "mine"
+    mine.write_text("mine")
+    if how == "file":
+        h.configure(control_socket=mine)
+        h.start()
+        assert h.p.wait(60) == 1
+        h.__exit__()
+        assert mine.read_text() == "mine"
+        return
+    with h:
+        if how == "second":
+            again = subprocess.run(h.command, stdin=subprocess.DEVNULL, capture_output=True,
+                                   timeout=60)
+            assert again.returncode == 1 and b"another restanted runs there" in again.stderr
+            assert h.stat()
+        else:
+            h.configure(control_socket=mine)
+            since = len(h.lines)
+            h.p.send_signal(signal.SIGHUP)
+            h.wait_for_line("control_socket takes effect when", since=since)
+    assert mine.read_text() == "mine" and not (h.base / "run" / "control").exists()
+
+
 @pytest.mark.parametrize("what,said", [
     ("listener", "another program listens there"), ("file", "something that is no socket"),
     ("no directory", "its directory does not exist, make it")])

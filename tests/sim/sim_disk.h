@@ -60,6 +60,8 @@ ssize_t disk_read(struct file *f, void *p, size_t n, uint64_t at);
 ssize_t disk_write(struct file *f, const void *p, size_t n, uint64_t at);
 /* Without faults and without a descriptor, for actors. */
 void disk_append(struct inode *i, const void *p, size_t n);
+/* A socket gets its name; as the call. */
+int disk_bind(const char *path);
 int disk_truncate(struct file *f, uint64_t n);
 int disk_lock(struct file *f, int cmd, struct flock *l);
 /* A fault by the seed: 0 or an errno. */

@@ -362,6 +362,24 @@ sim_mkdir(const char *path, mode_t mode)
 }
 
 int
+disk_bind(const char *path)
+{
+	char name[DISK_NAME_MAX + 1];
+	struct inode *dir;
+
+	if (find_parent(AT_FDCWD, path, &dir, name) < 0)
+		return -1;
+	if (disk_find(dir, name))
+		return k_fail(EADDRINUSE);
+	int e = disk_fault(true);
+	if (e)
+		return k_fail(e);
+	tell("bind", dir, name);
+	(void)disk_make(dir, name, S_IFSOCK | 0600);
+	return 0;
+}
+
+int
 sim_unlinkat(int dirfd, const char *path, int flags)
 {
 	char name[DISK_NAME_MAX + 1];

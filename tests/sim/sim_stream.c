@@ -4,6 +4,7 @@
  */
 #include "sim.h"
 #include "sim_calls.h"
+#include "sim_disk.h"
 #include "sim_watch.h"
 
 #include <arpa/inet.h>
@@ -11,6 +12,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #define SILENCE_NS (120 * K_S) /* TCP_USER_TIMEOUT */
 
@@ -225,6 +227,9 @@ sim_bind(int fd, const struct sockaddr *to, socklen_t n)
 		memcpy(&in, to, sizeof(in));
 		f->port = ntohs(in.sin_port);
 	}
+	if (to->sa_family == AF_UNIX && n >= sizeof(struct sockaddr_un))
+		return disk_bind(
+			((const struct sockaddr_un *)(const void *)to)->sun_path);
 	return to->sa_family == AF_INET6 ? k_fail(EADDRNOTAVAIL) : 0;
 }
 
