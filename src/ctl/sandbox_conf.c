@@ -233,8 +233,7 @@ put_conf(struct office *f, FILE *out, const char *roots)
 	snprintf(key, sizeof(key), "%s/key.pem", f->dir);
 	snprintf(spool, sizeof(spool), "%s/spool", f->dir);
 	snprintf(low, sizeof(low), "%u", f->id_min < 500 ? f->id_min : 500);
-	fputs("# Written by `restante sandbox` at each start; changes here are lost.\n",
-		out);
+	fputs(OFFICE_MARK " at each start; changes here are lost.\n", out);
 	put_settings(f, out, settings, ARRAY_SIZE(settings));
 	for (size_t i = 0; i < f->listeners_n; i++)
 		put_listener(f, &f->listeners[i], out);

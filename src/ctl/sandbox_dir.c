@@ -1,6 +1,7 @@
 #include "ctl/sandbox_office.h"
 #include "os/fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -99,14 +100,79 @@ lock_dir(struct office *f)
 	return office_say(EX_OSERR, "%s: cannot be locked: %s", f->dir, strerror(errno));
 }
 
+/*
+ * A directory that was there may hold what is not ours to write anew: the configuration
+ * of a server, or keys of somebody's where no sandbox ever was (was_open).
+ */
+static int
+check_files(struct office *f, bool was_open)
+{
+	char head[sizeof(OFFICE_MARK) - 1];
+	AUTO_FD fd = openat(
+		f->dir_fd, "restante.conf", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	f->reopened = faccessat(f->dir_fd, "restante.conf", F_OK, 0) == 0;
+	if (f->reopened &&
+		(fd < 0 || read(fd, head, sizeof(head)) != (ssize_t)sizeof(head) ||
+			memcmp(head, OFFICE_MARK, sizeof(head)) != 0))
+		return office_say(EX_USAGE,
+			"--dir %.500s: its restante.conf was not written by a sandbox, "
+			"which would replace it; give a directory of its own",
+			f->dir);
+	if (!f->reopened && !was_open && faccessat(f->dir_fd, "key.pem", F_OK, 0) == 0)
+		return office_say(EX_USAGE,
+			"--dir %.500s: a key.pem is there, which a sandbox would "
+			"replace; give a directory of its own",
+			f->dir);
+	return 0;
+}
+
+/* What a server leaves in its run_dir. Anything else there is somebody's. */
+static bool
+is_of_a_run(const char *name)
+{
+	static const char *const names[] = {".", "..", "lock", "empty", "control"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Left by an office that was killed, so that it may be removed at the end. */
+static int
+take_run_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *e;
+	int rc = 0;
+
+	if (!dir)
+		return office_say(EX_CANTCREAT, "%s: %s", path, strerror(errno));
+	while (rc == 0 && (e = readdir(dir)) != NULL)
+		if (!is_of_a_run(e->d_name))
+			rc = office_say(EX_USAGE,
+				"%s holds %.80s, which is of no sandbox and would be "
+				"removed; give --dir a directory of its own",
+				path, e->d_name);
+	(void)closedir(dir);
+	return rc;
+}
+
 /* Sockets have short names: below DIR where that fits, else below /tmp. */
 static int
 make_run_dir(struct office *f)
 {
 	if (strlen(f->dir) + strlen("/run") < sizeof(f->run_dir)) {
 		snprintf(f->run_dir, sizeof(f->run_dir), "%.85s/run", f->dir);
-		if (mkdir(f->run_dir, 0711) == 0 || errno == EEXIST)
+		if (mkdir(f->run_dir, 0711) == 0)
 			return 0;
+		if (errno == EEXIST) {
+			int rc = take_run_dir(f->run_dir);
+			if (rc != 0)
+				f->run_dir[0] = '\0';
+			return rc;
+		}
 	} else {
 		snprintf(f->run_dir, sizeof(f->run_dir), "/tmp/restante-run-XXXXXX");
 		if (mkdtemp(f->run_dir))
@@ -128,11 +194,13 @@ office_dir_open(struct office *f)
 	f->dir_fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (f->dir_fd < 0)
 		return office_say(EX_NOINPUT, "%s: %s", f->dir, strerror(errno));
+	/* After a power cut one of them may be all that is left. */
+	bool was_open = faccessat(f->dir_fd, LOCK_NAME, F_OK, 0) == 0 ||
+		faccessat(f->dir_fd, "users", F_OK, 0) == 0;
 	rc = lock_dir(f);
-	if (rc != 0)
-		return rc;
-	f->reopened = faccessat(f->dir_fd, "restante.conf", F_OK, 0) == 0;
-	return make_run_dir(f);
+	if (rc == 0)
+		rc = check_files(f, was_open);
+	return rc == 0 ? make_run_dir(f) : rc;
 }
 
 int

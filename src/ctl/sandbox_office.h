@@ -26,7 +26,9 @@
 #define OFFICE_USERS_OCTETS  (256U * 1024 * 1024)
 #define OFFICE_ROOTS_TEXT    3900 /* of a configuration's line of 4096 */
 #define OFFICE_NOBODY	     65534U
-#define OFFICE_START_MS	     30000
+/* The first line of a configuration that is ours to write anew. */
+#define OFFICE_MARK	"# Written by `restante sandbox`"
+#define OFFICE_START_MS 30000
 
 /* The command line; texts point into argv. */
 struct office_options {

@@ -174,6 +174,18 @@ def test_only_what_this_run_made_is_removed(office, base):
     assert not gone.exists()
 
 
+@pytest.mark.parametrize("name", ["run/thesis", "restante.conf", "key.pem"])
+def test_what_no_sandbox_made_is_never_taken(base, name):
+    """Neither removed at the end, as all of run/ was, nor written anew."""
+    mine = base / "there" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    code, said = refused("--dir", base / "there")
+    assert code == 64 and "a directory of its own" in said, said
+    assert mine.read_text() == "mine"
+    assert sorted(p.name for p in (base / "there").iterdir()) == [name.split("/")[0]]
+
+
 def test_missing_maildir_is_made_and_kept(office, base):
     box = base / "a" / "b" / "Maildir"
     o = office(users=[f"anna:secret:{box}"])
