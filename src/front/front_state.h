@@ -80,6 +80,7 @@ struct front {
 	uint32_t auth_epoch;	 /* a conversation with an auth that has ended is over */
 	struct tls_context *tls; /* NULL: none */
 	struct tls_setup *tls_setup; /* the next one, while its certificates come */
+	bool has_certificates;	     /* some were given, of use or not */
 	struct tls_signer *signer;
 	struct keys_link keys;
 	struct peers peers;

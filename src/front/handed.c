@@ -64,6 +64,7 @@ handed_tls(struct front *f, struct view payload, struct received *r)
 
 	if (!msg_front_tls_get(&m, payload) || r->nfds != 0 || m.certificates == 0)
 		return false;
+	f->has_certificates = true;
 	/* What was under way has been overtaken. */
 	tls_setup_free(&f->tls_setup);
 	f->tls_setup = tls_setup_new(

@@ -19,6 +19,7 @@ enum status {
 	STATUS_SOFTWARE = 70, /* sysexits(3) */
 	STATUS_OS = 71,
 	STATUS_PROTOCOL = 76,
+	STATUS_CONFIG = 78,
 };
 
 void
@@ -121,6 +122,9 @@ start(struct front *f)
 	r = monitor_start(f);
 	if (r < 0)
 		return fail("channel to the monitor", r, STATUS_OS);
+	/* One that would serve without them must not replace one that has them. */
+	if (f->has_certificates && !f->tls && !f->tls_setup)
+		return fail("certificates", 0, STATUS_CONFIG);
 	report_start(f, cage);
 	if (start_ready(cage) < 0)
 		front_end(f, STATUS_OS);

@@ -478,6 +478,27 @@ def test_a_broken_certificate_changes_nothing(plain, ca, what):
     until(lambda: serial(plain) == new, 60, plain.log)
 
 
+@pytest.mark.parametrize("keys", ["yes", "no"])
+def test_a_front_without_its_certificate_serves_nobody(office, ca, keys):
+    """At the start that is told to who starts it; and a front that is renewed meanwhile goes on
+    until another one can do what it does."""
+    ca.issue("turn", "turn.example")
+    other = pem_of(ec.generate_private_key(ec.SECP256R1()))
+    sets = ca.first("turn") | {"key_process": keys, "fronts": 2, "front_renew": "1s"}
+    o = office(users=USERS, sets=sets)
+    old, good = serial(o), (ca.path / "turn.key").read_bytes()
+    put(ca.path / "turn.key", other)
+    os.kill(o.pid, signal.SIGHUP)
+    o.wait_for_log('event=start_failed what="?certificates')  # one that was to replace another
+    assert [serial(o) for _ in range(8)] == [old] * 8
+    o.stop()
+    with pytest.raises(AssertionError) as said:
+        office(users=USERS, sets=sets)
+    assert "restante-front did not get ready" in str(said.value), said.value
+    put(ca.path / "turn.key", good)
+    assert serial(office(users=USERS, sets=sets)) == old
+
+
 # ---- the process for keys ------------------------------------------------------------------------
 
 def keys_of(office):
