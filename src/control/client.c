@@ -200,7 +200,9 @@ client_ready(struct source *s, uint32_t events)
 {
 	struct client *c = OF(s, struct client, source);
 
-	if (events & EPOLLERR) {
+	/* Who only stopped sending still waits for auth's answer; who has gone does not,
+	 * and epoll would tell of that until the answer comes. */
+	if ((events & EPOLLERR) || ((events & EPOLLHUP) && c->question != 0)) {
 		client_end(c);
 		return;
 	}

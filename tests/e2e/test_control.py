@@ -18,6 +18,7 @@ BUILD = os.environ.get("RESTANTE_BUILD", os.path.join(ROOT, "build"))
 DEADLINE = 60
 
 CONTROL_SETUP, STAT_SOURCE, CONTROL, READY = 0x54, 0x55, 0x56, 0x01
+AUTH_CONTROL, WHY_ANSWER = 0x59, 0x5B
 NO_ANSWER_BEFORE_S = 4.0
 
 
@@ -208,6 +209,31 @@ def test_silent_connections_end_and_others_wait_their_turn(office):
     assert time.monotonic() - began > NO_ANSWER_BEFORE_S
     for s in idle:
         s.close()
+
+
+def test_who_stops_waiting_for_auth_is_forgotten(office):
+    """As `restante why` at Ctrl-C: his place is free again, and he costs no time."""
+    auth, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    auth.settimeout(DEADLINE)
+    with auth, theirs:
+        office.send(struct.pack("<H", AUTH_CONTROL), [theirs.fileno()])
+        for _ in range(32):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(office.path)
+                s.sendall(b"why login %032x yes 1 anna\n" % 1)
+                auth.recv(4096)
+        begun = time.monotonic()
+        assert office.ask(b"stat\n").startswith(b"ok\n")
+        assert time.monotonic() - begun < 20  # auth has 30 for its answer
+        # Who only stops sending still hears it.
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(DEADLINE)
+            s.connect(office.path)
+            s.sendall(b"why id 1\n")
+            question = auth.recv(4096)[2:6]
+            s.shutdown(socket.SHUT_WR)
+            auth.send(struct.pack("<H", WHY_ANSWER) + question + b"\1" + bytes_field(b""))
+            assert everything(s) == b"ok\n"
 
 
 def test_bad_messages_are_counted_and_survived(office):
