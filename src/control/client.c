@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#define PAUSE_MS     100
 #define OVERFLOW_UID 65534 /* what the kernel shows for a number without a mapping */
 #define OF(pointer, type, member)                                                        \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
@@ -269,6 +270,24 @@ client_begin(struct desk *d, int fd)
 }
 
 static void
+pause_over(struct timer *t, uint64_t now_ms)
+{
+	struct desk *d = OF(t, struct desk, pause);
+
+	(void)now_ms;
+	if (d->clients_n < CLIENTS_MAX)
+		(void)loop_change(d->loop, &d->source, EPOLLIN);
+}
+
+/* Who waits there would be told of for ever, and there is nothing to take him with. */
+static void
+desk_pause(struct desk *d)
+{
+	if (loop_timer_set(d->loop, &d->pause, loop_now_ms(d->loop) + PAUSE_MS) == 0)
+		(void)loop_change(d->loop, &d->source, 0);
+}
+
+static void
 desk_ready(struct source *s, uint32_t events)
 {
 	struct desk *d = OF(s, struct desk, source);
@@ -279,8 +298,11 @@ desk_ready(struct source *s, uint32_t events)
 
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
-		if (fd < 0)
+		if (fd < 0) {
+			if (errno != EAGAIN)
+				desk_pause(d);
 			return;
+		}
 		client_begin(d, fd);
 	}
 	(void)loop_change(d->loop, s, 0); /* until a client ends */
@@ -292,6 +314,7 @@ desk_open(struct desk *d, int listener)
 	int r = fd_nonblock(listener);
 
 	d->source = (struct source){.fd = listener, .ready = desk_ready};
+	d->pause.fire = pause_over;
 	return r < 0 ? r : loop_add(d->loop, &d->source, EPOLLIN);
 }
 
@@ -300,6 +323,7 @@ desk_close(struct desk *d)
 {
 	if (!d->loop)
 		return;
+	loop_timer_clear(d->loop, &d->pause);
 	loop_remove(d->loop, &d->source);
 	fd_close(&d->source.fd);
 	for (size_t i = 0; i < CLIENTS_MAX; i++)

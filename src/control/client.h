@@ -34,6 +34,7 @@ struct client {
 /* One listening socket with its connections. */
 struct desk {
 	struct source source;
+	struct timer pause; /* set while nothing is accepted for want of a descriptor */
 	struct loop *loop;
 	struct core *core;
 	struct tables *tables;

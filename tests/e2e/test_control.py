@@ -5,6 +5,7 @@ import json
 import mmap
 import os
 import re
+import resource
 import socket
 import struct
 import subprocess
@@ -52,7 +53,7 @@ def bytes_field(data):
 
 
 class Office:
-    def __init__(self, directory):
+    def __init__(self, directory, files=None):
         self.directory = str(directory)
         self.path = os.path.join(self.directory, "control")
         self.operators = socket.socket(socket.AF_UNIX)
@@ -63,7 +64,7 @@ class Office:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.log, their_log = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.own = Page(0, 0, b"control")
-        self.process = spawn([theirs.fileno(), their_log.fileno(), self.own.fd])
+        self.process = spawn([theirs.fileno(), their_log.fileno(), self.own.fd], files)
         theirs.close()
         their_log.close()
         self.channel.settimeout(DEADLINE)
@@ -124,12 +125,14 @@ def everything(s):
     return got
 
 
-def spawn(fds):
+def spawn(fds, files=None):
     """Descriptors 3, 4 and 5 as the monitor gives them; 0 to 2 are /dev/null."""
     def place():
         high = [os.dup2(fd, 50 + i, inheritable=False) for i, fd in enumerate(fds)]
         for i, fd in enumerate(high):
             os.dup2(fd, 3 + i, inheritable=True)
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     return subprocess.Popen([os.path.join(BUILD, "restante-control")], preexec_fn=place,
                             close_fds=False, stdin=subprocess.DEVNULL,
@@ -234,6 +237,24 @@ def test_who_stops_waiting_for_auth_is_forgotten(office):
             s.shutdown(socket.SHUT_WR)
             auth.send(struct.pack("<H", WHY_ANSWER) + question + b"\1" + bytes_field(b""))
             assert everything(s) == b"ok\n"
+
+
+def test_without_descriptors_it_waits(tmp_path):
+    o = Office(tmp_path, files=20)
+
+    def waits():
+        text = open(f"/proc/{o.process.pid}/status").read()
+        return int(re.search(r"\nvoluntary_ctxt_switches:\s*(\d+)", text)[1])
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(24)]  # fewer than there are places
+    for s in silent:
+        s.connect(o.path)
+    begun, deadline = waits(), time.monotonic() + DEADLINE
+    while waits() < begun + 20:  # who turns in circles never waits
+        assert time.monotonic() < deadline
+    for s in silent:
+        s.close()
+    assert o.ask(b"stat\n").startswith(b"ok\n")
+    assert o.stop() == 0
 
 
 def test_bad_messages_are_counted_and_survived(office):
