@@ -265,6 +265,9 @@ void
 certificates_renew(struct monitor *m)
 {
 	m->tls_generation++;
+	/* Also while no front lives: what is due would be so at once again. Where there
+	 * is no randomness the fronts hear of it. */
+	(void)!renew_ticket_keys(m);
 	/* The keys first: a front that has the generation may ask at once. */
 	if (core_lives(m->core, CORE_KEYS))
 		certificates_to_keys(m);
