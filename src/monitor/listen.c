@@ -256,6 +256,19 @@ fits(const struct conf_listener *l, const struct conf_address *bound)
 	return same(&l->at, bound);
 }
 
+/* One that does not listen would be ready for fronts all the time, and give them nothing.
+ */
+static int
+check_listens(int fd)
+{
+	int listens = 0;
+	socklen_t n = sizeof(listens);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0)
+		return -errno;
+	return listens ? 0 : -ENOTCONN;
+}
+
 /* What the service manager's sockets are; one that may block would hold a front for ever.
  */
 static bool
@@ -267,12 +280,16 @@ learn_given(struct monitor *m, struct plan *p)
 		struct given *g = &p->given[i];
 		int rc = from_kernel(m->given[i], &g->bound, &g->local);
 		if (rc == 0)
+			rc = check_listens(m->given[i]);
+		if (rc == 0)
 			rc = fd_nonblock(m->given[i]);
 		if (rc == 0)
 			continue;
 		report_text(m, LOG_LEVEL_ERROR,
 			"the service manager's socket %s cannot be listened at: %s",
-			m->given_names[i], strerrordesc_np(-rc));
+			m->given_names[i],
+			rc == -ENOTCONN ? "give it as ListenStream=, with Accept=no"
+					: strerrordesc_np(-rc));
 		good = false;
 	}
 	return good;

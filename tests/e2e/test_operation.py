@@ -625,6 +625,23 @@ def test_a_socket_that_fits_no_listener_is_an_error(base):
         assert "the service manager's socket imap fits no listener" in h.log()
 
 
+def test_a_given_socket_that_does_not_listen_is_an_error(base):
+    """As of Accept=yes: fronts would be woken by it for ever, and get nothing."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+        h = House(base, users(), listeners={"pop3": f"address = 127.0.0.1:{port}"},
+                  env={"LISTEN_FDS": "1", "LISTEN_FDNAMES": "pop3"},
+                  wrap=[*place_at_3(s), *ACTIVATE], pass_fds=(s.fileno(),))
+        h.start()
+        try:
+            until(lambda: h.p.poll() is not None or "serving" in h.log())
+            assert h.p.poll() == 1, h.log()
+        finally:
+            h.__exit__()
+        assert "the service manager's socket pop3 cannot be listened at" in h.log()
+
+
 # ---- syslog ------------------------------------------------------------------------
 
 # Nothing that is mounted here may reach the machine; in a chroot / is no mount, /dev is.
