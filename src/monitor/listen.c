@@ -82,6 +82,8 @@ struct plan {
 	struct listen_socket at[LISTEN_SOCKETS_MAX];
 	size_t n;
 	bool reused[LISTEN_SOCKETS_MAX]; /* of m->sockets */
+	/* Unix sockets that are kept: whose mode and group they get. */
+	const struct conf_listener *kept[LISTEN_SOCKETS_MAX];
 	struct given {
 		bool used, local;
 		struct conf_address bound;
@@ -210,7 +212,7 @@ open_unix(struct monitor *m, struct plan *p, const struct conf_listener *l)
 			continue;
 		p->reused[i] = true;
 		made = *old;
-		listen_unix_adjust(m, l, old);
+		p->kept[p->n] = l;
 	}
 	if (made.number == 0 && !listen_unix(m, l, &made))
 		return false;
@@ -388,6 +390,8 @@ adopt(struct monitor *m, struct plan *p)
 		if (m->sockets[i].number == 0)
 			m->sockets[i].number = ++m->sockets_made;
 		set_options(&m->sockets[i]);
+		if (p->kept[i])
+			listen_unix_adjust(m, p->kept[i], &m->sockets[i]);
 	}
 	m->sockets_n = p->n;
 }

@@ -396,6 +396,14 @@ def test_mode_and_group_of_a_unix_socket(base):
         h.configure()
         reloaded(h)
         h.wait_for_line("its mode and group could not be set")
+        # A reload that fails changes nothing, not the mode either.
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            h.listeners["lmtp"] = plain
+            h.listeners["other"] = f"address = 127.0.0.1:{taken.getsockname()[1]}"
+            h.configure()
+            reloaded(h, "the configuration has errors; the one before stays in force")
+        assert mode_of(h.lmtp) == (0o666, 8)
+        del h.listeners["other"]
         # Somebody removed it: a reload makes it again.
         h.listeners["lmtp"] = plain
         h.configure()
