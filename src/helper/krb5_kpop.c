@@ -69,6 +69,21 @@ request_done(struct krb5_helper *k, struct request *r)
 		(void)krb5_auth_con_free(k->context, r->auth);
 }
 
+/*
+ * The checksum of GSSAPI (RFC 4121 s.4.1.1) says that the request was made for GSSAPI,
+ * where a last step proves who sent it. Who overheard it there must not come with it
+ * here.
+ */
+#define CHECKSUM_GSSAPI 0x8003
+
+static bool
+is_of_gssapi(const struct request *r)
+{
+	const krb5_checksum *sum = r->authenticator->checksum;
+
+	return sum && sum->checksum_type == CHECKSUM_GSSAPI;
+}
+
 /* ---- its time ------------------------------------------------------------------------
  */
 
@@ -123,6 +138,10 @@ judge(struct krb5_helper *k, struct request *r, struct helper_answer *ret)
 	if (!is_our_service(r->ticket->server)) {
 		ret->reason =
 			"the ticket is for another service than " KRB5_SERVICE " or host";
+		return;
+	}
+	if (is_of_gssapi(r)) {
+		ret->reason = "the request was made for GSSAPI, not for KPOP";
 		return;
 	}
 	ret->reason = krb5_user_of(k, r->ticket->enc_part2->client, &ret->name);

@@ -181,6 +181,17 @@ def test_kpop_that_is_none(realm, start):
     client.done()
 
 
+def test_kpop_with_what_gssapi_said(realm, start):
+    h = start()
+    for service in ("pop", "host"):
+        client = Ticket(realm.ticket(), "gssapi", service, "localhost")
+        token = client.octets()
+        client.done()
+        # RFC 4121 s.4.1: 0x60, a length, the OID, 01 00, and then the AP-REQ as it is.
+        a = h.step(next(talks), token[token.index(b"\x01\x00\x6e") + 2:], mechanism=KPOP)
+        assert (a.outcome, a.name, a.octets) == (WRONG, b"", b"") and b"GSSAPI" in a.reason, a
+
+
 def test_request_from_before_the_start(realm, start):
     client = Ticket(realm.ticket(), "kpop", "pop", "localhost")
     request = client.octets()
