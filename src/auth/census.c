@@ -99,7 +99,9 @@ census_pick(const struct census *const *censuses, size_t n, uint64_t number)
 	pick.none = all == 0;
 	if (pick.none)
 		return pick;
-	number %= all;
+	/* Where the name stands in all of them, as a part of the whole: a login more or
+	 * less moves no name but those beside a border. */
+	number = (number >> 32) * all >> 32;
 	for (size_t i = 0; i < n; i++)
 		if (pick_in(censuses[i], &number, &pick))
 			return pick;

@@ -46,8 +46,8 @@ struct census_pick {
 
 /*
  * For a name that cannot log in: always the same for the same number (a keyed hash of the
- * name) as long as the counts do not change, each class as often as it is in use in all n
- * together.
+ * name, all 64 bits of it) as long as the shares of the classes do not change, whatever
+ * the counts do; each class as often as it is in use in all n together.
  */
 struct census_pick census_pick(
 	const struct census *const *censuses, size_t n, uint64_t number);

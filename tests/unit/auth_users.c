@@ -391,6 +391,41 @@ dummies_follow_the_file(void **state)
 	users_free(&u);
 }
 
+/*
+ * Each login through a helper counts. Who asks for a name again and again, by SCRAM, is
+ * told the rounds of its dummy: were they others each time, nobody would be there.
+ */
+static void
+dummies_stay_while_others_log_in(void **state)
+{
+	(void)state;
+	struct census_class classes[CENSUS_CLASSES_MAX];
+	struct census c;
+	const struct census *all = &c;
+	struct stored stored[2];
+	struct view name;
+	unsigned changes = 0;
+
+	census_init(&c, classes);
+	assert_int_equal(scheme_read(VIEW("$6$salt$x"), &stored[0], &name), SCHEME_OK);
+	assert_int_equal(scheme_read(VIEW("{PLAIN}x"), &stored[1], &name), SCHEME_OK);
+	for (unsigned i = 0; i < 1000; i++)
+		census_add_recent(&c, &stored[i % 2]);
+	for (unsigned k = 0; k < 100; k++) {
+		uint8_t octet = (uint8_t)k;
+		uint64_t number = mac_number(key, (struct view){&octet, 1});
+		const struct stored *before = census_pick(&all, 1, number).stored;
+		for (unsigned i = 0; i < 100; i++) {
+			census_add_recent(&c, &stored[i % 2]);
+			const struct stored *now = census_pick(&all, 1, number).stored;
+			changes += now != before;
+			before = now;
+		}
+	}
+	/* Of 10000; a name beside the border may go over it now and then. */
+	assert_in_range(changes, 0, 100);
+}
+
 static void
 many_users_load_fast(void **state)
 {
@@ -465,6 +500,7 @@ main(void)
 		cmocka_unit_test(a_file_is_found_again),
 		cmocka_unit_test(reports_have_a_limit),
 		cmocka_unit_test(dummies_follow_the_file),
+		cmocka_unit_test(dummies_stay_while_others_log_in),
 		cmocka_unit_test(many_users_load_fast),
 		cmocka_unit_test(what_cannot_be_loaded),
 	};
