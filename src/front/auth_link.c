@@ -19,6 +19,12 @@
 #define BUSY_MS 1000
 /* No delay of auth is longer (option login_failure_delay). */
 #define DELAY_MS_MAX 60000
+/*
+ * Auth that ended is replaced, and a new channel comes. One that closed ours is still
+ * there and brings none: then the end of this front is what brings another (as helper.c
+ * has it).
+ */
+#define ALONE_MS 10000
 
 static void
 tell_refused(struct conn *c, uint8_t code, uint32_t delay_ms)
@@ -275,11 +281,30 @@ auth_no_answer(struct conn *c)
 	}
 }
 
+/* Who is here may finish; who comes finds a front where he can log in. */
+static void
+alone_too_long(struct timer *t, uint64_t now_ms)
+{
+	struct front *f = CONTAINER_OF(t, struct front, alone);
+
+	(void)now_ms;
+	report_error("auth_lost", "no other channel came: this front ends", 0);
+	if (f->conns_n == 0)
+		front_end(f, 71);
+	f->is_spent = true;
+	f->is_full = true;
+	monitor_tell_full(f);
+	accept_update(f);
+}
+
 static void
 auth_lost(struct front *f)
 {
 	loop_remove(f->loop, &f->auth.source);
 	fd_close(&f->auth.source.fd);
+	f->alone.fire = alone_too_long;
+	if (loop_timer_set(f->loop, &f->alone, loop_now_ms(f->loop) + ALONE_MS) < 0)
+		front_end(f, 71);
 	f->auth_epoch++;
 	/* A grant that is on its way finds no login of that number. */
 	for (uint32_t i = 0; i < f->sessions_max; i++)
@@ -442,6 +467,7 @@ auth_start(struct front *f, int take_fd)
 {
 	if (f->auth.source.fd >= 0)
 		auth_lost(f);
+	loop_timer_clear(f->loop, &f->alone);
 	f->auth.front = f;
 	f->auth.source = (struct source){.fd = take_fd, .ready = auth_ready};
 	int r = loop_add(f->loop, &f->auth.source, EPOLLIN);

@@ -98,7 +98,8 @@ struct front {
 	bool told_full;	    /* what the monitor knows of it */
 	bool all_full;	    /* every front is: refuse with an answer */
 	bool is_draining;
-	bool is_spent; /* the one session of this front has begun */
+	bool is_spent;	    /* the one session of this front has begun */
+	struct timer alone; /* auth's channel was lost, and no other came yet */
 	struct timer drain;
 	bool drain_is_over;
 	bool has_ended;

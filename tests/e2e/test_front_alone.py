@@ -509,6 +509,17 @@ def test_auth_that_goes_and_comes_back(front):
     assert client.ask(b"NOOP").startswith(b"+OK")
 
 
+def test_auth_that_closed_its_channel_and_lives_on(make):
+    front = make()
+    standing, keeper = front.session(MAIL)
+    front.auth.close()
+    assert standing.ask(b"NOOP").startswith(b"+OK")
+    # It tells the monitor that nobody else should come, and ends with its last session.
+    assert receive(front.monitor)[0] == struct.pack("<HB", fa.FRONT_FULL, 1)
+    assert standing.ask(b"QUIT").startswith(b"+OK")
+    assert front.ends() == 0
+
+
 def test_auth_that_does_not_read_gives_busy(make):
     front = make(sessions=400)
     clients = []
