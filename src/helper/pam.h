@@ -46,5 +46,11 @@ enum pam_verdict {
  */
 enum pam_verdict pam_check(const char *service, const char *name, struct view password,
 	struct view address, const char **ret_reason);
+/*
+ * The account alone, for who has shown by a ticket or a token who he is: no password is
+ * there.
+ */
+enum pam_verdict pam_account_check(const char *service, const char *name,
+	struct view address, const char **ret_reason);
 
 #endif

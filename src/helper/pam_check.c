@@ -172,3 +172,26 @@ pam_check(const char *service, const char *name, struct view password,
 	*ret_reason = "PAM took another user's name for this one's";
 	return PAM_WRONG;
 }
+
+enum pam_verdict
+pam_account_check(const char *service, const char *name, struct view address,
+	const char **ret_reason)
+{
+	struct talk talk = {.was_asked = true}; /* there is no password to give */
+	struct pam_conv conv = {converse, &talk};
+	pam_handle_t *pam = NULL;
+	int e = pam_start(service, name, &conv, &pam);
+
+	if (e == PAM_SUCCESS)
+		e = set_items(pam, address);
+	if (e == PAM_SUCCESS)
+		e = pam_acct_mgmt(pam, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK);
+	bool moved = e == PAM_SUCCESS && !is_still(pam, name);
+	enum pam_verdict verdict = verdict_of(e, ret_reason);
+	if (pam)
+		(void)pam_end(pam, e);
+	if (!moved)
+		return verdict;
+	*ret_reason = "PAM took another user's name for this one's";
+	return PAM_WRONG;
+}

@@ -89,6 +89,32 @@ verify(const struct pam_settings *s, const struct helper_ask *a, const char *nam
 	}
 }
 
+/* Those that are settled before the user is looked up, without a password. */
+static bool
+is_settled(uint8_t mechanism)
+{
+	static const uint32_t settled = 1U << MECHANISM_GSSAPI | 1U << MECHANISM_KPOP |
+		1U << MECHANISM_OAUTHBEARER | 1U << MECHANISM_XOAUTH2;
+
+	return mechanism < MECHANISMS_END && (settled >> mechanism & 1) != 0;
+}
+
+/* A login asks PAM for the account, too; mail that comes in does not. */
+static void
+look_up(const struct pam_settings *s, const struct helper_ask *a,
+	const struct pam_account *account, struct helper_answer *ret)
+{
+	enum pam_verdict v = is_settled(a->mechanism)
+		? pam_account_check(s->service, account->name, a->address, &ret->reason)
+		: PAM_RIGHT;
+
+	switch (v) {
+	case PAM_RIGHT: found(account, ret); break;
+	case PAM_WRONG: ret->outcome = ANSWER_WRONG; break;
+	case PAM_NO_ANSWER: ret->outcome = ANSWER_TEMPORARY; break;
+	}
+}
+
 /* What PAM says of a name that has no account counts for nothing, but for the time. */
 static void
 unknown(const struct pam_settings *s, const struct helper_ask *a, const char *name,
@@ -131,7 +157,7 @@ ask(struct helper *h, const struct helper_ask *a, struct helper_answer *ret)
 		if (a->kind == ASK_VERIFY)
 			verify(s, a, account.name, &account, ret);
 		else
-			found(&account, ret);
+			look_up(s, a, &account, ret);
 		break;
 	}
 }

@@ -8,8 +8,8 @@ import time
 import pytest
 
 import ticket_office
-from helper_alone import (FOUND, LANDLOCK, NO_NEW_PRIVS, NO_USER, SECCOMP, TEMPORARY, TOKEN, USER,
-                          WRONG, Failed, Helper)
+from helper_alone import (FOUND, GSSAPI, KPOP, LANDLOCK, LOOKUP, NO_NEW_PRIVS, NO_USER, OAUTHBEARER, PASS,
+                          SECCOMP, TEMPORARY, TOKEN, USER, WRONG, XOAUTH2, Failed, Helper)
 from postoffice import until
 from system_account import account, locked, run, service
 
@@ -80,6 +80,20 @@ def test_empty_passwords():
     with account(None) as name, helper("auth required pam_unix.so nullok", UNIX[1]) as h:
         for password in (b"", b"x"):
             assert h.verify(name.encode(), password).outcome == WRONG
+
+
+def test_account_of_who_comes_with_a_ticket_or_a_token():
+    with account("secret") as name, helper() as h:
+        settled, others = (GSSAPI, KPOP, OAUTHBEARER, XOAUTH2), (0, PASS)
+        for mechanism in settled + others:
+            assert h.ask(LOOKUP, name.encode(), mechanism=mechanism).outcome == FOUND
+        with locked():
+            run("chage", "-E", "1", name)
+        for mechanism in settled:
+            a = h.ask(LOOKUP, name.encode(), mechanism=mechanism)
+            assert (a.outcome, a.line) == (WRONG, b"") and b"expired" in a.reason, a
+        for mechanism in others:  # his mail still comes in
+            assert h.ask(LOOKUP, name.encode(), mechanism=mechanism).outcome == FOUND
 
 
 def test_expired_account():
