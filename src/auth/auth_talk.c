@@ -34,9 +34,22 @@ talk_remove(struct attempt *a)
 	a->phase = ATTEMPT_RUNS;
 }
 
+/* The keys of SCRAM cost as much whether the client goes on or not: who never does is to
+ * wait behind others, as who guesses. */
+static void
+count_abandoned(const struct attempt *a)
+{
+	struct auth *auth = a->auth;
+
+	if (a->derives)
+		defence_abandoned(
+			auth->core.defence, a->address, loop_now_ms(auth->loop));
+}
+
 static void
 give_up(struct attempt *a, const char *reason)
 {
+	count_abandoned(a);
 	talk_remove(a);
 	login_perform(a, core_refuse(a, REFUSAL_TEMPORARY, reason));
 }
@@ -129,6 +142,7 @@ talk_hear(struct auth_front *f, const struct msg_response *m)
 		return;
 	}
 	if (m->cancelled) {
+		count_abandoned(a);
 		sessions_end(&f->sessions, a->session, false);
 		attempt_free(a);
 		return;
@@ -148,6 +162,7 @@ talk_supersede(struct auth_front *f, uint64_t session, uint64_t connection)
 		if (a->session != session &&
 			(connection == 0 || a->connection != connection))
 			continue;
+		count_abandoned(a);
 		sessions_end(&f->sessions, a->session, false);
 		attempt_free(a);
 	}

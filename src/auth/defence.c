@@ -321,6 +321,15 @@ defence_unchecked(const struct defence *d, const uint8_t address[16], struct vie
 	return delay_of(d, network);
 }
 
+void
+defence_abandoned(struct defence *d, const uint8_t address[16], uint64_t now_ms)
+{
+	struct keys k = keys_of(d, address, (struct view){address, 0});
+
+	if (!is_trusted(d, address))
+		count_up(row_take(d->networks, NETWORKS_SETS, k.network), now_ms);
+}
+
 static bool
 take_token(
 	const struct defence *d, struct failures *account, uint64_t rate, uint64_t now_ms)

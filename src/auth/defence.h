@@ -51,6 +51,11 @@ uint32_t defence_failed(
 uint32_t defence_unchecked(const struct defence *d, const uint8_t address[16],
 	struct view name, uint64_t now_ms);
 /*
+ * A conversation for which keys were derived, and that nobody went on with. It counts
+ * against its network alone: nobody said anything about the account.
+ */
+void defence_abandoned(struct defence *d, const uint8_t address[16], uint64_t now_ms);
+/*
  * A right one: the pair is known from now on. False: more than logins_per_minute (of that
  * user; 0: no limit).
  */

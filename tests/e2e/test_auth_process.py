@@ -758,6 +758,26 @@ def test_a_cancelled_conversation_ends_and_the_next_login_ends_the_last(auth):
     assert a.answer()[:2] == ("challenge", 4), "2 is no more"
 
 
+def test_keys_that_were_derived_for_nothing_count_against_the_network(auth):
+    a = auth("bob:{PLAIN}secret\nann:{SCRAM-SHA-256}4096,%s,%s,%s\n" % tuple(
+        base64.b64encode(bytes(n)).decode() for n in (16, 32, 32)))
+    a.control()
+
+    def begin(session, name=b"bob", connection=0):
+        a.login(session, b"", b"n,,n=" + name + b",r=abcdefgh", SCRAM_SHA_256, connection=connection)
+        assert a.answer()[0] == "challenge"
+
+    for session, name in enumerate((b"bob", b"bob", b"ann"), start=1):
+        begin(session, name)
+        a.respond(session, cancelled=1)  # ann's keys are stored: they cost nothing
+    begin(4, connection=77)
+    begin(5, connection=77)  # and 4 is over
+    why = a.why(b"bob")
+    assert (why["failures_of_network"], why["failures_of_account"]) == (b"3", b"0"), why
+    a.login(6, b"bob", b"secret")
+    assert a.answer()[:2] == ("grant", 6)
+
+
 def test_open_conversations_are_bounded_and_the_oldest_goes(auth):
     a = auth("bob:{PLAIN}secret\n")
     for session in range(1, 2049):

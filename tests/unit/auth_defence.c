@@ -170,6 +170,28 @@ what_was_not_checked_waits_as_long_and_does_not_count(void **state)
 }
 
 static void
+what_was_begun_and_left_counts_for_the_network_alone(void **state)
+{
+	(void)state;
+	struct defence *d = defence(1000, true, VIEW(""));
+	uint32_t network;
+	uint32_t account;
+	bool known;
+
+	for (int i = 0; i < 3; i++)
+		defence_abandoned(d, here, 1);
+	defence_look(d, here, BOB, 1, &network, &account, &known);
+	assert_int_equal(network, 3);
+	assert_int_equal(account, 0);
+	assert_int_equal(defence_lane(d, here, BOB, 1), DEFENCE_SUSPECT);
+	assert_int_equal(defence_lane(d, there, BOB, 1), DEFENCE_UNKNOWN);
+	/* Who is known there is not held up by it. */
+	assert_true(defence_succeeded(d, here, BOB, 0, 1));
+	assert_int_equal(defence_lane(d, here, BOB, 1), DEFENCE_KNOWN);
+	defence_free(&d);
+}
+
+static void
 failures_from_trusted_networks_do_not_count(void **state)
 {
 	(void)state;
@@ -402,6 +424,7 @@ main(void)
 		cmocka_unit_test(many_users_are_known_at_once),
 		cmocka_unit_test(who_guesses_is_hashed_last),
 		cmocka_unit_test(what_was_not_checked_waits_as_long_and_does_not_count),
+		cmocka_unit_test(what_was_begun_and_left_counts_for_the_network_alone),
 		cmocka_unit_test(failures_from_trusted_networks_do_not_count),
 		cmocka_unit_test(a_bucket_lets_a_burst_through_and_then_so_many_a_minute),
 		cmocka_unit_test(a_flood_of_networks_takes_no_more_room),
