@@ -101,6 +101,9 @@ read_ca(struct helper *h, struct oauth_http *http, const char *path)
 	AUTO_FD fd = open(*path ? path : CA_FILE, O_RDONLY | O_CLOEXEC);
 	int e = fd < 0 ? -errno : fd_read_file(fd, CA_MAX, &http->ca, &http->ca_n);
 
+	/* None at all would be the library's own list: all of the system's. */
+	if (e == 0 && http->ca_n == 0 && *path)
+		return helper_why(h, "oauth_ca: %s: it is empty", path);
 	if (e == 0)
 		return NULL;
 	/* Without one, only http to loopback addresses can work. */

@@ -6,16 +6,11 @@
 #include "base/check.h"
 #include "base/num.h"
 #include "helper/helper.h"
+#include "helper/helper_file.h"
 #include "helper/oauth.h"
-#include "os/fd.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define SECRET_MAX 512
 
 struct oauth {
 	struct oauth_rules rules;
@@ -84,28 +79,16 @@ check_rules(const struct oauth *o)
 	return NULL;
 }
 
-/* The first line of the file, without its end. */
+/* One that others can read is none; the rule is helper_file.c's. */
 static const char *
 read_secret(struct helper *h, char **ret)
 {
-	const char *path = helper_setting(h, "oauth_secret_file");
-	uint8_t *text = NULL;
-	size_t n = 0;
+	char *secret = calloc(1, HELPER_PASSWORD_MAX + 1);
 
-	if (*path == '\0') {
-		*ret = strdup("");
-		return *ret ? NULL : "there is no memory";
-	}
-	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
-	int e = fd < 0 ? -errno : fd_read_file(fd, SECRET_MAX, &text, &n);
-	if (e < 0)
-		return helper_why(
-			h, "oauth_secret_file: %s: %s", path, strerrordesc_np(-e));
-	*ret = (char *)text;
-	(*ret)[strcspn(*ret, "\r\n")] = '\0';
-	return **ret
-		? NULL
-		: helper_why(h, "oauth_secret_file: %s: its first line is empty", path);
+	if (!secret)
+		return "there is no memory";
+	*ret = secret;
+	return helper_password(h, "oauth_secret_file", secret);
 }
 
 static const char *

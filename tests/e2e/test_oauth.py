@@ -325,9 +325,14 @@ def test_urls_that_are_refused(start, url):
 
 
 def test_bad_settings(start, place):
-    path = place / "settings"
+    path, empty, public = place / "settings", place / "empty.pem", place / "public"
     path.write_text("{}")
+    empty.write_text("")
+    public.write_text("secret\n")
+    public.chmod(0o644)
     for options, words in (
+            ({"oauth_jwks": path, "oauth_ca": empty}, "empty"),
+            ({"oauth_introspection": "https://x/", "oauth_secret_file": public}, "chmod"),
             ({}, "either"), ({"oauth_jwks": path, "oauth_introspection": "https://x/"}, "either"),
             ({"oauth_jwks": path, "oauth_issuer": ""}, "oauth_issuer"),
             ({"oauth_jwks": path, "oauth_audience": ""}, "oauth_audience"),
