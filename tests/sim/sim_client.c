@@ -10,7 +10,7 @@
 #define CLIENTS_MAX 16
 #define PATIENCE_NS (400 * K_S)
 #define AGAIN_NS    (2 * K_S)
-#define CROSSING_NS (100 * K_MS) /* a login, and the lines' delays */
+#define LOGIN_NS    (100 * K_MS)
 
 enum { STEP_CAPA, STEP_USER, STEP_PASS, STEP_STAT, STEP_UIDL, STEP_LOOK, STEP_MAIL };
 
@@ -317,14 +317,19 @@ client_hang_up(struct client *c)
 			come);
 }
 
-/* A newer login ends an idle session; a request that crosses its end has no answer. */
+/*
+ * A newer login ends an idle session; a request that crosses its end has no answer. There
+ * lie the newer one's way to us, the end's way back and its reading between.
+ */
 static bool
 is_superseded(const struct client *c)
 {
+	uint64_t crossing_ns = LOGIN_NS + 3 * k_world.delay_ns;
+
 	for (uint32_t i = 0; i < clients_n; i++) {
 		const struct client *d = &clients[i];
 		if (d != c && d->drop == c->drop && d->pass_ns > c->pass_ns &&
-			k_world.now_ns < d->pass_ns + CROSSING_NS)
+			k_world.now_ns < d->pass_ns + crossing_ns)
 			return true;
 	}
 	return false;
