@@ -36,6 +36,7 @@ struct front_options {
 	struct session_options session;
 	uint32_t connections_per_address;
 	bool mark_seen;
+	uint8_t hostname[255];
 };
 
 struct listener {
@@ -72,7 +73,6 @@ struct front {
 	uint32_t index;
 	uint32_t uid;
 	int empty_dir;
-	char hostname[256];
 	char implementation[129];
 	struct front_options *options; /* NULL until they came */
 	struct options_told *told;     /* of which `options` were made */

@@ -154,9 +154,7 @@ on_setup(struct front *f, struct view payload, struct received *r)
 		return false;
 	if (m.sessions_max < 1 || m.sessions_max > FRONT_SESSIONS_MAX)
 		return false;
-	if (!copy_text(f->hostname, sizeof(f->hostname), m.hostname) ||
-		!copy_text(
-			f->implementation, sizeof(f->implementation), m.implementation))
+	if (!copy_text(f->implementation, sizeof(f->implementation), m.implementation))
 		return false;
 	f->incarnation = m.incarnation;
 	f->index = m.index;

@@ -10,6 +10,7 @@
 /* What the monitor said last; auth's offer is put over it. */
 struct options_told {
 	struct msg_front_options m;
+	uint8_t hostname[255];
 	enum pop3_language language;
 };
 
@@ -36,7 +37,6 @@ wire_options(const struct front *f)
 	const struct offer *o = &f->offer;
 
 	return (struct pop3_server_options){
-		.hostname = {(const uint8_t *)f->hostname, strlen(f->hostname)},
 		.implementation = {(const uint8_t *)f->implementation,
 			strlen(f->implementation)},
 		.expire_days = o->is_there ? o->expire_days : m->expire_days,
@@ -67,6 +67,9 @@ renew(struct front *f)
 		.login_timeout_s = m->login_timeout_s,
 		.max_login_failures = m->max_login_failures,
 		.wire = wire_options(f)};
+	if (m->hostname.n > 0)
+		memcpy(o->hostname, m->hostname.p, m->hostname.n);
+	o->session.wire.hostname = (struct view){o->hostname, m->hostname.n};
 	front_options_unref(&f->options);
 	f->options = o;
 	accept_update(f);
@@ -89,7 +92,11 @@ options_take(struct front *f, struct view payload, struct received *r)
 	if (!pop3_language_find(m.language, &f->told->language))
 		f->told->language = POP3_ENGLISH;
 	f->told->m = m;
-	f->told->m.language = (struct view){NULL, 0}; /* lay in the message */
+	/* These lay in the message. */
+	f->told->m.language = (struct view){NULL, 0};
+	if (m.hostname.n > 0)
+		memcpy(f->told->hostname, m.hostname.p, m.hostname.n);
+	f->told->m.hostname.p = f->told->hostname;
 	return renew(f) == 0;
 }
 

@@ -22,6 +22,7 @@ setup_front_options(struct monitor *m, uint32_t slot)
 		.mark_seen = c->mark_seen,
 		.utf8 = c->utf8,
 		.language = view_of(c->language),
+		.hostname = view_of(c->hostname),
 	};
 
 	(void)SEND(front_options, &o, slot, NULL, 0);
@@ -107,7 +108,6 @@ setup_front_who(struct monitor *m, uint32_t slot)
 int
 setup_front(struct monitor *m, uint32_t slot)
 {
-	const struct conf *c = m->settings.conf;
 	uint32_t index = slot - CORE_FRONT;
 	struct msg_front_setup s = {
 		.incarnation = m->core->at[slot].incarnation,
@@ -115,7 +115,6 @@ setup_front(struct monitor *m, uint32_t slot)
 		.fronts = CORE_FRONTS,
 		.uid = m->privileged ? setup_uid(m, UID_FRONTS) + index : 0,
 		.sessions_max = m->front_sessions,
-		.hostname = view_of(c->hostname),
 		.implementation = VIEW("Restante"),
 	};
 	int rc = SEND(front_setup, &s, slot, &m->empty_dir, 1);

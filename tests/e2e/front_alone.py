@@ -305,7 +305,7 @@ class Front:
         empty.mkdir(exist_ok=True)
         uid = 65532 if os.geteuid() == 0 else 0
         self.tell(struct.pack("<HQIIII", FRONT_SETUP, 7, 0, 1, uid, sessions) +
-                  octets(b"mail.example") + octets(b"Restante"),
+                  octets(b"Restante"),
                   [os.open(empty, os.O_RDONLY | os.O_DIRECTORY)])
         self.options(**(options or {}))
         self.listeners, self.ports, self.keepers, self.lost = [], [], [], []
@@ -323,9 +323,10 @@ class Front:
         send(self.monitor, message, list(fds))
 
     def options(self, idle=600, login=120, bad=20, failures=3, per_address=500,
-                last=0, seen=0):
+                last=0, seen=0, hostname=b"mail.example"):
         self.tell(struct.pack("<HIIIIIIIBBB", FRONT_OPTIONS, idle, login, bad, failures,
-                              per_address, 0xFFFFFFFF, 0, last, seen, 1) + octets(b"en"))
+                              per_address, 0xFFFFFFFF, 0, last, seen, 1) + octets(b"en") +
+                  octets(hostname))
 
     def listen(self, implicit=0, plaintext=2, kpop=0, apop=0, asserts=0, certificates=0, profile=0,
                mechanisms=ALL, proxies=(), xclients=(), old_tls=()):
