@@ -104,13 +104,24 @@ perform(struct monitor *m, const struct core_action *a)
 	}
 }
 
-void
-monitor_act(struct monitor *m)
+static void
+perform_all(struct monitor *m)
 {
 	struct core_action a;
 
 	while (!m->finished && core_take(m->core, &a))
 		perform(m, &a);
+}
+
+void
+monitor_act(struct monitor *m)
+{
+	perform_all(m);
+	if (m->reload_waits && m->serving) {
+		m->reload_waits = false;
+		monitor_reload(m);
+		perform_all(m);
+	}
 	if (m->finished)
 		return;
 	uint64_t next = core_deadline(m->core);

@@ -143,7 +143,7 @@ struct monitor {
 	size_t given_n;
 	struct timer refused;
 	uint32_t refused_told, refused_untold; /* grants of this second */
-	bool log_up, serving, reloading, finished;
+	bool log_up, serving, reload_waits, finished;
 	int status;
 };
 

@@ -221,6 +221,9 @@ monitor_reload(struct monitor *m)
 {
 	char state[96];
 
+	/* Its processes are told what they need from the configuration that stands. */
+	if (m->core->mode == CORE_MODE_START)
+		m->reload_waits = true;
 	if (m->core->mode != CORE_MODE_SERVE)
 		return;
 	(void)snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",

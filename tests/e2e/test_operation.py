@@ -192,6 +192,36 @@ def test_reload(house, how):
     assert house.stat()["reloads_total"] == before + 2
 
 
+def greeting(h):
+    c = h.connect()
+    c.close()
+    return c.greeting
+
+
+def test_another_hostname_greets_after_a_reload(base):
+    with House(base, users(), {"hostname": "a-long-name.before.example"}) as h:
+        held = session(h)
+        assert b" a-long-name.before.example " in greeting(h)
+        h.configure(hostname="after.example")
+        reloaded(h)
+        until(lambda: b" after.example " in greeting(h), 60, h.log)
+        assert held.say("NOOP").startswith(b"+OK")
+        held.close()
+
+
+# The signal is there before the program is.
+HUNG_UP = ["/usr/bin/python3", "-c", "import os, signal, sys\n"
+           "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])\n"
+           "os.kill(os.getpid(), signal.SIGHUP)\n"
+           "os.execv(sys.argv[1], sys.argv[1:])"]
+
+
+def test_sighup_during_the_start_is_done_after_it(base):
+    with House(base, users(), wrap=HUNG_UP) as h:
+        h.wait_for_line("the configuration was read again and is in force")
+        served(h)
+
+
 # ---- listeners for delivery -------------------------------------------------------
 
 LETTER = b"Subject: in\n\nx\n"
