@@ -213,7 +213,7 @@ static bool
 open_control(struct monitor *m)
 {
 	const struct conf *c = m->settings.conf;
-	int rc = listen_control(c->control_socket, &m->control);
+	int rc = listen_control(c, &m->control);
 
 	if (rc < 0)
 		return failed(m, c->control_socket, rc);

@@ -176,18 +176,35 @@ remember(const char *path, struct listen_socket *s)
 	return 0;
 }
 
-int
-listen_control(const char *path, struct listen_socket *ret)
+/*
+ * Below run_dir, whose lock is ours, it was left by a monitor that was killed, and whose
+ * restante-control may not have followed yet. Elsewhere another server may listen there.
+ */
+static int
+clear_control(const char *path, const char *run_dir)
 {
-	const struct conf_listener l = {.path = path, .mode = 0600};
-	struct listen_socket s = {.fd = -1};
 	struct stat st;
+	size_t n = strlen(run_dir);
 
-	/* Left by a monitor that was killed; a living one holds the lock of run_dir. */
+	if (strncmp(path, run_dir, n) != 0 || path[n] != '/')
+		return clear_the_way(path);
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
 		(void)unlink(path);
-	s.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int rc = s.fd < 0 ? -errno : bind_file(s.fd, &l);
+	return 0;
+}
+
+int
+listen_control(const struct conf *c, struct listen_socket *ret)
+{
+	const char *path = c->control_socket;
+	const struct conf_listener l = {.path = path, .mode = 0600};
+	struct listen_socket s = {.fd = -1};
+	int rc = clear_control(path, c->run_dir);
+
+	if (rc == 0) {
+		s.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		rc = s.fd < 0 ? -errno : bind_file(s.fd, &l);
+	}
 	if (rc == 0)
 		rc = remember(path, &s);
 	if (rc == 0 && listen(s.fd, CONTROL_BACKLOG) < 0)

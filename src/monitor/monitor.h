@@ -55,7 +55,7 @@ bool listen_rules_equal(const struct listen_rules *a, const struct listen_rules 
 [[nodiscard]] bool listen_unix(
 	struct monitor *m, const struct conf_listener *l, struct listen_socket *ret);
 /* The operator's, in place of one that a killed monitor left. 0 or -errno. */
-[[nodiscard]] int listen_control(const char *path, struct listen_socket *ret);
+[[nodiscard]] int listen_control(const struct conf *c, struct listen_socket *ret);
 /* Mode and group of one that is kept; a report where they cannot be set. */
 void listen_unix_adjust(
 	struct monitor *m, const struct conf_listener *l, const struct listen_socket *s);

@@ -1,5 +1,6 @@
 """What an operator has in hand: restante stat, reload, drain and conf, signals, the service
 manager, syslog. With a server of root and with one of a user."""
+import errno
 import json
 import os
 import pathlib
@@ -482,6 +483,30 @@ def test_only_its_own_control_socket_is_removed(base, how):
             h.p.send_signal(signal.SIGHUP)
             h.wait_for_line("control_socket takes effect when", since=since)
     assert mine.read_text() == "mine" and not (h.base / "run" / "control").exists()
+
+
+def test_another_servers_control_socket_stays(base):
+    """Where only run_dir differs, its lock says nothing of the other server."""
+    control = base / "control"
+    (base / "other").mkdir()
+    with House(base / "other", users(), {"control_socket": control}) as first:
+        (base / "second").mkdir()
+        second = House(base / "second", users(), {"control_socket": control})
+        again = subprocess.run(second.command, stdin=subprocess.DEVNULL, capture_output=True,
+                               timeout=60)
+        assert again.returncode == 1 and b"control: Address already in use" in again.stderr
+        assert first.stat()
+        # One that nobody listens at is in nobody's way.
+        first.p.send_signal(signal.SIGKILL)
+        first.p.wait()
+        until(lambda: refuses(control), 60, "the process of the killed server ended")
+        with second:
+            assert second.stat()
+
+
+def refuses(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(path)) == errno.ECONNREFUSED
 
 
 @pytest.mark.parametrize("what,said", [
