@@ -192,17 +192,28 @@ check_roots(struct conf_reader *r)
 }
 
 static void
+check_service_id(struct conf_reader *r, const char *name, uint64_t id, uint32_t line)
+{
+	uint64_t first = r->conf->service_uids;
+
+	if (first == 0 || first > 4294967200 || id < first || id > first + 63)
+		return;
+	ini_report(&r->ini, line,
+		"%s lies among the 64 numbers from service_uids on, change one of them",
+		name);
+}
+
+/* Each process has a uid and a gid of its own, which no owner of mail may share. */
+static void
 check_service_uids(struct conf_reader *r)
 {
-	struct conf *c = r->conf;
-	uint64_t first = c->service_uids, last = first + 63;
+	const struct conf *c = r->conf;
 
-	if (first == 0 || first > 4294967200)
-		return;
-	if (c->mail_uid >= first && c->mail_uid <= last)
-		ini_report(&r->ini, c->lines[CONF_GLOBAL_mail_uid],
-			"mail_uid lies among the 64 numbers from service_uids on, change "
-			"one of them");
+	check_service_id(r, "mail_uid", c->mail_uid, c->lines[CONF_GLOBAL_mail_uid]);
+	check_service_id(r, "mail_gid", c->mail_gid, c->lines[CONF_GLOBAL_mail_gid]);
+	for (size_t i = 0; i < c->mail_groups_n; i++)
+		check_service_id(r, "one of mail_groups", c->mail_group_ids[i],
+			c->lines[CONF_GLOBAL_mail_groups]);
 }
 
 static void
