@@ -75,7 +75,8 @@ split(struct view line, struct fields *ret)
 		line.p += colon ? n + 1 : n;
 		line.n -= colon ? n + 1 : n;
 	}
-	ret->of[MAIL] = ret->of[READ_ONLY] = (struct view){line.p, 0};
+	ret->of[MAIL] = (struct view){line.p, 0};
+	ret->of[READ_ONLY] = VIEW("no");
 }
 
 /* Only what looks like a key is shown: a colon in a password moves the fields about. */
@@ -106,6 +107,16 @@ policy_fault(enum policy_read read)
 	UNREACHABLE();
 }
 
+/* An empty uid or gid would take the place of the field's by the option's: another
+ * owner. */
+static enum users_fault
+check_empty(enum field field, struct view value)
+{
+	if (value.n > 0)
+		return USERS_OK;
+	return field == UID ? USERS_UID_BAD : field == GID ? USERS_GID_BAD : USERS_OK;
+}
+
 /* A key=value that we know goes where it belongs; anything else is a fault. */
 static enum users_fault
 put_extra(
@@ -122,7 +133,7 @@ put_extra(
 		if (!view_equal(key, (struct view){(const uint8_t *)text, strlen(text)}))
 			continue;
 		f->of[extras[i].field] = value;
-		return USERS_OK;
+		return check_empty(extras[i].field, value);
 	}
 	enum policy_read read = policy_put(p, key, equal != NULL, value);
 	if (read != POLICY_READ && read != POLICY_UNKNOWN_KEY)
@@ -201,7 +212,7 @@ read_ids(const struct fields *f, const struct users_options *options, struct use
 	return USERS_OK;
 }
 
-/* One that is misspelt must not give more rights than was meant. */
+/* One that is misspelt, or has no value, must not give more rights than was meant. */
 static enum users_fault
 read_rights(const struct fields *f, struct user *ret, struct view *ret_about)
 {
@@ -209,7 +220,7 @@ read_rights(const struct fields *f, struct user *ret, struct view *ret_about)
 
 	*ret_about = value;
 	ret->read_only = view_equal(value, VIEW("yes"));
-	if (value.n == 0 || ret->read_only || view_equal(value, VIEW("no")))
+	if (ret->read_only || view_equal(value, VIEW("no")))
 		return USERS_OK;
 	return USERS_READ_ONLY_BAD;
 }

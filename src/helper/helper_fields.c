@@ -70,6 +70,8 @@ is_key(struct view v)
 static void
 put_place(struct helper_fields *f, enum helper_place place, struct view value)
 {
+	if (value.n == 0)
+		return;
 	if (f->at[place].n > 0) {
 		fault(f, "the database gives a field twice");
 		return;
@@ -142,10 +144,12 @@ helper_fields_put(struct helper_fields *f, struct view field, struct view value)
 		{VIEW("gid"), PLACE_GID},
 		{VIEW("home"), PLACE_HOME},
 	};
+	bool name = view_equal(field, VIEW("name"));
+	bool maildrop = view_equal(field, VIEW("maildrop"));
 
-	if (value.n == 0)
+	if (value.n == 0 && (name || maildrop))
 		return;
-	if (view_equal(field, VIEW("name"))) {
+	if (name) {
 		/* Of several names of one entry, one must be his. */
 		bool same = view_equal(value, f->name);
 		f->other = f->has_name ? f->other && !same : !same;
@@ -158,8 +162,7 @@ helper_fields_put(struct helper_fields *f, struct view field, struct view value)
 			return;
 		}
 	}
-	put_extra(f, view_equal(field, VIEW("maildrop")) ? VIEW("userdb_mail") : field,
-		value);
+	put_extra(f, maildrop ? VIEW("userdb_mail") : field, value);
 }
 
 void

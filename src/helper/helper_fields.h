@@ -5,7 +5,8 @@
  * password, uid, gid and home go to their places; maildrop is another word for
  * userdb_mail; name must be the name that was asked for, octet by octet; anything else is
  * an extra field, and auth refuses one that it does not know: a misspelt limit must not
- * be no limit. A value that is empty is not given.
+ * be no limit. An empty value of the others is not given; of an extra field it goes on,
+ * for auth to refuse it: an empty limit must not be no limit either.
  */
 #ifndef HELPER_HELPER_FIELDS_H
 #define HELPER_HELPER_FIELDS_H

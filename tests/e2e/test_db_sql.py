@@ -176,6 +176,13 @@ def test_every_other_column_is_an_extra_field(database):
     assert a.outcome == TEMPORARY and b"twice" in a.reason
 
 
+def test_an_extra_field_that_is_empty_goes_on_for_auth_to_refuse(database):
+    """Left out, it would be a limit that nobody set."""
+    h = database("SELECT password, '' AS userdb_read_only, '' AS maildrop FROM users "
+                 "WHERE name = $1")
+    assert h.lookup(b"bob").line == b"bob:{PLAIN}secret::::::userdb_read_only="
+
+
 def test_a_name_that_differs_in_case_is_another_user(database):
     h = database("SELECT name, password FROM users WHERE lower(name) = lower($1) AND name = 'bobby'")
     assert h.lookup(b"bobby").outcome == FOUND

@@ -34,6 +34,7 @@ USERS = {
     "one": ("connections=1", None),
     "slow": ("logins_per_minute=1", None),
     "typo": ("allow_net=127.0.0.1", "fault"),
+    "empty": ("userdb_read_only=", "fault"),
 }
 
 

@@ -80,16 +80,22 @@ fields_become_a_line(void **state)
 	const struct pair full[] = {{"password", V("{PLAIN}x")}, {"uid", V("7")},
 		{"gid", V("8")}, {"home", V("/h")}, {"maildrop", V("maildir:/m")},
 		{"allow_nets", V("::1/128")}, {"name", V("bob")},
-		{"userdb_read_only", V("")}};
-	const struct pair none[] = {{"password", V("")}};
+		{"userdb_read_only", V("yes")}};
+	const struct pair none[] = {{"password", V("")}, {"uid", V("")}, {"gid", V("")},
+		{"home", V("")}, {"maildrop", V("")}, {"name", V("")}};
+	/* What takes something away goes on, so that auth refuses the line. */
+	const struct pair empty[] = {{"userdb_read_only", V("")}, {"tls", V("")}};
 	enum ask_outcome outcome;
 
 	(void)state;
 	assert_string_equal(LINE_OF(full, true, &outcome),
-		"bob:{PLAIN}x:7:8::/h::userdb_mail=maildir:/m allow_nets=::1/128");
+		"bob:{PLAIN}x:7:8::/h::userdb_mail=maildir:/m allow_nets=::1/128 "
+		"userdb_read_only=yes");
 	assert_int_equal(outcome, ANSWER_FOUND);
 	assert_string_equal(LINE_OF(none, true, &outcome), "bob:!::::::");
 	assert_string_equal(LINE_OF(none, false, &outcome), "bob:::::::");
+	assert_string_equal(
+		LINE_OF(empty, true, &outcome), "bob:!::::::userdb_read_only= tls=");
 }
 
 static void
