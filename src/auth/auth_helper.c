@@ -115,8 +115,8 @@ wait_for(struct attempt *a, enum attempt_phase phase)
 		(void)!loop_timer_set(auth->loop, &auth->ask_timer, at_ms);
 }
 
-/* False: it cannot be said to this one. */
-static bool
+/* NULL, or why it cannot be said to this one. */
+static const char *
 ask_link(struct helper_link *l, struct attempt *a)
 {
 	struct auth *auth = a->auth;
@@ -125,8 +125,9 @@ ask_link(struct helper_link *l, struct attempt *a)
 	struct buf name = buf_over(octets, sizeof(octets));
 	bool step = a->ask == ASK_STEP;
 
+	/* Steps of conversations come when clients answer, and to this one alone. */
 	if (!slot)
-		return false;
+		return "too_many_questions_of_helper_open";
 	if (a->ask == ASK_LOOKUP || a->ask == ASK_VERIFY)
 		(void)core_asked_name(&auth->core, a, &name);
 	else if (a->ask == ASK_TOKEN)
@@ -141,12 +142,12 @@ ask_link(struct helper_link *l, struct attempt *a)
 		.address = {a->address, sizeof(a->address)},
 	};
 	if (name.full || send_ask(l, &m) < 0)
-		return false;
+		return "helper_takes_nothing";
 	*slot = (struct helper_slot){.question = m.question, .attempt = a};
 	l->asked++;
 	a->helper = l->incarnation;
 	wait_for(a, ATTEMPT_ASKED);
-	return true;
+	return NULL;
 }
 
 static struct queue_lane *
@@ -217,7 +218,7 @@ helper_ask(struct attempt *a)
 	/* A conversation stays with whom it began. */
 	if (a->ask == ASK_STEP && a->helper != 0) {
 		struct helper_link *l = link_of(auth, a->helper);
-		return l && ask_link(l, a) ? NULL : "helper_of_conversation_is_gone";
+		return l ? ask_link(l, a) : "helper_of_conversation_is_gone";
 	}
 	if (!helper_is_there(auth, (enum backend)a->ask_backend))
 		return "no_helper";
@@ -226,7 +227,7 @@ helper_ask(struct attempt *a)
 	struct helper_link *l = least_busy(auth, a->ask_backend);
 	/* Who waits already comes first. */
 	if (l && !anybody_waits(auth, a->ask_backend))
-		return ask_link(l, a) ? NULL : "helper_takes_nothing";
+		return ask_link(l, a);
 	a->lane = lane_for(a);
 	if (queue_put(queue_of(a), lane_of(a), &a->item) != QUEUE_TAKEN) {
 		stat_add(STAT_QUEUE_FULL, 1);
@@ -247,11 +248,12 @@ pump(struct auth *auth, uint8_t backend)
 	struct attempt *a;
 
 	while ((l = least_busy(auth, backend)) && (a = take_waiting(auth, backend))) {
-		if (ask_link(l, a))
+		const char *why = ask_link(l, a);
+		if (!why)
 			continue;
 		attempts_remove(a);
 		a->phase = ATTEMPT_RUNS;
-		login_perform(a, walk_answered(a, NULL, "helper_takes_nothing"));
+		login_perform(a, walk_answered(a, NULL, why));
 	}
 }
 

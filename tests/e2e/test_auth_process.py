@@ -1227,6 +1227,31 @@ def test_a_ticket_is_a_conversation_with_one_helper(auth):
     assert one.asked().kind == ASK_END
 
 
+def test_more_steps_than_a_helper_takes_at_once(auth):
+    """It is there, and slow: nothing else is said of it."""
+    a = auth("bob:{PLAIN}x\n")
+    h = a.helper(KRB5)
+    for session in range(1, 18):
+        a.login(session, b"", b"one", GSSAPI)
+        h.answer(h.asked(), ANSWER_CHALLENGE, octets_=b"two")
+        assert a.answer() == ("challenge", session, b"two")
+    for session in range(1, 18):
+        a.respond(session, b"three")
+    assert a.answer() == ("failed", 17, TEMPORARY)
+    assert a.log_line("login_not_possible")["reason"] == b"too_many_questions_of_helper_open"
+    asked = [h.asked() for _ in range(16)]
+    ended = h.asked()
+    assert {q.kind for q in asked} == {ASK_STEP} and ended.kind == ASK_END
+    assert ended.talk not in {q.talk for q in asked}
+    # All others go on, and so does who comes again.
+    for q in asked:
+        h.answer(q, NAME, name=b"bob")
+    assert {a.answer()[:2] for _ in asked} == {("grant", session) for session in range(1, 17)}
+    a.login(18, b"", b"one", GSSAPI)
+    h.answer(h.asked(), NAME, name=b"bob")
+    assert a.answer()[:2] == ("grant", 18)
+
+
 def test_a_question_that_its_helper_did_not_come_to_goes_to_another_once(auth):
     a = auth("", databases=[SQL])
     first, second = a.helper(SQL, 100), a.helper(SQL, 101, 1)
