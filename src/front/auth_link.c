@@ -19,12 +19,6 @@
 #define BUSY_MS 1000
 /* No delay of auth is longer (option login_failure_delay). */
 #define DELAY_MS_MAX 60000
-/*
- * Auth that ended is replaced, and a new channel comes. One that closed ours is still
- * there and brings none: then the end of this front is what brings another (as helper.c
- * has it).
- */
-#define ALONE_MS 10000
 
 static void
 tell_refused(struct conn *c, uint8_t code, uint32_t delay_ms)
@@ -303,7 +297,8 @@ auth_lost(struct front *f)
 	loop_remove(f->loop, &f->auth.source);
 	fd_close(&f->auth.source.fd);
 	f->alone.fire = alone_too_long;
-	if (loop_timer_set(f->loop, &f->alone, loop_now_ms(f->loop) + ALONE_MS) < 0)
+	if (loop_timer_set(f->loop, &f->alone, loop_now_ms(f->loop) + CHANNEL_ALONE_MS) <
+		0)
 		front_end(f, 71);
 	f->auth_epoch++;
 	/* A grant that is on its way finds no login of that number. */

@@ -22,6 +22,13 @@ enum channel_fd {
 	FD_STAT = 5,	/* memfd with this process's counters (stat/stat.h) */
 };
 
+/*
+ * Auth that ended is replaced, and a new channel to it comes. One that closed ours is
+ * still there and brings none: after so long the end of a front, or of lmtpd, is what
+ * brings another of them, and that one a channel. (Helpers have a time of their own.)
+ */
+#define CHANNEL_ALONE_MS 10000
+
 struct received {
 	uint8_t octets[MESSAGE_OCTETS_MAX];
 	struct view message;	  /* within octets */

@@ -2,8 +2,7 @@
  * lmtpd.h: the LMTP process as a value: its loop, its channels, its connections. One
  * thread; everything hangs on struct lmtpd.
  *
- *     main.c           the start-up checklist
- *     core.c           what is decided (pure)
+ *     main.c, core.c   the start-up checklist; what is decided (pure)
  *     lmtpd_monitor.c  what the monitor hands over, at start and later
  *     lmtpd_accept.c   listening sockets, limits, networks
  *     lookup.c         questions to auth, their numbers, and the answers
@@ -80,6 +79,7 @@ struct lmtpd {
 	struct lmtp_listener *listeners[LMTPD_LISTENERS_MAX];
 	size_t listeners_n;
 	struct timer pause; /* no descriptors: no accepting until it fires */
+	struct timer alone; /* auth's channel was lost, and no other came yet */
 	struct timer drain;
 	bool is_draining, has_ended;
 	int status; /* of the process, once it has ended */
@@ -111,6 +111,8 @@ void lmtpd_end(struct lmtpd *l, int status);
 [[nodiscard]] int lmtpd_monitor_start(struct lmtpd *l);
 /* Asks for a file for the message of this connection. 0 or -errno. */
 [[nodiscard]] int lmtpd_monitor_ask_file(struct lmtpd *l, uint64_t number);
+/* Takes no more connections, ends what was begun, and then the process. */
+void lmtpd_drain(struct lmtpd *l, uint64_t most_ms);
 
 /* ---- lmtpd_accept.c ---- */
 void lmtpd_accept_init(struct lmtpd *l);

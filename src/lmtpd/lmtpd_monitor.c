@@ -164,6 +164,17 @@ drain_fire(struct timer *t, uint64_t now_ms)
 	lmtpd_end(l, 0);
 }
 
+void
+lmtpd_drain(struct lmtpd *l, uint64_t most_ms)
+{
+	l->is_draining = true;
+	lmtpd_accept_close_all(l);
+	l->drain.fire = drain_fire;
+	if (loop_timer_set(l->loop, &l->drain, loop_now_ms(l->loop) + most_ms) < 0)
+		lmtpd_end(l, 71);
+	drain_all(l, false);
+}
+
 static bool
 on_drain(struct lmtpd *l, struct view payload, struct received *r)
 {
@@ -172,13 +183,7 @@ on_drain(struct lmtpd *l, struct view payload, struct received *r)
 	(void)r;
 	if (!msg_front_drain_get(&m, payload))
 		return false;
-	l->is_draining = true;
-	lmtpd_accept_close_all(l);
-	l->drain.fire = drain_fire;
-	uint64_t at = loop_now_ms(l->loop) + m.deadline_s * UINT64_C(1000);
-	if (loop_timer_set(l->loop, &l->drain, at) < 0)
-		return false;
-	drain_all(l, false);
+	lmtpd_drain(l, m.deadline_s * UINT64_C(1000));
 	return true;
 }
 

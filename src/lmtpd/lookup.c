@@ -10,6 +10,9 @@
 
 static_assert(LMTPD_ASKS_MAX < 1U << SESSION_COUNT_BIT);
 
+/* Meanwhile nobody takes mail. */
+#define ALONE_DRAIN_MS 30000U
+
 /* ---- numbers ------------------------------------------------------------ */
 
 uint64_t
@@ -94,11 +97,28 @@ room_in_auth(struct lmtpd *l)
 
 /* ---- the answer --------------------------------------------------------- */
 
+/* What was begun needs auth no more; MTAs that come wait for the next lmtpd. */
+static void
+alone_too_long(struct timer *t, uint64_t now_ms)
+{
+	struct lmtpd *l = CONTAINER_OF(t, struct lmtpd, alone);
+
+	(void)now_ms;
+	if (l->is_draining)
+		return;
+	report_error("auth_lost", "no other channel came: this lmtpd ends", 0);
+	lmtpd_drain(l, ALONE_DRAIN_MS);
+}
+
 static void
 auth_lost(struct lmtpd *l)
 {
 	loop_remove(l->loop, &l->auth);
 	fd_close(&l->auth.fd);
+	l->alone.fire = alone_too_long;
+	if (loop_timer_set(l->loop, &l->alone, loop_now_ms(l->loop) + CHANNEL_ALONE_MS) <
+		0)
+		lmtpd_end(l, 71);
 	/* A grant that is on its way finds no question of that number. */
 	for (uint32_t i = 0; i < l->asks_max; i++) {
 		const struct ask *a = &l->asks[i];
@@ -166,6 +186,7 @@ lookup_start(struct lmtpd *l, int take_fd)
 {
 	if (l->auth.fd >= 0)
 		auth_lost(l);
+	loop_timer_clear(l->loop, &l->alone);
 	l->auth = (struct source){.fd = take_fd, .ready = auth_ready};
 	int r = loop_add(l->loop, &l->auth, EPOLLIN);
 	if (r < 0) {

@@ -267,6 +267,36 @@ def test_without_auth_nobody_is_served_and_a_dead_one_is_temporary(make):
     lmtpd.auth = None
 
 
+def test_auth_that_closed_its_channel_and_lives_on(make):
+    lmtpd, other = make(), make()
+    other.auth.close()
+    busy, idle = lmtpd.mta(), lmtpd.mta()
+    keeper, = busy.begin(lmtpd, b"anna")
+    lmtpd.auth.close()
+    lmtpd.auth = None
+    idle.send(b"MAIL FROM:<>\r\nRCPT TO:<a>\r\nRSET\r\n")
+    idle.expect(b"250", b"451 4.3.0", b"250")
+    other.new_auth()
+    # What was begun comes to its end, and then another takes this one's place.
+    idle.expect(b"421 4.3.2")
+    assert idle.is_closed()
+    idle.close()
+    assert lmtpd.record("auth_lost")["what"] == b"no other channel came: this lmtpd ends"
+    busy.send(stuffed(MAIL))
+    assert keeper.deposit()[2] == MAIL
+    keeper.answer()
+    busy.expect(b"250 2.0.0", b"421 4.3.2")
+    busy.close()
+    assert lmtpd.ends()
+    # Auth that came back in time is as good as the one before.
+    mta = other.mta()
+    keeper, = mta.begin(other, b"anna")
+    mta.send(stuffed(MAIL))
+    keeper.deposit()
+    keeper.answer()
+    mta.expect(b"250 2.0.0")
+
+
 def test_more_recipients_than_the_channel_to_auth_holds(make):
     lmtpd = make(recipients=1000)
     mta = lmtpd.mta()
