@@ -407,7 +407,14 @@ on_offer(struct front *f, struct view payload)
 		.login_delay_s = m.login_delay_s,
 		.expire_differs = m.expire_differs,
 		.login_delay_differs = m.login_delay_differs};
-	return options_offer(f) == 0;
+	int r = options_offer(f);
+	if (r < 0) {
+		/* No fault of auth; but what it offers is known with another channel
+		 * alone. */
+		report_error("auth_lost", "no memory for what it offers", r);
+		auth_lost(f);
+	}
+	return true;
 }
 
 static const struct {

@@ -23,7 +23,13 @@ on_listener(struct lmtpd *l, struct view payload, struct received *r)
 		return false;
 	if (l->is_draining)
 		return true;
-	return lmtpd_listen(l, received_take(r, 0), &m) == 0;
+	int e = lmtpd_listen(l, received_take(r, 0), &m);
+	if (e == -ENOMEM) {
+		/* The next lmtpd is given it again. */
+		report_error("listener_lost", "no memory for it", e);
+		lmtpd_end(l, 71);
+	}
+	return e == 0 || e == -ENOMEM;
 }
 
 static bool

@@ -12,6 +12,7 @@ import time
 
 BUILD = os.environ.get("RESTANTE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "restante-front")
+SHIM = os.path.abspath(os.path.join(BUILD, "tests/fault/liblmtpd_shim.so"))
 READY, FRONT_SETUP, FRONT_OPTIONS, FRONT_LISTENER, FRONT_TLS = 0x01, 0x10, 0x11, 0x12, 0x13
 FRONT_CERTIFICATE, FRONT_KEYS, FRONT_DENY, FRONT_WHO, SESSION_KICK = 0x1D, 0x1E, 0x1F, 0x70, 0x71
 CHALLENGE, RESPONSE, LOGIN_LOST, AUTH_OFFER, STAMP_ASK, STAMP = 0x29, 0x2A, 0x2B, 0x2C, 0x2D, 0x2E
@@ -282,7 +283,7 @@ class Keeper:
 
 
 class Front:
-    def __init__(self, tmp_path, sessions=100, nofile=None, tls=None, options=None, listen=True):
+    def __init__(self, tmp_path, sessions=100, nofile=None, tls=None, options=None, listen=True, fail=None):
         self.tmp_path = tmp_path
         self.monitor, monitor = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.log, log = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -291,8 +292,9 @@ class Front:
         high = [os.dup2(fd, 200 + i) for i, fd in
                 enumerate((monitor.fileno(), log.fileno(), page))]
         limit = "ulimit -n %d; " % nofile if nofile else ""
+        shim = "env LD_PRELOAD=%s LMTPD_FAIL=%s " % (SHIM, fail) if fail else ""
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", limit + "exec " + PROGRAM],
+            ["/bin/sh", "-c", limit + "exec " + shim + PROGRAM],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             close_fds=False,
             preexec_fn=lambda: ([os.dup2(fd, 3 + i) for i, fd in enumerate(high)],

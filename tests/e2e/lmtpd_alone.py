@@ -10,11 +10,10 @@ import subprocess
 import threading
 import time
 
-from front_alone import COUNTERS, SECONDS, memory, octets, readable, receive, send
+from front_alone import COUNTERS, SECONDS, SHIM, memory, octets, readable, receive, send
 
 BUILD = os.environ.get("RESTANTE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "restante-lmtpd")
-SHIM = os.path.abspath(os.path.join(BUILD, "tests/fault/liblmtpd_shim.so"))
 READY, FRONT_AUTH, FRONT_DRAIN, SESSION_ATTACHED = 0x01, 0x14, 0x16, 0x18
 SESSION_REFUSED, LISTENER_GONE, LOOKUP, LOOKUP_FAILED = 0x19, 0x1C, 0x27, 0x28
 REFUSED, DEPOSIT, DEPOSITED, LOG_RECORD = 0x41, 0x4A, 0x4B, 0x52

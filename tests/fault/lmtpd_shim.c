@@ -1,7 +1,8 @@
 /*
- * Preloaded into restante-lmtpd by test_lmtpd_alone.py: LMTPD_FAIL=CALL:ERRNO:N lets the
- * N-th call of that name fail, and those before and after it work. Of sendmsg only those
- * count that pass a descriptor, of fcntl those that seal, of epoll_ctl those that add.
+ * Preloaded into restante-lmtpd by test_lmtpd_alone.py, and into restante-front by
+ * test_front_alone.py: LMTPD_FAIL=CALL:ERRNO:N lets the N-th call of that name fail, and
+ * those before and after it work. Of sendmsg only those count that pass a descriptor, of
+ * fcntl those that seal, of epoll_ctl those that add, of calloc those after the start.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 
 static char plan[64];
 static int error, at;
+static bool has_started;
 
 __attribute__((constructor)) static void
 begin(void)
@@ -93,6 +95,21 @@ epoll_ctl(int epoll, int op, int fd, struct epoll_event *e)
 	if (op == EPOLL_CTL_ADD && fails("epoll_ctl"))
 		return -1;
 	return NEXT(epoll_ctl)(epoll, op, fd, e);
+}
+
+int
+epoll_wait(int epoll, struct epoll_event *got, int n, int ms)
+{
+	has_started = true;
+	return NEXT(epoll_wait)(epoll, got, n, ms);
+}
+
+void *__libc_calloc(size_t n, size_t each);
+
+void *
+calloc(size_t n, size_t each)
+{
+	return has_started && fails("calloc") ? NULL : __libc_calloc(n, each);
 }
 
 int
