@@ -10,13 +10,22 @@ same_stamp(const struct stamp *a, const struct stamp *b)
 		a->ctime_ns == b->ctime_ns;
 }
 
-/* It was read within the tick of its change: once the tick is over, it is read again. */
+/*
+ * It was read when a later change might still have got this time: once that is over, it
+ * is read again. Where that takes seconds, it is also read for each login that did not
+ * wait for a reading; but not for a time ahead of our clock, which somebody set, or which
+ * is another clock's, maybe for hours.
+ */
 static bool
-read_too_soon(const struct watch *w, uint64_t now_ns)
+read_too_soon(
+	const struct watch *w, uint64_t changed_ns, bool has_waited, uint64_t now_ns)
 {
-	uint64_t settled = w->stamp.ctime_ns + WATCH_TICK_NS;
+	bool whole = changed_ns % 1000000000 == 0;
+	uint64_t settled = changed_ns + WATCH_TICK_NS + (whole ? WATCH_WHOLE_NS : 0);
 
-	return w->read_ns < settled && now_ns >= settled;
+	if (w->read_ns >= settled)
+		return false;
+	return now_ns >= settled || (whole && !has_waited && w->read_ns >= changed_ns);
 }
 
 static enum watch_advice
@@ -39,7 +48,10 @@ watch_login(struct watch *w, const struct stamp *seen, unsigned rounds, uint64_t
 	}
 	if (rounds >= WATCH_ROUNDS_MAX)
 		return WATCH_GO;
-	if (!seen || !same_stamp(seen, &w->stamp) || read_too_soon(w, now_ns))
+	/* A file system may keep one of the two times, and the other one not. */
+	if (!seen || !same_stamp(seen, &w->stamp) ||
+		read_too_soon(w, w->stamp.ctime_ns, rounds > 0, now_ns) ||
+		read_too_soon(w, w->stamp.mtime_ns, rounds > 0, now_ns))
 		return ask(w, now_ms);
 	return WATCH_GO;
 }

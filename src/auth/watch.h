@@ -13,9 +13,13 @@
 
 #define WATCH_ASK_MS   2000 /* for the monitor's answer */
 #define WATCH_RETRY_MS 1000 /* between two questions where the first got no file */
-/* File times have the granularity of a tick; a file changed that shortly before it was
- * read may have changed again. */
-#define WATCH_TICK_NS 20000000
+/*
+ * File times have the granularity of a tick, and on some file systems that of one or two
+ * seconds: a file that was changed that shortly before it was read may have been changed
+ * again, and look the same.
+ */
+#define WATCH_TICK_NS  UINT64_C(20000000)
+#define WATCH_WHOLE_NS UINT64_C(2000000000)
 /* A file that changes all the time must not hold a login for ever. */
 #define WATCH_ROUNDS_MAX 3
 
