@@ -19,7 +19,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define FOLDERS_MAX 4096
+#define FOLDERS_MAX	 4096
+#define HIDDEN_SHOWN_MAX 20
+#define UIDL_SHOWN_MAX	 300
 
 struct command {
 	struct live_options live;
@@ -277,20 +279,36 @@ sync_output(void)
 	return S_ISREG(st.st_mode) && fsync(STDOUT_FILENO) < 0 ? -errno : 0;
 }
 
-/* What a later verify cannot tell is to be known while OLD runs still. */
-static void
+/* What a later verify cannot tell is to be known while OLD runs still. How many. */
+static uint32_t
 tell_hidden(const struct gathered *g)
 {
 	uint32_t hidden = 0;
 
-	for (uint32_t i = 0; i < g->side.n; i++)
-		hidden += !g->side.messages[i].has_header;
+	for (uint32_t i = 0; i < g->side.n; i++) {
+		const struct compare_message *m = &g->side.messages[i];
+		char uidl[UIDL_SHOWN_MAX + 8];
+		struct buf b = buf_over(uidl, sizeof(uidl));
+
+		if (m->has_header || hidden++ >= HIDDEN_SHOWN_MAX)
+			continue;
+		show_printable(
+			&b, m->uidl.p ? m->uidl : show_view("no UIDL"), UIDL_SHOWN_MAX);
+		fprintf(stderr,
+			"restante passport: message %" PRIu32 " (%.*s, %" PRIu64
+			" octets) was not shown\n",
+			m->number, (int)b.n, uidl, m->size);
+	}
+	if (hidden > HIDDEN_SHOWN_MAX)
+		fprintf(stderr, "restante passport: and %" PRIu32 " more\n",
+			hidden - HIDDEN_SHOWN_MAX);
 	if (hidden > 0)
 		fprintf(stderr,
-			"restante passport: %" PRIu32 " of %" PRIu32
-			" messages were not shown: of these the passport has UIDL and "
-			"size alone\n",
+			"restante passport: the passport is not whole: %" PRIu32
+			" of %" PRIu32 " messages were not shown: of these it has UIDL "
+			"and size alone\n",
 			hidden, g->side.n);
+	return hidden;
 }
 
 static int export(struct command *c)
@@ -315,11 +333,11 @@ static int export(struct command *c)
 		r = sync_output();
 	if (r < 0)
 		status = say(EX_IOERR, "cannot write the passport", strerror(-r));
-	if (status == 0)
-		tell_hidden(&g);
 	if (status == 0 && !key)
 		(void)say(0, "no --key: the passport is not signed",
 			"its digest shows accidental damage, no forgery");
+	if (status == 0 && tell_hidden(&g) > 0)
+		status = EX_DATAERR;
 	free(text);
 	gathered_free(&g);
 	passport_key_free(&key);

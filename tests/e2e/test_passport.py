@@ -283,9 +283,34 @@ def test_what_is_not_shown_is_told(tmp_path):
     with House(Drop(plain_mails(3)), NoTop) as house:
         got = passport("export", "--from", f"pop3://anna@127.0.0.1:{house.port}", "--plaintext",
                        "--password-file", tmp_path / "pw")
-    assert got.code == SAFE and "3 of 3 messages were not shown" in got.err
+    assert got.code == NOT_SAFE and "not whole: 3 of 3 messages were not shown" in got.err
+    assert [int(x) for x in re.findall(r": message (\d+) \(\S+, \d+ octets\) was not shown", got.err)] == \
+        [1, 2, 3], got.err
     (tmp_path / "passport").write_bytes(got.octets)
     with House(Drop(plain_mails(3))) as house:
         got = verify(tmp_path / "passport", "--from", f"pop3://anna@127.0.0.1:{house.port}", "--plaintext",
                      "--password-file", tmp_path / "pw")
     assert got.code == SAFE and ", 0 compared by header" in got.out
+
+
+def test_a_file_that_cannot_be_read_is_told(base, drop):
+    """The passport is there, and says by its status that it is not whole."""
+    file = sorted((base / "mail" / "new").iterdir())[4]
+    # Its name says how large it is, so that it is listed.
+    stored, wire = len(MAILS[4]), len(MAILS[4].replace(b"\n", b"\r\n"))
+    hidden = file.rename(file.with_name(f"{file.name},S={stored},W={wire}"))
+    os.chown(hidden, 0, 0)
+    hidden.chmod(0o600)
+    got = passport("export", "--maildrop", drop)
+    assert got.code == NOT_SAFE and "not whole: 1 of 9 messages" in got.err, got.err
+    assert f": message 5 ({file.name}, {wire} octets)" in got.err, got.err
+    assert b"\nend 9\n" in got.octets
+
+
+def test_of_many_hidden_ones_some_are_named(tmp_path):
+    (tmp_path / "pw").write_bytes(PASSWORD + b"\n")
+    with House(Drop(plain_mails(25)), NoTop) as house:
+        got = passport("export", "--from", f"pop3://anna@127.0.0.1:{house.port}", "--plaintext",
+                       "--password-file", tmp_path / "pw")
+    assert got.code == NOT_SAFE and got.err.count("octets) was not shown") == 20
+    assert ": and 5 more\n" in got.err and "25 of 25 messages" in got.err
