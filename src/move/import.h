@@ -46,6 +46,9 @@ struct import_row {
 	uint32_t line, order, place;
 	uint32_t message; /* its number from 1; 0: none */
 	uint8_t fate;
+	uint8_t source; /* which of several lists named it */
+	bool beside;	/* that lay beside the messages: a file that is not there was
+			   deleted */
 	bool saved;
 };
 
@@ -72,9 +75,7 @@ struct import {
 	uint32_t rows_n, rows_cap, messages_n, messages_cap;
 	struct import_chunk *chunks; /* where the texts are */
 	bool no_memory;
-	bool in_maildrop; /* the list lay beside the messages: a file that is not there
-			     was deleted */
-	bool is_mbox;	  /* messages with one key are told apart by their order */
+	bool is_mbox; /* messages with one key are told apart by their order */
 	uint32_t counts[IMPORT_FATE_COUNT];
 	uint32_t strangers; /* messages that the old server did not know */
 	uint32_t longs;	    /* UIDLs of more than 70 octets */
@@ -92,6 +93,8 @@ void *import_room(struct import *im, size_t n);
 /* NULL: no memory, or too many. Zeroed, fate OPEN. */
 struct import_row *import_row_add(struct import *im);
 struct import_message *import_message_add(struct import *im);
+/* Says of all rows from `first` on where they came from. */
+void import_rows_came(struct import *im, uint32_t first, size_t source, bool beside);
 /* Rows get their places: by order, then as they came. */
 [[nodiscard]] int import_places(struct import *im);
 /* Rows whose UIDL cannot be given out: illegal, or twice. */
@@ -103,7 +106,8 @@ const char *import_fate_why(enum import_fate f);
 /* ---- import_match.c: which message a row is ------------------------------------------
  */
 
-/* By the name of the file. A later row with the same name wins, as with Dovecot. */
+/* By the name of the file. A later row with the same name wins, as with Dovecot; that of
+ * another list is told where it had another UIDL. */
 [[nodiscard]] int import_match_names(struct import *im);
 /* By size and header, then by Message-ID and size; messages and rows need marks, and
  * messages that are alike in these also the body. */

@@ -94,6 +94,15 @@ import_row_add(struct import *im)
 	return &im->rows[im->rows_n++];
 }
 
+void
+import_rows_came(struct import *im, uint32_t first, size_t source, bool beside)
+{
+	for (uint32_t i = first; i < im->rows_n; i++) {
+		im->rows[i].source = (uint8_t)source;
+		im->rows[i].beside = beside;
+	}
+}
+
 struct import_message *
 import_message_add(struct import *im)
 {

@@ -91,6 +91,16 @@ find_key(const struct import *im, const uint32_t *list, struct view key)
 	return im->messages_n;
 }
 
+/* A list that names a file twice means the later row. Of two lists that disagree on its
+ * UIDL one has clients who download it again. */
+static uint8_t
+fate_of_older(const struct import_row *older, const struct import_row *r)
+{
+	bool same = older->source == r->source || view_equal(older->uidl, r->uidl);
+
+	return same ? IMPORT_GONE : IMPORT_NO_MATCH;
+}
+
 int
 import_match_names(struct import *im)
 {
@@ -113,7 +123,7 @@ import_match_names(struct import *im)
 			continue;
 		if (older) {
 			part(im, older);
-			older->fate = IMPORT_GONE;
+			older->fate = fate_of_older(older, r);
 		}
 		pair(im, i, list[at]);
 	}
@@ -335,7 +345,7 @@ import_match_end(struct import *im)
 	for (uint32_t i = 0; i < im->rows_n; i++)
 		if (is_free(&im->rows[i]))
 			im->rows[i].fate =
-				im->in_maildrop ? IMPORT_GONE : IMPORT_NO_MATCH;
+				im->rows[i].beside ? IMPORT_GONE : IMPORT_NO_MATCH;
 	for (uint32_t i = 0, end; i < im->messages_n; i = end) {
 		end = twins_end(im, list, i);
 		if (end - i > 1)

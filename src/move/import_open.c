@@ -225,7 +225,7 @@ lies_in(const struct stat *list, int top)
 
 int
 import_read(struct import_run *r, const struct import_drop *d, const char *path,
-	const struct import_opened *o, int top)
+	const struct import_opened *o, int top, bool *ret_beside)
 {
 	struct stat st;
 
@@ -236,7 +236,7 @@ import_read(struct import_run *r, const struct import_drop *d, const char *path,
 	}
 	if (fstat(o->fd, &st) < 0)
 		return import_fail_errno(d, path, -errno);
-	r->im.in_maildrop |= d->kind == STORE_MAILDIR && lies_in(&st, top);
+	*ret_beside = d->kind == STORE_MAILDIR && lies_in(&st, top);
 	return S_ISDIR(st.st_mode) ? read_directory(r, d, path, o->fd)
 				   : read_one(r, d, path, o->fd);
 }

@@ -23,9 +23,10 @@ struct import_run;
  */
 [[nodiscard]] int import_open(struct import_run *r, const struct import_drop *d,
 	const char *path, struct import_opened *ret);
-/* As the maildrop's owner, for good: rows into r->im. top: its directory. */
+/* As the maildrop's owner, for good: rows into r->im. top: its directory; *ret_beside:
+ * the list lies in it. */
 [[nodiscard]] int import_read(struct import_run *r, const struct import_drop *d,
-	const char *path, const struct import_opened *o, int top);
+	const char *path, const struct import_opened *o, int top, bool *ret_beside);
 
 /* ---- import_pack.c: rows from one process to another ---- */
 

@@ -68,8 +68,12 @@ static int
 read_sources(struct import_run *r, const struct import_drop *d, int top)
 {
 	for (size_t i = 0; i < r->w->sources_n; i++) {
-		int code = import_read(r, d, r->w->sources[i], &r->opened[i], top);
+		uint32_t first = r->im.rows_n;
+		bool beside = false;
+		int code =
+			import_read(r, d, r->w->sources[i], &r->opened[i], top, &beside);
 		fd_close(&r->opened[i].fd);
+		import_rows_came(&r->im, first, i, beside);
 		if (code != EX_OK)
 			return code;
 	}
@@ -85,7 +89,7 @@ read_list(struct import_run *r, const struct import_drop *d, int fd, size_t whic
 	int e = import_source_read(&r->im, fd, lists[which].kind, r->w, r->bad, r->why);
 
 	import_note_kind(r, lists[which].kind);
-	r->im.in_maildrop = true;
+	import_rows_came(&r->im, 0, 0, true);
 	return e < 0 ? import_fail(d, drop_exit_status(e), lists[which].name, r->why)
 		     : EX_OK;
 }

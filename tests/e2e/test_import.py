@@ -211,6 +211,31 @@ def test_long_illegal_and_twice(office, base):
     assert long in uidls and "same" in uidls and len(set(uidls)) == 4
 
 
+def test_several_lists_of_which_one_lies_in_the_maildrop(base):
+    """What the other list has and the maildrop has not is no deleted file."""
+    box = make_maildir(base / "mail", [mail(i) for i in range(3)])
+    names = sorted(p.name for p in (box / "new").iterdir())
+    (box / "dovecot-uidlist").write_text(
+        f"3 V5 N9\n1 :{names[0]}\n2 :{names[1]}\n3 :1700000009.M1P1.h\n")
+    (base / "other").write_text(f"3 V6 N9\n1 :{names[2]}\n2 :1700000008.M1P1.h\n")
+    (base / "rival").write_text(f"3 V7 N9\n1 :{names[0]}\n")
+    for p in (*box.rglob("*"), base / "other", base / "rival"):
+        shutil.chown(p, "nobody", "nogroup")
+    where = ("--dry-run", "--maildrop", f"maildir:{box}")
+    own = box / "dovecot-uidlist"
+
+    def counts(*sources, code):
+        got = take_over(*where, *sources, code=code)
+        return [got[x] for x in ("rows", "imported", "gone", "without match", "not in the list")]
+    assert counts(code=0) == counts(own, code=0) == [3, 2, 1, 0, 1]
+    assert counts(base / "other", code=65) == [2, 1, 0, 1, 2]
+    for sources in ((own, base / "other"), (base / "other", own)):
+        assert counts(*sources, code=65) == [5, 3, 1, 1, 0]
+    # The later list names a message that the first one named otherwise: clients of that
+    # one see it anew.
+    assert counts(own, base / "rival", code=65) == [4, 2, 1, 1, 1]
+
+
 # ---- Courier and Cyrus -------------------------------------------------------------------
 
 

@@ -98,7 +98,7 @@ check(struct import *im, const char *want)
 static void
 names(void **state)
 {
-	struct import im = {.in_maildrop = true};
+	struct import im = {.rows_n = 0};
 
 	(void)state;
 	message(&im, "1.M1.a", NULL, 0);
@@ -108,12 +108,37 @@ names(void **state)
 	row(&im, "B", "1.M1.a:2,S", NULL, 0);
 	row(&im, "C", "9.M1.a", NULL, 0);
 	row(&im, "D", "1.M1.a", NULL, 0); /* later: it is this one's now */
+	import_rows_came(&im, 0, 0, true);
 	check(&im, "A>2.M1.a B:gone C:gone D>1.M1.a ");
 	message(&im, "x", NULL, 0);
 	message(&im, "x", NULL, 0);
 	row(&im, "A", "x", NULL, 0);
 	row(&im, "B", "y", NULL, 0);
 	check(&im, "A:unclear B:without match ");
+}
+
+/* Only of the list that lies beside the messages a file that is not there is gone. */
+static void
+several_lists(void **state)
+{
+	struct import im = {.rows_n = 0};
+
+	(void)state;
+	message(&im, "1.M1.a", NULL, 0);
+	message(&im, "2.M1.a", NULL, 0);
+	message(&im, "3.M1.a", NULL, 0);
+	row(&im, "A", "1.M1.a", NULL, 0);
+	row(&im, "B", "2.M1.a", NULL, 0);
+	row(&im, "C", "8.M1.a", NULL, 0);
+	import_rows_came(&im, 0, 0, true);
+	row(&im, "D", "3.M1.a", NULL, 0);
+	row(&im, "E", "9.M1.a", NULL, 0);
+	row(&im, "B", "2.M1.a", NULL, 0); /* says the same */
+	row(&im, "F", "1.M1.a", NULL, 0); /* says otherwise */
+	import_rows_came(&im, 3, 1, false);
+	check(&im,
+		"A:without match B:gone C:gone D>3.M1.a E:without match B>2.M1.a "
+		"F>1.M1.a ");
 }
 
 #define ONE "Received: a\nFrom: x\nMessage-ID: <1@x>\n\n"
@@ -228,7 +253,7 @@ static void
 uidls(void **state)
 {
 	char long_one[300];
-	struct import im = {.in_maildrop = true};
+	struct import im = {.rows_n = 0};
 
 	(void)state;
 	memset(long_one, 'x', sizeof(long_one));
@@ -242,6 +267,7 @@ uidls(void **state)
 	row(&im, "same", "z", NULL, 0);
 	row(&im, "\x7f", "e", NULL, 0);
 	row(&im, long_one, "f", NULL, 0);
+	import_rows_came(&im, 0, 0, true);
 	settle(&im);
 	static const uint8_t want[] = {IMPORT_OPEN, IMPORT_ILLEGAL, IMPORT_DUPLICATE,
 		IMPORT_ILLEGAL, IMPORT_GONE, IMPORT_ILLEGAL, IMPORT_OPEN};
@@ -281,7 +307,7 @@ renames(void **state)
 {
 	static const char *const before[] = {"0", "gone", "0", "0-2", "0", "0"};
 	static const char *const after[] = {"0", "gone", "0-2", "0-2-2", "0-3", "0-4"};
-	struct import im = {.in_maildrop = true};
+	struct import im = {.rows_n = 0};
 
 	(void)state;
 	for (size_t i = 0; i < 6; i++) {
@@ -306,6 +332,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names),
+		cmocka_unit_test(several_lists),
 		cmocka_unit_test(contents),
 		cmocka_unit_test(same_messages),
 		cmocka_unit_test(ids),
