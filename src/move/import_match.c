@@ -1,6 +1,7 @@
 #include "move/import.h"
 
 #include "base/ascii.h"
+#include "move/import_fit.h"
 #include "os/fd.h"
 #include "store/maildir_name.h"
 
@@ -133,26 +134,6 @@ import_match_names(struct import *im)
 /* ---- size and header
  * -------------------------------------------------------------------- */
 
-/* Servers count the octets of a message with CRLF, or as they are stored, and the end of
- * a last line that has none, or not. */
-static bool
-sizes_agree(const struct import_row *r, const struct import_message *m)
-{
-	uint64_t last = m->unfinished ? 2 : 0;
-	uint64_t body = r->size - r->marks->wire;
-	uint64_t wire = m->body_wire + m->marks->wire;
-
-	if (r->size == UINT64_MAX)
-		return false;
-	if (r->size == wire || r->size == wire - last ||
-		r->size == m->body_stored + m->marks->stored)
-		return true;
-	if (r->size < r->marks->wire)
-		return false;
-	return body == m->body_wire || body == m->body_wire - last ||
-		body == m->body_stored;
-}
-
 struct mark {
 	const uint8_t *digest;
 	uint64_t size; /* of rows; 0 for messages */
@@ -213,27 +194,30 @@ marks_of_messages(const struct import *im, uint8_t pass, struct mark *list)
 	return n;
 }
 
+/* One pass: rows and messages by their digests, and where those that fit are put. */
+struct matching {
+	struct import *im;
+	struct mark *rows, *messages;
+	struct import_fit fit;
+	uint32_t *fits;
+	uint8_t pass;
+};
+
 /* Whether messages that fit all of these rows, as many as they, may be paired in order:
  * they are the same to the octet, so that no client can tell, or have their names still.
  */
 static bool
-is_sure(const struct import *im, const struct mark *rows, const struct mark *messages,
-	size_t messages_n)
+is_sure(const struct matching *x, const struct mark *rows, size_t n)
 {
-	const struct import_row *r = &im->rows[rows[0].number];
-	const struct import_message *first = NULL;
+	const struct import_message *first = &x->im->messages[x->fits[0]];
 	bool same = true, named = true;
-	size_t next = 0;
 
-	for (size_t i = 0; i < messages_n; i++) {
-		const struct import_message *m = &im->messages[messages[i].number];
-		if (m->row != 0 || !sizes_agree(r, m))
-			continue;
-		first = first ? first : m;
+	for (size_t i = 0; i < n; i++) {
+		const struct import_message *m = &x->im->messages[x->fits[i]];
 		same &= m->has_body && m->body == first->body;
-		named &= view_equal(im->rows[rows[next++].number].name, m->key);
+		named &= view_equal(x->im->rows[rows[i].number].name, m->key);
 	}
-	return next == 1 || same || named;
+	return n == 1 || same || named;
 }
 
 /*
@@ -242,52 +226,62 @@ is_sure(const struct import *im, const struct mark *rows, const struct mark *mes
  * clear.
  */
 static void
-settle(struct import *im, uint8_t pass, const struct mark *rows, size_t rows_n,
-	const struct mark *messages, size_t messages_n)
+settle(struct matching *x, const struct mark *rows, size_t n)
 {
-	const struct import_row *r = &im->rows[rows[0].number];
-	size_t fit = 0, next = 0;
+	/* One more than there are rows is enough to know that it is not clear. */
+	uint32_t fit = import_fit_find(
+		&x->fit, &x->im->rows[rows[0].number], x->fits, (uint32_t)n + 1);
+	bool clear = fit == n && (x->pass != PASS_ID || fit == 1) && is_sure(x, rows, n);
 
-	for (size_t i = 0; i < messages_n; i++) {
-		const struct import_message *m = &im->messages[messages[i].number];
-		fit += m->row == 0 && sizes_agree(r, m);
-	}
 	if (fit == 0)
 		return;
-	if (fit != rows_n || (pass == PASS_ID && fit > 1) ||
-		!is_sure(im, rows, messages, messages_n)) {
-		for (size_t i = 0; i < rows_n; i++)
-			im->rows[rows[i].number].fate = IMPORT_UNCLEAR;
-		return;
-	}
-	for (size_t i = 0; i < messages_n && next < rows_n; i++) {
-		const struct import_message *m = &im->messages[messages[i].number];
-		if (m->row == 0 && sizes_agree(r, m))
-			pair(im, rows[next++].number, messages[i].number);
+	for (size_t i = 0; i < n; i++) {
+		if (clear)
+			pair(x->im, rows[i].number, x->fits[i]);
+		else
+			x->im->rows[rows[i].number].fate = IMPORT_UNCLEAR;
 	}
 }
 
+/* Rows of one digest, all those of one size at a time. */
 static void
-match_pass(struct import *im, uint8_t pass, struct mark *rows, struct mark *messages)
+settle_sizes(struct matching *x, const struct mark *rows, size_t n)
 {
-	size_t rows_n = marks_of_rows(im, pass, rows);
-	size_t messages_n = marks_of_messages(im, pass, messages);
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && rows[end].size == rows[i].size;)
+			end++;
+		settle(x, rows + i, end - i);
+	}
+}
+
+static int
+match_pass(struct matching *x)
+{
+	size_t rows_n = marks_of_rows(x->im, x->pass, x->rows);
+	size_t messages_n = marks_of_messages(x->im, x->pass, x->messages);
 	size_t at = 0;
 
 	for (size_t i = 0, end; i < rows_n; i = end) {
+		const uint8_t *digest = x->rows[i].digest;
 		for (end = i + 1; end < rows_n; end++)
-			if (rows[end].size != rows[i].size ||
-				memcmp(rows[end].digest, rows[i].digest, MARKS_DIGEST))
+			if (memcmp(x->rows[end].digest, digest, MARKS_DIGEST) != 0)
 				break;
 		while (at < messages_n &&
-			memcmp(messages[at].digest, rows[i].digest, MARKS_DIGEST) < 0)
+			memcmp(x->messages[at].digest, digest, MARKS_DIGEST) < 0)
 			at++;
 		size_t last = at;
 		while (last < messages_n &&
-			!memcmp(messages[last].digest, rows[i].digest, MARKS_DIGEST))
+			memcmp(x->messages[last].digest, digest, MARKS_DIGEST) == 0)
 			last++;
-		settle(im, pass, rows + i, end - i, messages + at, last - at);
+		int r = import_fit_begin(&x->fit, (uint32_t)(last - at));
+		if (r < 0)
+			return r;
+		while (at < last)
+			import_fit_add(&x->fit, x->messages[at++].number);
+		import_fit_added(&x->fit);
+		settle_sizes(x, x->rows + i, end - i);
 	}
+	return 0;
 }
 
 int
@@ -296,12 +290,18 @@ import_match_marks(struct import *im)
 	AUTO_FREE struct mark *rows = calloc((size_t)im->rows_n + 1, sizeof(*rows));
 	AUTO_FREE struct mark *messages =
 		calloc((size_t)im->messages_n + 1, sizeof(*messages));
+	AUTO_FREE uint32_t *fits = calloc((size_t)im->rows_n + 1, sizeof(*fits));
+	struct matching x = {.im = im,
+		.rows = rows,
+		.messages = messages,
+		.fits = fits,
+		.fit = {.im = im}};
+	int r = rows && messages && fits ? 0 : -ENOMEM;
 
-	if (!rows || !messages)
-		return -ENOMEM;
-	for (uint8_t pass = 0; pass < PASSES; pass++)
-		match_pass(im, pass, rows, messages);
-	return 0;
+	for (; r == 0 && x.pass < PASSES; x.pass++)
+		r = match_pass(&x);
+	import_fit_done(&x.fit);
+	return r;
 }
 
 /* ---- the end
