@@ -83,7 +83,7 @@ enum foreign_mbox {
 	FOREIGN_MBOX_POPA3D, /* computed from Received, Date and their like */
 	FOREIGN_MBOX_FORMS,
 };
-/* An mbox; messages begin at "From " behind an empty line. */
+/* An mbox; messages begin where the store says that they do (store/mbox_from.h). */
 void foreign_mbox_read(struct view text, enum foreign_mbox form,
 	const struct foreign_options *o, struct foreign_sink *s);
 

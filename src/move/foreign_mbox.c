@@ -13,6 +13,7 @@
 #include "base/ascii.h"
 #include "base/num.h"
 #include "move/foreign.h"
+#include "store/mbox_from.h"
 
 #include <string.h>
 
@@ -55,13 +56,8 @@ starts_with(struct view v, struct view what)
 static bool
 is_empty(struct view line)
 {
-	return line.n == 1 || (line.n == 2 && line.p[0] == '\r');
-}
-
-static bool
-is_from(struct view line)
-{
-	return line.n > 5 && memcmp(line.p, "From ", 5) == 0;
+	return (line.n == 1 && line.p[0] == '\n') ||
+		(line.n == 2 && line.p[0] == '\r' && line.p[1] == '\n');
 }
 
 static uint64_t
@@ -115,8 +111,6 @@ read_header(struct view *text, struct list *l, struct message *m)
 	m->header = (struct view){text->p, 0};
 	while (text->n > 0) {
 		struct view line = line_of(*text);
-		if (is_from(line) && m->header.n == 0)
-			return;
 		l->line++;
 		m->header.n += line.n;
 		m->wire += wire_octets(line);
@@ -133,10 +127,11 @@ read_body(struct view *text, struct list *l, struct message *m)
 {
 	bool was_empty = true; /* the one that ended the header */
 	uint64_t last = 0;
+	size_t from;
 
 	while (text->n > 0) {
 		struct view line = line_of(*text);
-		if (was_empty && is_from(line))
+		if (was_empty && mbox_from_at(*text, true, &from) == BOUNDARY_YES)
 			break;
 		l->line++;
 		was_empty = is_empty(line);
@@ -258,7 +253,9 @@ foreign_mbox_read(struct view text, enum foreign_mbox form,
 {
 	struct list l = {.form = form, .o = o, .sink = s};
 
-	if (text.n > 0 && !is_from(line_of(text))) {
+	size_t from;
+
+	if (text.n > 0 && mbox_first_at(text, true, &from) != BOUNDARY_YES) {
 		s->bad(s, 1, "this is no mbox: it does not begin with \"From \"");
 		return;
 	}

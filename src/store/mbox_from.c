@@ -73,11 +73,11 @@ mbox_from_line_is(struct view line)
 }
 
 enum mbox_boundary
-mbox_from_at(struct view v, bool at_end, size_t *ret_n)
+mbox_first_at(struct view v, bool at_end, size_t *ret_n)
 {
 	size_t look = v.n < FROM.n ? v.n : FROM.n;
 
-	if (memcmp(v.p, FROM.p, look) != 0)
+	if (look > 0 && memcmp(v.p, FROM.p, look) != 0)
 		return BOUNDARY_NO;
 	if (look < FROM.n)
 		return at_end ? BOUNDARY_NO : BOUNDARY_MORE;
@@ -87,7 +87,18 @@ mbox_from_at(struct view v, bool at_end, size_t *ret_n)
 		return BOUNDARY_NO;
 	if (!lf && !at_end)
 		return BOUNDARY_MORE;
-	size_t n = lf ? (size_t)(lf - v.p) + 1 : v.n;
+	*ret_n = lf ? (size_t)(lf - v.p) + 1 : v.n;
+	return BOUNDARY_YES;
+}
+
+enum mbox_boundary
+mbox_from_at(struct view v, bool at_end, size_t *ret_n)
+{
+	size_t n;
+	enum mbox_boundary b = mbox_first_at(v, at_end, &n);
+
+	if (b != BOUNDARY_YES)
+		return b;
 	if (!mbox_from_line_is((struct view){v.p, n}))
 		return BOUNDARY_NO;
 	*ret_n = n;

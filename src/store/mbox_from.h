@@ -28,6 +28,8 @@ enum mbox_boundary {
 };
 /* Whether a From_ line begins at v; at_end: nothing follows v. *ret_n: its octets. */
 enum mbox_boundary mbox_from_at(struct view v, bool at_end, size_t *ret_n);
+/* Whether an mbox begins at v: there any line will do that begins with "From ". */
+enum mbox_boundary mbox_first_at(struct view v, bool at_end, size_t *ret_n);
 /*
  * Whether a message that is said to end at v does: there is the end of the file, or a
  * From_ line, with or without an empty line before it. v holds MBOX_FROM_MAX + 2 octets

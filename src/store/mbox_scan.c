@@ -340,19 +340,15 @@ step_body(struct mbox_scan *s, struct view w, bool at_end, size_t *ret_taken,
 static enum mbox_step
 step_from(struct mbox_scan *s, struct view w, bool at_end, size_t *ret_taken)
 {
-	size_t look = w.n < MBOX_FROM_MAX ? w.n : MBOX_FROM_MAX;
-	size_t begins = w.n < 5 ? w.n : 5;
+	size_t n;
 
 	if (w.n == 0)
 		return at_end ? MBOX_END : MBOX_MORE;
-	if (memcmp(w.p, "From ", begins) != 0 || (begins < 5 && at_end))
-		return MBOX_BAD;
-	const uint8_t *lf = memchr(w.p, '\n', look);
-	if (!lf && !at_end && look < MBOX_FROM_MAX)
-		return MBOX_MORE;
-	if (!lf && look == MBOX_FROM_MAX)
-		return MBOX_BAD;
-	size_t n = lf ? (size_t)(lf - w.p) + 1 : w.n;
+	switch (mbox_first_at(w, at_end, &n)) {
+	case BOUNDARY_NO: return MBOX_BAD;
+	case BOUNDARY_MORE: return MBOX_MORE;
+	case BOUNDARY_YES: break;
+	}
 	message_begin(s, s->offset, s->offset + n);
 	*ret_taken = n;
 	return MBOX_MORE;

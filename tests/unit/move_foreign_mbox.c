@@ -2,6 +2,8 @@
  * popa3d 1.0.3 gave for these messages. */
 #include "move_foreign_help.h"
 
+#include "store/mbox_scan.h"
+
 static void
 check(enum foreign_mbox form, const char *format, const char *text, const char *want)
 {
@@ -56,8 +58,8 @@ fields(void **state)
 	static const char text[] =
 		"From a b\nX-IMAPbase:           1700000000                    4\n"
 		"x-uid: 3  \nX-UIDL:  !q'1 \r\nX-UIDL: later\n\nX-UIDL: body\n\n"
-		"From b c\nX-UID: 4\nX-UIDL: two\n\nb\n\n"
-		"From c d\nSubject: x\n\n";
+		"From b 10:00\nX-UID: 4\nX-UIDL: two\n\nb\n\n"
+		"From c 10:01\nSubject: x\n\n";
 
 	(void)state;
 	check(FOREIGN_MBOX_XUIDL, "", text, "-/0/114/=!q'1*;-/1/28/=two*;!15;");
@@ -75,7 +77,7 @@ internal(void **state)
 	check(FOREIGN_MBOX_UID, "%v.%u",
 		"From MAILER-DAEMON x\nSubject: DON'T DELETE THIS MESSAGE\n"
 		"X-IMAP: 1700000000 0000000005\n\ntext\n\n"
-		"From a b\nX-UID: 2\n\nb\n",
+		"From a 10:00\nX-UID: 2\n\nb\n",
 		"2/1/15/=1700000000.2*;");
 }
 
@@ -86,12 +88,115 @@ edges(void **state)
 	check(FOREIGN_MBOX_XUIDL, "", "", "");
 	check(FOREIGN_MBOX_XUIDL, "", "Subject: x\n\n", "!1;");
 	check(FOREIGN_MBOX_XUIDL, "", "From a", "!1;");
-	check(FOREIGN_MBOX_XUIDL, "", "From a\nFrom b\nX-UIDL: x", "!1;-/1/11/=x*;");
-	/* Not behind an empty line: text. */
-	check(FOREIGN_MBOX_XUIDL, "", "From a\nX-UIDL: x\n\nhello\nFrom b\nX-UIDL: y\n",
-		"-/0/39/=x*;");
-	check(FOREIGN_MBOX_POPA3D, "", "From a\n\nFrom b\n\n\n",
+	check(FOREIGN_MBOX_XUIDL, "", "From a\nFrom b\nX-UIDL: x", "-/0/19/=x*;");
+	/* Not behind an empty line, or without a time: text. */
+	check(FOREIGN_MBOX_XUIDL, "",
+		"From a\nX-UIDL: x\n\nhello\nFrom b 10:00\nX-UIDL: y\n", "-/0/45/=x*;");
+	check(FOREIGN_MBOX_XUIDL, "",
+		"From a\nX-UIDL: x\n\nhello\n\nFrom here on\nX-UIDL: y\n", "-/0/47/=x*;");
+	/* A last line of one octet is not empty. */
+	check(FOREIGN_MBOX_XUIDL, "", "From a\nX-UIDL: x\n\nb", "-/0/16/=x*;");
+	check(FOREIGN_MBOX_POPA3D, "", "From a\n\nFrom b 1:00\n\n\n",
 		"-/0/2/=d98c1dd404b2008f*;-/1/2/=d98c1dd404b2008f*;");
+}
+
+/* ---- the store finds the same messages ---- */
+
+#define MESSAGES_MAX 64
+
+struct lines {
+	struct foreign_sink sink; /* first */
+	uint32_t n, at[MESSAGES_MAX];
+};
+
+static void
+take_row(struct foreign_sink *s, const struct foreign_row *r)
+{
+	struct lines *l = (struct lines *)(void *)s;
+
+	assert_true(l->n < MESSAGES_MAX);
+	l->at[l->n++] = r->line;
+}
+
+static void
+take_bad(struct foreign_sink *s, uint32_t line, const char *why)
+{
+	(void)s;
+	(void)why;
+	assert_int_equal(line, 1);
+}
+
+static uint32_t
+stored(struct view text, uint32_t at[MESSAGES_MAX])
+{
+	XXH3_state_t *hash = XXH3_createState();
+	struct mbox_scan s;
+	struct mbox_found found;
+	uint32_t n = 0;
+	size_t taken;
+
+	assert_non_null(hash);
+	mbox_scan_begin(&s, hash, 0, 0);
+	for (struct view v = text;;) {
+		enum mbox_step step = mbox_scan_step(&s, v, true, &taken, &found);
+		v = (struct view){v.p + taken, v.n - taken};
+		if (step == MBOX_END || step == MBOX_BAD)
+			break;
+		if (step != MBOX_MESSAGE)
+			continue;
+		assert_true(n < MESSAGES_MAX);
+		at[n] = 1;
+		for (uint64_t i = 0; i < found.start; i++)
+			at[n] += text.p[i] == '\n';
+		n++;
+	}
+	(void)XXH3_freeState(hash);
+	return n;
+}
+
+static void
+put_piece(struct buf *b, uint32_t which)
+{
+	static const char *const pieces[] = {"From a 10:00\n", "From a\n", "\n", "\n",
+		"\r\n", "x", "A: b\n", ">From b 1:00\n", "From", "From ", "\r",
+		"From  Jan 1 24:00\n", "From a 1:00 x\r\n"};
+
+	if (which < sizeof(pieces) / sizeof(pieces[0])) {
+		buf_put_str(b, pieces[which]);
+		return;
+	}
+	/* Of 998 octets and more; more than 1000 are too many. */
+	buf_put_str(b, "From a 10:00");
+	for (uint32_t i = 11 + 13; i < 1008 + which; i++)
+		buf_put_str(b, "x");
+	buf_put_str(b, "\n");
+}
+
+static void
+as_the_store(void **state)
+{
+	static uint8_t storage[65536];
+	uint32_t seed = 1, several = 0;
+
+	(void)state;
+	for (uint32_t round = 0; round < 100000; round++) {
+		struct buf b = buf_over(storage, sizeof(storage));
+		struct foreign_options o = {VIEW(""), test_md5};
+		struct lines l = {.sink = {take_row, take_bad}};
+		uint32_t want[MESSAGES_MAX];
+		uint32_t n = 1 + (seed >> 8) % 12;
+
+		for (uint32_t i = 0; i < n; i++) {
+			seed = seed * 1664525 + 1013904223;
+			put_piece(&b, (seed >> 8) % (round % 100 == 0 ? 18 : 13));
+		}
+		foreign_mbox_read(buf_view(&b), FOREIGN_MBOX_POPA3D, &o, &l.sink);
+		assert_int_equal(l.n, stored(buf_view(&b), want));
+		for (uint32_t i = 0; i < l.n; i++)
+			assert_int_equal(l.at[i], want[i]);
+		several += l.n > 1;
+	}
+	assert_true(several > 1000);
 }
 
 int
@@ -102,6 +207,7 @@ main(void)
 		cmocka_unit_test(fields),
 		cmocka_unit_test(internal),
 		cmocka_unit_test(edges),
+		cmocka_unit_test(as_the_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
