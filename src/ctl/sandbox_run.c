@@ -23,7 +23,7 @@ enum event { EVENT_TIME, EVENT_END, EVENT_CHILD, EVENT_READY };
 
 struct wait {
 	int signals; /* signalfd */
-	int notify;  /* datagrams of sd_notify; -1 once it is ready */
+	int notify;  /* datagrams of sd_notify */
 	char notify_name[64];
 };
 
@@ -305,10 +305,11 @@ serve(struct office *f, struct wait *w)
 		rc = office_say(EX_TEMPFAIL, "restanted was not ready within %d s",
 			OFFICE_START_MS / 1000);
 	if (e == EVENT_READY) {
-		fd_close(&w->notify);
 		rc = say_ready(f);
 		uint64_t deadline = f->o.for_s > 0 ? clock_ms() + f->o.for_s * 1000 : 0;
-		e = rc == 0 ? wait_event(f, w, deadline) : EVENT_END;
+		/* It is ready again after each reload. */
+		while (rc == 0 && e == EVENT_READY)
+			e = wait_event(f, w, deadline);
 	}
 	if (e != EVENT_CHILD) {
 		int ended = end_monitor(f, w);

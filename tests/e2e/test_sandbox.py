@@ -89,6 +89,15 @@ def test_signals_end_it(office, how):
     assert not o.dir.exists()
 
 
+def test_the_monitor_is_heard_up_to_the_end(office):
+    o = office()
+    os.kill(o.pid, signal.SIGHUP)
+    o.wait_for_log("the configuration was read again")
+    with Pop(o.host, o.pop3):
+        o.stop()
+    assert "cannot be told" not in o.log()
+
+
 def test_monitor_asked_to_end(office):
     o = office()
     os.kill(o.pid, signal.SIGTERM)
