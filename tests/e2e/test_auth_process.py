@@ -4,7 +4,6 @@ import base64
 import ctypes
 import hashlib
 import hmac
-import itertools
 import os
 import select
 import socket
@@ -15,11 +14,9 @@ import time
 import pytest
 
 from fetch_trial import is_sanitized
-from postoffice import until
 
 BUILD = os.environ.get("RESTANTE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "restante-auth")
-STAMP_SHIM = os.path.abspath(os.path.join(BUILD, "tests/fault/libstamp_shim.so"))
 READY, AUTH_SETUP, AUTH_USERS, USERS_ASK, AUTH_FRONT = 0x01, 0x20, 0x21, 0x22, 0x23
 LOGIN, LOGIN_FAILED, GRANT, LOG_RECORD = 0x24, 0x25, 0x26, 0x52
 LOOKUP, LOOKUP_FAILED, CHALLENGE, RESPONSE, LOGIN_LOST = 0x27, 0x28, 0x29, 0x2A, 0x2B
@@ -611,33 +608,6 @@ def test_a_line_that_is_broken_is_a_temporary_answer(auth):
         assert a.answer(9) == ("failed", session, TEMPORARY)
     assert a.log_line("lookup_not_possible")["user"] == b"ann"
 
-
-def test_a_change_of_the_same_length_and_stamp_counts_at_once(auth):
-    """As two within a second have, where a file system knows no less than seconds."""
-    a = auth("bob:{PLAIN}old\n", preload=STAMP_SHIM)
-    sessions = itertools.count(1)
-
-    def comes(word):
-        a.login(next(sessions), b"bob", word)
-        return a.answer()[0]
-
-    second, words, seen = int(time.time()), (b"old", b"new"), 0
-    while seen < 4:
-        words = words[::-1]
-        a.path.write_bytes(b"bob:{PLAIN}%s\n" % words[0])
-        os.utime(a.path, (second, second))
-        got = [comes(word) for word in words]
-        if time.time() < second + 2:
-            assert got == ["grant", "failed"]
-            seen += 1
-        else:  # the machine slept, and it proves nothing
-            second = int(time.time())
-    # When that time is over it is read once more, and then stays.
-    until(lambda: comes(b"old") == "grant" and time.time() > second + 3, 60)
-    asked = a.asked
-    for _ in range(20):
-        assert comes(b"old") == "grant"
-    assert a.asked == asked
 
 
 def test_look_ups_see_a_changed_file_at_once_and_wait_for_it(auth):

@@ -1,5 +1,4 @@
 """The front against an outside that the test plays: order, limits, and hostile neighbours."""
-import errno
 import os
 import select
 import socket
@@ -520,15 +519,6 @@ def test_auth_that_closed_its_channel_and_lives_on(make):
     assert standing.ask(b"QUIT").startswith(b"+OK")
     assert front.ends() == 0
 
-
-def test_no_memory_for_what_auth_offers_is_told_as_that(make):
-    front = make(fail="calloc:%d:1" % errno.ENOMEM)
-    assert front.auth.recv(10) == b""
-    # What is offered is known with the next channel.
-    front.new_auth()
-    front.session(MAIL)
-    assert front.count("PROTOCOL_FAULTS") == 0
-    assert any(b"auth_lost" in r and b"no memory for what it offers" in r for r in front.logged())
 
 
 def test_auth_that_does_not_read_gives_busy(make):

@@ -613,15 +613,6 @@ def test_without_a_monitor_it_ends(lmtpd):
     assert lmtpd.ends()
 
 
-def test_no_memory_for_a_listener_is_told_as_that(tmp_path):
-    lmtpd = Lmtpd(tmp_path, fail="calloc:%d:1" % errno.ENOMEM)
-    lmtpd.listen()
-    assert lmtpd.record("listener_lost")["error"]
-    assert lmtpd.ends(71)
-    assert lmtpd.count("PROTOCOL_FAULTS") == 0
-    with pytest.raises(AssertionError):
-        lmtpd.close()
-
 
 def test_ways_that_nobody_asked_for_are_closed(lmtpd):
     for session in (0, 1, 1 << 24, (1 << 24) + 5, (1 << 64) - 1):
