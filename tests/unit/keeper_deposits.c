@@ -120,7 +120,7 @@ nobody_waits_for_it_any_more(void **state)
 
 	struct desk *d = desk_open(&usual);
 	int gone = attach(d, RIGHT_DELIVER), fd;
-	assert_int_equal(kill(d->keeper, SIGSTOP), 0);
+	desk_stop_keeper(d);
 	deposit(gone, sealed_letter(), strlen(LETTER));
 	(void)close(gone);
 	assert_int_equal(kill(d->keeper, SIGCONT), 0);
@@ -170,7 +170,7 @@ wake_to_deposits(struct desk *d)
 
 	for (int i = 0; i < TOGETHER; i++)
 		fds[i] = attach(d, RIGHT_DELIVER);
-	assert_int_equal(kill(d->keeper, SIGSTOP), 0);
+	desk_stop_keeper(d);
 	for (int i = 0; i < TOGETHER; i++)
 		deposit(fds[i], sealed_letter(), strlen(LETTER));
 	assert_int_equal(kill(d->keeper, SIGCONT), 0);

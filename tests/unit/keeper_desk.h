@@ -139,6 +139,17 @@ desk_close(struct desk *d)
 	free(d);
 }
 
+/* SIGSTOP, and until it holds: the signal alone is on its way for a while. */
+[[maybe_unused]] static void
+desk_stop_keeper(const struct desk *d)
+{
+	int status;
+
+	assert_int_equal(kill(d->keeper, SIGSTOP), 0);
+	assert_int_equal(waitpid(d->keeper, &status, WUNTRACED), d->keeper);
+	assert_true(WIFSTOPPED(status));
+}
+
 [[maybe_unused]] static uint64_t
 counter(const struct desk *d, enum stat_id id)
 {
