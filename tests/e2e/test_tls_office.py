@@ -499,6 +499,28 @@ def test_a_front_without_its_certificate_serves_nobody(office, ca, keys):
     assert serial(office(users=USERS, sets=sets)) == old
 
 
+def test_fronts_that_end_while_the_files_are_broken_come_back_once_they_are_mended(office, ca):
+    """As restante.conf(5) says: nobody serves meanwhile, on no listener, and without TLS neither;
+    who connects waits, and is greeted when the files are good again."""
+    ca.issue("turn", "turn.example")
+    o = office(users=USERS, sets=ca.first("turn") | {"fronts": 1, "plaintext": "always"})
+    old, good = serial(o), (ca.path / "turn.key").read_bytes()
+    put(ca.path / "turn.key", pem_of(ec.generate_private_key(ec.SECP256R1())))
+    mark = o.mark()
+    os.kill(o.pid, signal.SIGHUP)
+    o.wait_for_log("certificate_refused", since=mark)
+    assert serial(o) == old
+    front, = o.pids("restante-front")
+    os.kill(front, signal.SIGKILL)
+    o.wait_for_log('event=start_failed what="?certificates', since=mark)
+    with socket.create_connection((o.host, o.pop3), 60) as waits:
+        put(ca.path / "turn.key", good)
+        os.kill(o.pid, signal.SIGHUP)
+        waits.settimeout(60)
+        assert waits.recv(3) == b"+OK"
+    assert serial(o) == old
+
+
 # ---- the process for keys ------------------------------------------------------------------------
 
 def keys_of(office):
