@@ -29,8 +29,8 @@ void front_end(struct front *f, int status);
 /* Waits for the first message, which must be the set-up. 0 or -errno. */
 [[nodiscard]] int monitor_read_setup(struct front *f);
 [[nodiscard]] int monitor_start(struct front *f);
-/* Tells the monitor what is_full says, if it does not know it; now or when there is room.
- */
+/* Tells the monitor what is_full says, if it does not know it; now or when there is room,
+ * and not more often than it can be of use. */
 void monitor_tell_full(struct front *f);
 
 /* ---- budget.c ---- */

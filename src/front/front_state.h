@@ -96,6 +96,7 @@ struct front {
 	struct timer pause; /* no descriptors: no accepting until it fires */
 	bool is_full;	    /* every place here is taken */
 	bool told_full;	    /* what the monitor knows of it */
+	struct timer tell;  /* it was told a moment ago: not again until it fires */
 	bool all_full;	    /* every front is: refuse with an answer */
 	bool is_draining;
 	bool is_spent;	    /* the one session of this front has begun */

@@ -12,6 +12,9 @@
 
 #define DRAIN_LAST_WORDS_MS 5000U
 #define MESSAGES_A_ROUND    256
+/* Strangers who come and go at the limit must not keep the monitor, and with it all other
+ * fronts, busy: it hears of it so often at most. */
+#define FULL_TOLD_MS 100U
 
 /* ---- sessions ----------------------------------------------------------- */
 
@@ -254,12 +257,20 @@ monitor_ready(struct source *s, uint32_t events)
 		front_end(f, 76);
 }
 
+static void
+tell_again(struct timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	monitor_tell_full(CONTAINER_OF(t, struct front, tell));
+}
+
 int
 monitor_start(struct front *f)
 {
 	int r;
 
 	f->monitor.source.ready = monitor_ready;
+	f->tell.fire = tell_again;
 	r = loop_add(f->loop, &f->monitor.source, EPOLLIN);
 	/* All that was sent with the set-up counts before the first connection. */
 	while (r == 0)
@@ -276,8 +287,14 @@ monitor_tell_full(struct front *f)
 	int r = 0;
 
 	if (f->told_full != f->is_full) {
+		if (f->tell.slot)
+			return; /* told what is so then */
 		msg_front_full_put(&(struct msg_front_full){.full = f->is_full}, &out);
 		r = channel_send(f->monitor.source.fd, buf_view(&out), NULL, 0);
+		/* Without memory for it the next one is told at once. */
+		if (r == 0)
+			(void)!loop_timer_set(
+				f->loop, &f->tell, loop_now_ms(f->loop) + FULL_TOLD_MS);
 	}
 	if (r == 0)
 		f->told_full = f->is_full;

@@ -914,6 +914,26 @@ def test_a_full_front_says_so_and_refuses_only_when_all_are_full(make):
     assert second.ask(b"CAPA").startswith(b"+OK")
 
 
+def test_comings_and_goings_at_the_limit_are_told_now_and_then(make):
+    front = make(sessions=2)
+    first, last = front.client(), front.client()
+    start, heard = time.monotonic(), []
+    for _ in range(100):
+        last.close()
+        last = front.client()
+    took = time.monotonic() - start
+    # What is so in the end is told.
+    last.close()
+    first.close()
+    while not heard or heard[-1] != 0 or fa.readable(front.monitor, 0.5):
+        number, full = struct.unpack("<HB", receive(front.monitor)[0])
+        assert number == fa.FRONT_FULL and (not heard or full != heard[-1])
+        heard.append(full)
+    assert heard[0] == 1 and len(heard) <= 3 + 10 * took, (took, heard)
+    kept = front.client(), front.client()
+    assert receive(front.monitor)[0] == struct.pack("<HB", fa.FRONT_FULL, 1) and kept
+
+
 def test_connections_of_an_address_are_limited(make):
     front = make(options={"per_address": 3})
     clients = [front.client() for _ in range(3)]
