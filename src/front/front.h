@@ -32,6 +32,8 @@ void front_end(struct front *f, int status);
 /* Tells the monitor what is_full says, if it does not know it; now or when there is room,
  * and not more often than it can be of use. */
 void monitor_tell_full(struct front *f);
+/* Whether the certificates of that generation are in force. */
+void monitor_tell_tls(struct front *f, uint32_t generation, bool taken);
 
 /* ---- budget.c ---- */
 void budget_init(struct front *f);

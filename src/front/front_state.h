@@ -81,6 +81,8 @@ struct front {
 	struct tls_context *tls; /* NULL: none */
 	struct tls_setup *tls_setup; /* the next one, while its certificates come */
 	bool has_certificates;	     /* some were given, of use or not */
+	uint32_t tls_generation;     /* what became of which, for the monitor */
+	bool tls_taken, tls_untold;
 	struct tls_signer *signer;
 	struct keys_link keys;
 	struct peers peers;

@@ -56,6 +56,15 @@ handed_listener_gone(struct front *f, struct view payload, struct received *r)
 
 /* ---- TLS ------------------------------------------------------------------ */
 
+/* Those that are in force stay. */
+static void
+refuse_certificates(struct front *f, uint32_t generation, const char *why)
+{
+	report_error("certificate_refused", why, 0);
+	tls_setup_free(&f->tls_setup);
+	monitor_tell_tls(f, generation, false);
+}
+
 bool
 handed_tls(struct front *f, struct view payload, struct received *r)
 {
@@ -70,23 +79,24 @@ handed_tls(struct front *f, struct view payload, struct received *r)
 	f->tls_setup = tls_setup_new(
 		m.generation, m.certificates, m.ticket_keys, f->signer, why, sizeof(why));
 	if (!f->tls_setup)
-		report_error("certificate_refused", why, 0);
+		refuse_certificates(f, m.generation, why);
 	return true;
 }
 
 /* New connections get the new one; those that stand keep theirs (os/tls.h counts). */
 static void
-put_in_force(struct front *f)
+put_in_force(struct front *f, uint32_t generation)
 {
 	char why[256];
 	struct tls_context *tls = tls_setup_finish(&f->tls_setup, why, sizeof(why));
 
 	if (!tls) {
-		report_error("certificate_refused", why, 0);
+		refuse_certificates(f, generation, why);
 		return;
 	}
 	tls_context_unref(&f->tls);
 	f->tls = tls;
+	monitor_tell_tls(f, generation, true);
 }
 
 /* The descriptors' contents in the order of the message; false: not sealed, too large. */
@@ -128,14 +138,14 @@ handed_certificate(struct front *f, struct view payload, struct received *r)
 			why, sizeof(why));
 	for (size_t i = 0; i < 3; i++)
 		unmap(part[i]);
+	if (added == TLS_NOT_ADDED) {
+		refuse_certificates(f, m.generation, why);
+		return true;
+	}
 	if (added != TLS_ADDED)
-		report_error(
-			added == TLS_NOT_ADDED ? "certificate_refused" : "ocsp_refused",
-			why, 0);
-	if (added == TLS_NOT_ADDED)
-		tls_setup_free(&f->tls_setup);
-	else if (tls_setup_is_complete(f->tls_setup))
-		put_in_force(f);
+		report_error("ocsp_refused", why, 0);
+	if (tls_setup_is_complete(f->tls_setup))
+		put_in_force(f, m.generation);
 	return true;
 }
 

@@ -237,13 +237,85 @@ monitor_read_setup(struct front *f)
 	return e;
 }
 
+/* ---- to the monitor ----------------------------------------------------- */
+
+static int
+tell_tls(struct front *f)
+{
+	struct buf out = buf_over(f->msg, sizeof(f->msg));
+	struct msg_front_tls_taken m = {
+		.generation = f->tls_generation, .taken = f->tls_taken};
+
+	if (!f->tls_untold)
+		return 0;
+	msg_front_tls_taken_put(&m, &out);
+	int r = channel_send(f->monitor.source.fd, buf_view(&out), NULL, 0);
+	f->tls_untold = r < 0;
+	return r;
+}
+
+static int
+tell_full(struct front *f)
+{
+	struct buf out = buf_over(f->msg, sizeof(f->msg));
+
+	/* Told a moment ago: what is so then is told later. */
+	if (f->told_full == f->is_full || f->tell.slot)
+		return 0;
+	msg_front_full_put(&(struct msg_front_full){.full = f->is_full}, &out);
+	int r = channel_send(f->monitor.source.fd, buf_view(&out), NULL, 0);
+	if (r < 0)
+		return r;
+	f->told_full = f->is_full;
+	/* Without memory for it the next one is told at once. */
+	(void)!loop_timer_set(f->loop, &f->tell, loop_now_ms(f->loop) + FULL_TOLD_MS);
+	return 0;
+}
+
+/* What it does not know yet, now or when there is room. */
+static void
+tell(struct front *f)
+{
+	int r = tell_tls(f);
+
+	if (r == 0)
+		r = tell_full(f);
+	uint32_t events = r == -EAGAIN ? EPOLLIN | EPOLLOUT : EPOLLIN;
+	if (loop_change(f->loop, &f->monitor.source, events) < 0)
+		front_end(f, 71);
+}
+
+static void
+tell_again(struct timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	tell(CONTAINER_OF(t, struct front, tell));
+}
+
+void
+monitor_tell_full(struct front *f)
+{
+	tell(f);
+}
+
+void
+monitor_tell_tls(struct front *f, uint32_t generation, bool taken)
+{
+	f->tls_generation = generation;
+	f->tls_taken = taken;
+	f->tls_untold = true;
+	tell(f);
+}
+
+/* ---- from it -------------------------------------------------------------- */
+
 static void
 monitor_ready(struct source *s, uint32_t events)
 {
 	struct front *f = CONTAINER_OF(s, struct front, monitor.source);
 
 	if (events & EPOLLOUT)
-		monitor_tell_full(f);
+		tell(f);
 	/* As many as one round of the loop may ask for, else answers would pile up. */
 	unsigned asked = channel_pace_begin(&f->monitor.pace, MESSAGES_A_ROUND);
 	int r = 0;
@@ -255,13 +327,6 @@ monitor_ready(struct source *s, uint32_t events)
 		front_end(f, 0);
 	else if (r < 0 && r != -EAGAIN)
 		front_end(f, 76);
-}
-
-static void
-tell_again(struct timer *t, uint64_t now_ms)
-{
-	(void)now_ms;
-	monitor_tell_full(CONTAINER_OF(t, struct front, tell));
 }
 
 int
@@ -276,29 +341,4 @@ monitor_start(struct front *f)
 	while (r == 0)
 		r = read_message(f);
 	return r == -EAGAIN ? 0 : r;
-}
-
-/* ---- to the monitor ----------------------------------------------------- */
-
-void
-monitor_tell_full(struct front *f)
-{
-	struct buf out = buf_over(f->msg, sizeof(f->msg));
-	int r = 0;
-
-	if (f->told_full != f->is_full) {
-		if (f->tell.slot)
-			return; /* told what is so then */
-		msg_front_full_put(&(struct msg_front_full){.full = f->is_full}, &out);
-		r = channel_send(f->monitor.source.fd, buf_view(&out), NULL, 0);
-		/* Without memory for it the next one is told at once. */
-		if (r == 0)
-			(void)!loop_timer_set(
-				f->loop, &f->tell, loop_now_ms(f->loop) + FULL_TOLD_MS);
-	}
-	if (r == 0)
-		f->told_full = f->is_full;
-	uint32_t events = r == -EAGAIN ? EPOLLIN | EPOLLOUT : EPOLLIN;
-	if (loop_change(f->loop, &f->monitor.source, events) < 0)
-		front_end(f, 71);
 }

@@ -120,14 +120,14 @@ load_ocsp(struct monitor *m, const struct paths *p, struct certificate *own)
 }
 
 bool
-certificates_load(struct monitor *m, const struct conf *c, struct settings *ret)
+certificates_load(struct monitor *m, const struct conf *c, struct certificates *ret)
 {
 	struct paths p;
 	bool good = true;
 
 	for (size_t i = 0; paths_of(c, i, &p); i++) {
 		CHECK(i < CERTIFICATES_MAX);
-		struct certificate *own = &ret->certificates[ret->certificates_n++];
+		struct certificate *own = &ret->at[ret->n++];
 		*own = (struct certificate){.chain = -1, .key = -1, .ocsp = -1};
 		good &= load_pem(m, p.option[0], p.chain, &own->chain);
 		good &= load_pem(m, p.option[1], p.key, &own->key);
@@ -137,14 +137,14 @@ certificates_load(struct monitor *m, const struct conf *c, struct settings *ret)
 }
 
 void
-certificates_close(struct settings *s)
+certificates_close(struct certificates *c)
 {
-	for (size_t i = 0; i < s->certificates_n; i++) {
-		fd_close(&s->certificates[i].chain);
-		fd_close(&s->certificates[i].key);
-		fd_close(&s->certificates[i].ocsp);
+	for (size_t i = 0; i < c->n; i++) {
+		fd_close(&c->at[i].chain);
+		fd_close(&c->at[i].key);
+		fd_close(&c->at[i].ocsp);
 	}
-	s->certificates_n = 0;
+	*c = (struct certificates){0};
 }
 
 bool
@@ -153,8 +153,11 @@ certificates_look(struct monitor *m)
 	struct paths p;
 	bool changed = false;
 
+	/* The paths are those of others. */
+	if (m->settings.tls.older)
+		return false;
 	for (size_t i = 0; paths_of(m->settings.conf, i, &p); i++) {
-		struct certificate *own = &m->settings.certificates[i];
+		struct certificate *own = &m->settings.tls.at[i];
 		if (p.ocsp[0] == '\0' || file_is_as_seen(p.ocsp, &own->ocsp_seen))
 			continue;
 		changed |= load_ocsp(m, &p, own);
@@ -206,7 +209,7 @@ renew_ticket_keys(struct monitor *m)
 uint64_t
 certificates_deadline(const struct monitor *m)
 {
-	return m->settings.certificates_n > 0 && m->ticket_keys_until_ms > 0
+	return m->settings.tls.n > 0 && m->ticket_keys_until_ms > 0
 		? m->ticket_keys_until_ms
 		: UINT64_MAX;
 }
@@ -216,10 +219,10 @@ certificates_deadline(const struct monitor *m)
 void
 certificates_to_front(struct monitor *m, uint32_t slot)
 {
-	const struct settings *s = &m->settings;
-	bool has_key = !s->conf->key_process;
+	const struct certificates *all = &m->settings.tls;
+	bool has_key = !m->settings.conf->key_process;
 
-	if (s->certificates_n == 0)
+	if (all->n == 0)
 		return;
 	if (!renew_ticket_keys(m)) {
 		/* Without randomness no tickets, and no service. */
@@ -227,12 +230,12 @@ certificates_to_front(struct monitor *m, uint32_t slot)
 		return;
 	}
 	struct msg_front_tls tls = {.generation = m->tls_generation,
-		.certificates = (uint8_t)s->certificates_n,
+		.certificates = (uint8_t)all->n,
 		.ticket_keys = {m->ticket_keys, sizeof(m->ticket_keys)}};
 	if (SEND(front_tls, &tls, slot, NULL, 0) < 0)
 		return;
-	for (size_t i = 0; i < s->certificates_n; i++) {
-		const struct certificate *one = &s->certificates[i];
+	for (size_t i = 0; i < all->n; i++) {
+		const struct certificate *one = &all->at[i];
 		struct msg_front_certificate c = {.generation = m->tls_generation,
 			.index = (uint8_t)i,
 			.has_key = has_key,
@@ -251,12 +254,12 @@ certificates_to_front(struct monitor *m, uint32_t slot)
 void
 certificates_to_keys(struct monitor *m)
 {
-	const struct settings *s = &m->settings;
+	const struct certificates *all = &m->settings.tls;
 
-	for (size_t i = 0; i < s->certificates_n; i++) {
+	for (size_t i = 0; i < all->n; i++) {
 		struct msg_keys_key k = {
 			.generation = m->tls_generation, .index = (uint8_t)i};
-		if (SEND(keys_key, &k, CORE_KEYS, &s->certificates[i].key, 1) < 0)
+		if (SEND(keys_key, &k, CORE_KEYS, &all->at[i].key, 1) < 0)
 			return;
 	}
 }
@@ -274,4 +277,68 @@ certificates_renew(struct monitor *m)
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++)
 		if (core_lives(m->core, s))
 			certificates_to_front(m, s);
+}
+
+/* ---- which ones are in force ---- */
+
+void
+certificates_succeed(struct monitor *m, struct certificates *old)
+{
+	bool needed = m->settings.tls.n > 0;
+
+	if (old->taken || !needed)
+		certificates_close(&m->tls_before);
+	if (old->taken && needed) {
+		m->tls_before = *old;
+		*old = (struct certificates){0};
+	}
+}
+
+/* One that has not said yet, or takes them, is one that does not. */
+static bool
+all_refuse(const struct monitor *m)
+{
+	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++) {
+		const struct child *c = &m->children[s];
+		bool counts = core_lives(m->core, s) &&
+			m->core->at[s].state != CORE_DRAINING &&
+			m->core->at[s].state != CORE_ENDING;
+		if (counts && !(c->tls_refused && c->tls_generation == m->tls_generation))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A front that starts, and restante-keys, have only what they are given: were it what
+ * nobody can use, the end of the fronts that have the ones before would be the service's.
+ */
+static void
+fall_back(struct monitor *m)
+{
+	report_text(m, LOG_LEVEL_ERROR,
+		"no process can use the certificates and keys of the configuration: "
+		"those before stay in force; mend the files and reload");
+	certificates_close(&m->settings.tls);
+	m->settings.tls = m->tls_before;
+	m->settings.tls.older = true;
+	m->tls_before = (struct certificates){0};
+	certificates_renew(m);
+}
+
+void
+certificates_told(struct monitor *m, uint32_t slot, uint32_t generation, bool taken)
+{
+	struct child *c = &m->children[slot];
+
+	if (generation != m->tls_generation)
+		return;
+	c->tls_refused = !taken;
+	c->tls_generation = generation;
+	if (taken) {
+		m->settings.tls.taken = true;
+		certificates_close(&m->tls_before);
+	} else if (!m->settings.tls.taken && m->tls_before.n > 0 && all_refuse(m)) {
+		fall_back(m);
+	}
 }

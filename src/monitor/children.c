@@ -233,6 +233,7 @@ child_start(struct monitor *m, uint32_t slot)
 	c->m = m;
 	c->pid = pid;
 	c->backlog = false;
+	c->tls_refused = false;
 	c->source = (struct source){.fd = fd, .ready = child_ready};
 	core_started(m->core, slot, pid, clock_ms());
 	stat_set(STAT_KEEPERS, m->core->keepers);

@@ -80,4 +80,5 @@ monitor_end(struct monitor *m)
 	}
 	assets_close(m);
 	settings_done(&m->settings);
+	certificates_close(&m->tls_before);
 }

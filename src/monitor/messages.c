@@ -39,6 +39,17 @@ got_full(struct monitor *m, uint32_t slot, struct view payload)
 }
 
 static bool
+got_tls_taken(struct monitor *m, uint32_t slot, struct view payload)
+{
+	struct msg_front_tls_taken t;
+
+	if (!msg_front_tls_taken_get(&t, payload) || t.taken > 1)
+		return false;
+	certificates_told(m, slot, t.generation, t.taken);
+	return true;
+}
+
+static bool
 got_grant(struct monitor *m, uint32_t slot, struct view payload)
 {
 	struct msg_grant g;
@@ -163,6 +174,7 @@ static const struct {
 } rows[] = {
 	{MSG_READY, PROGRAMS, got_ready},
 	{MSG_FRONT_FULL, PROGRAM_FRONT, got_full},
+	{MSG_FRONT_TLS_TAKEN, PROGRAM_FRONT, got_tls_taken},
 	{MSG_GRANT, PROGRAM_AUTH, got_grant},
 	{MSG_USERS_ASK, PROGRAM_AUTH, got_users_ask},
 	{MSG_SPOOL_ASK, PROGRAM_LMTPD, got_spool_ask},

@@ -18,21 +18,6 @@ enum service_uid {
 	UID_FRONTS = 16,
 };
 
-/* certificates.c: what TLS needs. False after an error was reported. */
-[[nodiscard]] bool certificates_load(
-	struct monitor *m, const struct conf *c, struct settings *ret);
-void certificates_close(struct settings *s);
-/* A generation with all certificates, for one front; nothing where there is none. */
-void certificates_to_front(struct monitor *m, uint32_t slot);
-/* The keys of it, for restante-keys. */
-void certificates_to_keys(struct monitor *m);
-/* A new generation for all of them. */
-void certificates_renew(struct monitor *m);
-/* When new ticket keys are due; UINT64_MAX: never. */
-uint64_t certificates_deadline(const struct monitor *m);
-/* OCSP responses that have changed are read again; true if there was one. */
-bool certificates_look(struct monitor *m);
-
 /* monitor_watched.c: files that are looked at again. The state of one now; false: it
  * changed. */
 [[nodiscard]] bool file_is_as_seen(const char *path, struct file_seen *seen);

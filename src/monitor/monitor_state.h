@@ -7,6 +7,7 @@
 #include "conf/conf.h"
 #include "ipc/channel.h"
 #include "ipc/log.h"
+#include "monitor/certificates.h"
 #include "monitor/core.h"
 #include "os/loop.h"
 
@@ -15,10 +16,6 @@
 
 #define LISTEN_SOCKETS_MAX (2 * CONF_LISTENERS_MAX)
 #define ORPHANS_MAX	   32
-#define CERTIFICATES_MAX   (CONF_CERTIFICATES_MAX + 1)
-#define TICKET_KEY_OCTETS  80
-#define TICKET_KEYS	   3 /* for new tickets, the one before, the next one */
-#define TICKET_KEY_MS	   UINT64_C(43200000)
 
 enum program {
 	PROGRAM_LOG,
@@ -46,8 +43,10 @@ struct child {
 	int32_t pid; /* as log and control know it */
 	uint64_t users_sent_ms;
 	bool log_told, control_told, who_told;
-	bool backlog;	/* log and control: something could not be told yet */
-	bool was_there; /* the slot had a process before */
+	bool backlog;	  /* log and control: something could not be told yet */
+	bool was_there;	  /* the slot had a process before */
+	bool tls_refused; /* front: those of tls_generation */
+	uint32_t tls_generation;
 };
 
 /* The last words of a process that ended while no restante-log could hear them. */
@@ -83,24 +82,11 @@ struct listen_socket {
 
 #define HELPER_FILES 7 /* passwords, keys and certificates, read at their start */
 
-/* A file as it was when it was read last; zero: it was not there. */
-struct file_seen {
-	int64_t mtime_ns, ctime_ns;
-	uint64_t inode, octets;
-};
-
-/* Sealed; -1: none. */
-struct certificate {
-	int chain, key, ocsp, ocsp_told; /* told: what was wrong with the file, -errno */
-	struct file_seen ocsp_seen;
-};
-
 /* One configuration with what it names, opened. */
 struct settings {
 	struct conf *conf;
 	int roots[CONF_LIST_MAX]; /* O_PATH; -1: not there */
-	size_t certificates_n;
-	struct certificate certificates[CERTIFICATES_MAX];
+	struct certificates tls;
 	int spool; /* spool_dir, O_PATH; -1: nobody delivers */
 };
 
@@ -122,6 +108,7 @@ struct monitor {
 	size_t sockets_n;
 	uint32_t sockets_made;
 	uint32_t tls_generation;
+	struct certificates tls_before; /* until those that came after are taken */
 	uint8_t ticket_keys[TICKET_KEYS * TICKET_KEY_OCTETS];
 	uint64_t ticket_keys_until_ms; /* 0: there are none yet */
 	int deny; /* sealed, deny_rows networks; -1: none was ever there */

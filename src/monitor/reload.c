@@ -197,6 +197,7 @@ reload(struct monitor *m)
 	}
 	report_fixed(m, old.conf, fresh.conf);
 	m->settings = fresh;
+	certificates_succeed(m, &old.tls);
 	m->tls_generation++;
 	struct core_limits limits = limits_after(m, &fresh);
 	if (core_lives(m->core, CORE_KEYS))

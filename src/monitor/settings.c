@@ -33,7 +33,7 @@ settings_done(struct settings *s)
 {
 	for (size_t i = 0; i < CONF_LIST_MAX; i++)
 		fd_close(&s->roots[i]);
-	certificates_close(s);
+	certificates_close(&s->tls);
 	fd_close(&s->spool);
 	if (s->conf)
 		conf_free(&s->conf);
@@ -116,7 +116,7 @@ settings_load(struct monitor *m, const char *path, struct settings *ret)
 	bool good = conf_load_file(path, &r.sink, s.conf) == 0;
 	if (good) {
 		good = check_caller(m, s.conf);
-		good &= certificates_load(m, s.conf, &s);
+		good &= certificates_load(m, s.conf, &s.tls);
 		good &= open_roots(m, &s);
 		good &= check_files(m, s.conf);
 		good &= !s.conf->delivers || spool_open(m, s.conf->spool_dir, &s.spool);
@@ -174,7 +174,7 @@ settings_limits(const struct monitor *m, const struct settings *s)
 		.uid_min = (uint32_t)c->mail_uid_min,
 		.uid_max = (uint32_t)c->mail_uid_max,
 		.service_uids = (uint32_t)c->service_uids,
-		.keys = c->key_process && s->certificates_n > 0,
+		.keys = c->key_process && s->tls.n > 0,
 		.one_shot = c->front_sessions == 1,
 		.lmtp = c->delivers,
 		.front_renew_ms = c->front_renew_ms,

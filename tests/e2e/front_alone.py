@@ -15,6 +15,7 @@ PROGRAM = os.path.join(BUILD, "restante-front")
 SHIM = os.path.abspath(os.path.join(BUILD, "tests/fault/liblmtpd_shim.so"))
 READY, FRONT_SETUP, FRONT_OPTIONS, FRONT_LISTENER, FRONT_TLS = 0x01, 0x10, 0x11, 0x12, 0x13
 FRONT_CERTIFICATE, FRONT_KEYS, FRONT_DENY, FRONT_WHO, SESSION_KICK = 0x1D, 0x1E, 0x1F, 0x70, 0x71
+FRONT_TLS_TAKEN = 0x72
 CHALLENGE, RESPONSE, LOGIN_LOST, AUTH_OFFER, STAMP_ASK, STAMP = 0x29, 0x2A, 0x2B, 0x2C, 0x2D, 0x2E
 PASS, PLAIN, MECHANISM_LOGIN, CRAM_MD5, SCRAM_SHA_256, SCRAM_SHA_256_PLUS = 1, 2, 3, 4, 7, 8
 EXTERNAL, APOP, KPOP = 9, 13, 14
@@ -317,6 +318,8 @@ class Front:
             self.listen()
         self.auth = None
         self.new_auth()
+        if tls:
+            assert self.tls_taken() == (1, 1)
         data, _ = receive(self.monitor)
         number, self.cage = struct.unpack("<HI", data)
         assert number == READY
@@ -347,6 +350,12 @@ class Front:
     def tls(self, certificate, key):
         self.tell(struct.pack("<HIB", FRONT_TLS, 1, 1) + octets(b""))
         self.tell(struct.pack("<HIBBB", FRONT_CERTIFICATE, 1, 0, 1, 0), [sealed(certificate), sealed(key)])
+
+    def tls_taken(self):
+        """Of which generation it says so, and whether it has taken it."""
+        number, *said = struct.unpack("<HIB", receive(self.monitor)[0])
+        assert number == FRONT_TLS_TAKEN
+        return tuple(said)
 
     def deny(self, *networks):
         rows = sorted(map(network, networks))

@@ -1202,8 +1202,10 @@ def test_implicit_tls_and_a_new_certificate(make, certificate):
 
     client, _ = front.session(MAIL, client=connect())
     front.tls(b"no certificate", b"no key")
+    assert front.tls_taken() == (1, 0)
     front.session(MAIL, client=connect())
     front.tls(*certificate[:2])
+    assert front.tls_taken() == (1, 1)
     front.session(MAIL, client=connect())
     assert client.ask(b"NOOP").startswith(b"+OK")
     broken = Client(port, greet=False)

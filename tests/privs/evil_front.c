@@ -594,6 +594,18 @@ ATTACK(say_full)
 	}
 	return "said";
 }
+/* Nothing can be used, it says: what came, what may come, and what comes. */
+ATTACK(refuse_certificates)
+{
+	for (uint32_t i = 0; i < 1000; i++) {
+		EVIL(m, front_tls_taken, {.generation = evil.generation + i});
+		(void)evil_send(FD_MONITOR, &m, NULL, 0);
+	}
+	(void)hear_until(MSG_FRONT_TLS, 2000);
+	EVIL(m, front_tls_taken, {.generation = evil.generation});
+	(void)evil_send(FD_MONITOR, &m, NULL, 0);
+	return "refused";
+}
 ATTACK(spin_stat)
 {
 	/* Its own page of counters may hold anything. */
@@ -667,6 +679,7 @@ static const struct attack attacks[] = {
 	ROW(forge_log),
 	ROW(flood_log),
 	ROW(say_full),
+	ROW(refuse_certificates),
 	ROW(spin_stat),
 	ROW(quit_session),
 };

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import ssl
 import subprocess
 import threading
@@ -188,6 +189,32 @@ def test_it_gets_signatures_of_handshakes(house):
 def test_nothing_else_is_signed(house, attack):
     assert house.attack(attack) == f"error={BAD_CONTENT}"
     house.wait_for_line("event=signature_refused .*not of a handshake")
+
+
+def certificate(house):
+    """What an honest front shows."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    c = house.connect()
+    assert c.say("STLS").startswith(b"+OK")
+    c.f.close()
+    with context.wrap_socket(c.s) as s:
+        return s.getpeercert(True)
+
+
+def test_a_front_that_refuses_all_certificates_refuses_for_itself(house):
+    old, before = certificate(house), len(house.lines)
+    house.certificate()
+    said = []
+    attack = threading.Thread(target=lambda: said.append(house.attack("refuse_certificates")))
+    attack.start()
+    house.p.send_signal(signal.SIGHUP)
+    house.wait_for_line("configuration was read again", since=before)
+    attack.join()
+    assert said == ["refused"]
+    new = certificate(house)
+    assert new != old
+    assert not any("no process can use" in line for line in house.lines[before:])
 
 
 def handshake(house):
