@@ -203,14 +203,29 @@ check_service_id(struct conf_reader *r, const char *name, uint64_t id, uint32_t 
 		name);
 }
 
-/* Each process has a uid and a gid of its own, which no owner of mail may share. */
+/* Each process has a uid and a gid of its own, which nobody else may share. */
 static void
 check_service_uids(struct conf_reader *r)
 {
 	const struct conf *c = r->conf;
+	const struct {
+		enum conf_option option;
+		uint64_t id;
+	} ids[] = {
+		{CONF_GLOBAL_mail_uid, c->mail_uid},
+		{CONF_GLOBAL_mail_gid, c->mail_gid},
+		{CONF_GLOBAL_sql_uid, c->sql_uid},
+		{CONF_GLOBAL_ldap_uid, c->ldap_uid},
+		{CONF_GLOBAL_command_uid, c->command_uid},
+		{CONF_GLOBAL_command_gid, c->command_gid},
+	};
 
-	check_service_id(r, "mail_uid", c->mail_uid, c->lines[CONF_GLOBAL_mail_uid]);
-	check_service_id(r, "mail_gid", c->mail_gid, c->lines[CONF_GLOBAL_mail_gid]);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		check_service_id(r, conf_rows[ids[i].option].name, ids[i].id,
+			c->lines[ids[i].option]);
+	for (size_t i = 0; i < c->listeners_n; i++)
+		check_service_id(r, "socket_group", c->listeners[i].socket_group,
+			c->listeners[i].lines[CONF_LISTENER_socket_group]);
 	for (size_t i = 0; i < c->mail_groups_n; i++)
 		check_service_id(r, "one of mail_groups", c->mail_group_ids[i],
 			c->lines[CONF_GLOBAL_mail_groups]);
