@@ -43,8 +43,11 @@ cut(const struct session *s, int error)
 	(void)shutdown(s->fd, SHUT_RDWR);
 }
 
-/* The session waits for this; one shot, so that one thread gets it. */
-static void
+/*
+ * The session waits for this; one shot, so that one thread gets it. False: it cannot, and
+ * no event would ever come for it.
+ */
+static bool
 arm(struct keeper *k, struct session *s, enum step step)
 {
 	uint32_t events = step == STEP_READ ? EPOLLIN
@@ -58,10 +61,13 @@ arm(struct keeper *k, struct session *s, enum step step)
 	s->cut_when_due = step == STEP_WRITE;
 	if (s->due_ms != 0)
 		keeper_deadline(k, s->due_ms);
-	if (epoll_ctl(k->epoll, op, s->fd, &e) < 0)
-		cut(s, -errno);
-	else
+	if (epoll_ctl(k->epoll, op, s->fd, &e) == 0) {
 		s->armed = true;
+		return true;
+	}
+	cut(s, -errno);
+	s->due_ms = 0;
+	return false;
 }
 
 /* The holder is gone: who waits for it looks again. */
@@ -82,22 +88,21 @@ run_session(struct keeper *k, struct session *s, struct received *r)
 {
 	mutex_unlock(&k->lock);
 	enum step step = keeper_step(k, s, r);
-	if (step == STEP_END)
-		keeper_session_leave(s);
 	/* Thousands of them are idle. */
 	if (step == STEP_READ)
 		keeper_out_done(s);
+	mutex_lock(&k->lock);
+	if (step == STEP_HOLD || (step != STEP_END && arm(k, s, step)))
+		return;
+	mutex_unlock(&k->lock);
+	keeper_session_leave(s);
 	mutex_lock(&k->lock);
 	/*
 	 * Two events may have come for it: one that a thread had before it was due, and
 	 * the one by which it was told so. The second finds it run, and queues it.
 	 */
-	if (step == STEP_END)
-		keeper_unqueue(s->drop, s);
-	if (step == STEP_END)
-		keeper_session_free(k, s);
-	else if (step != STEP_HOLD)
-		arm(k, s, step);
+	keeper_unqueue(s->drop, s);
+	keeper_session_free(k, s);
 }
 
 /* What is queued meanwhile makes the next group: the slower the disk, the larger. */

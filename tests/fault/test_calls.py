@@ -134,6 +134,20 @@ def test_each_call_fails(house_dir, way):
     assert sum(failed.values()) > failed[None], "nothing failed"
 
 
+def test_a_session_that_cannot_be_waited_for_is_over(house_dir):
+    """Its maildrop is free for the next one, which after a reload another keeper has."""
+    hits = collections.Counter()
+    with CallHouse(house_dir("calls"), "keeper") as h:
+        h.recover(h.boxes[0])
+        for n in range(1, 1000):
+            what, _, wrong, refused = h.fail(CALLS, n, 0, False, reload=True)
+            assert not wrong, (n, what, refused, wrong)
+            if what is None:
+                break
+            hits[what.split()[0]] += 1
+    assert hits["epoll_ctl"] > 1, hits
+
+
 def test_the_judge_sees_what_is_wrong(house_dir):
     """Mail that is lost, twice there, altered or back again is told, and nothing else is."""
     with CallHouse(house_dir("judge")) as h:
