@@ -37,7 +37,10 @@ def block(pid):
 
 
 def is_free(port):
+    """As for a server: connections of the last one that are in TIME-WAIT do not hold it. After
+    thousands of starts a minute there might be no other."""
     with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             s.bind(("", port))
         except OSError as e:
@@ -48,4 +51,7 @@ def is_free(port):
 
 def free_port():
     numbers, _ = block(os.getpid())
-    return next(port for port in itertools.islice(numbers, BLOCK) if is_free(port))
+    for port in itertools.islice(numbers, BLOCK):
+        if is_free(port):
+            return port
+    raise AssertionError(f"all {BLOCK} ports of process {os.getpid()} are taken")

@@ -107,7 +107,9 @@ def fail(house, program, path, call, n, error, how):
             # restante stat says so itself, with its own status, where control could not
             # answer.
             refused = [str(e)]
-            if program != "restante-control":
+            # And a message whose file the disk does not give is left out, while that lasts.
+            unread = error == "EIO" and str(e).startswith("missing: ")
+            if program != "restante-control" and not unread:
                 wrong.append(str(e))
         if n == 1:
             until(lambda: is_hit(path), 20, f"{call} of {program}, once")
