@@ -86,6 +86,14 @@ class Wire:
     def secured(self):
         return self.tls is not None
 
+    def is_left(self):
+        """Whether the client has closed its end."""
+        if self.sock.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(self.sock, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
     def _take(self):
         """A flight from the line; b'' at its end."""
         got = bytearray()

@@ -366,19 +366,28 @@ class Front:
         self.who_map = mmap.mmap(fd, rows * WHO_ROW)
         self.tell(struct.pack("<H", FRONT_WHO), [fd])
 
+    def who_row(self, at):
+        """As restante-control does: what is being written is read again."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            row = self.who_map[at:at + WHO_ROW]
+            if row[0] % 2 == 0 and row[:4] == self.who_map[at:at + 4]:
+                return row
+        raise AssertionError(f"row at {at} is being written for {SECONDS} s")
+
     def who(self):
         """The rows in use: (user, session, retrieved, marked, octets, messages)."""
         rows = []
         for at in range(0, len(self.who_map), WHO_ROW):
-            sequence, used, mechanism, tls, user_n = struct.unpack_from("<IBBBB", self.who_map, at)
+            row = self.who_row(at)
+            _, used, mechanism, tls, user_n = struct.unpack_from("<IBBBB", row)
             session, _, octets_out, messages, retrieved, marked = \
-                struct.unpack_from("<QQQIII", self.who_map, at + 8)
-            assert sequence % 2 == 0
-            user = self.who_map[at + 128:at + 128 + user_n]
+                struct.unpack_from("<QQQIII", row, 8)
+            user = row[128:128 + user_n]
             if used:
                 rows.append((user, session, retrieved, marked, octets_out, messages, mechanism, tls))
             else:
-                assert not any(self.who_map[at + 4:at + WHO_ROW])
+                assert not any(row[4:])
         return rows
 
     def kick(self, session):

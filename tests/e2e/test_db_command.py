@@ -152,11 +152,11 @@ def test_limits(program, helper):
 
 
 def test_slow_program_is_killed_whole(program, helper):
-    h = helper(program, timeout_ms=1500)
+    h = helper(program, timeout_ms=5000)
     begun = time.monotonic()
     a = h.verify(b"slow", b"secret")
     assert a.outcome == TEMPORARY and b"longer" in a.reason
-    assert 1 < time.monotonic() - begun < 60
+    assert 4 < time.monotonic() - begun < 60
     pids = [int(w) for w in program.with_name("seen.pids").read_text().split()]
     assert len(pids) == 2
     until(lambda: not any(alive(p) for p in pids))

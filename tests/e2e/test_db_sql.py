@@ -468,7 +468,8 @@ def test_postgres_killed_while_it_is_asked(server, postgres):
 def test_postgres_that_hangs_is_temporary_within_the_time(server, postgres):
     h = postgres(timeout_ms=800)
     until(lambda: h.lookup(b"bob").outcome == FOUND)
-    pid = int(server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'mail'").split()[0])
+    pid = int(server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'mail' "
+                         "ORDER BY backend_start DESC").split()[0])
     suspend(pid)
     try:
         begin = time.monotonic()

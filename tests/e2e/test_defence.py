@@ -270,7 +270,8 @@ def test_five_hundred_poll_every_second(office, base):
     assert o.stat()["hashes_total"] == hashes, "all are remembered"
     # When they are served tells of the machine and of who else works there; what they cost
     # does not: one processor serves 500 a second, and half of it is left.
-    assert len(logins) >= 2400 and (is_sanitized() or each < 0.001), said
+    # Of the last one each client may not have read the answer yet.
+    assert len(logins) >= 4 * len(people) and (is_sanitized() or each < 0.001), said
     alone = []
     for i in range(40):
         begun = time.monotonic()

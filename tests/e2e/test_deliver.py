@@ -260,9 +260,12 @@ def test_killed_at_any_moment(base):
     """What said 0 is there, what was killed is there whole or not at all."""
     box, draw = base / "M", random.Random(7)
     whole, certain = set(), set()
-    begin = time.monotonic()
-    assert deliver(b"first\n", "--maildrop", f"maildir:{base}/first") == (0, "")
-    longest = 2 * (time.monotonic() - begin)
+    took = []
+    for i in range(5):
+        begin = time.monotonic()
+        assert deliver(b"first\n", "--maildrop", f"maildir:{base}/first{i}") == (0, "")
+        took.append(time.monotonic() - begin)
+    longest = 2 * min(took)
 
     def one(i):
         p = subprocess.Popen([PROGRAM, "--maildrop", f"maildir:{box}"],

@@ -139,7 +139,7 @@ def test_sigterm_before_any_mail(place):
             until(lambda: house.memory.get("silent"))
             start = time.monotonic()
             d.stop()
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < 30
         assert not d.err, d.err
         assert remembered(place, "failures, last_error") == [(0, "")]
 
@@ -222,8 +222,11 @@ def test_reload(place):
             assert d.reload()["event"] == "reloaded"
             assert d.wait_for("next_poll", "a", since)["seconds"] > 3000
             d.wait_for("delivered", "c", since)
-            d.wait_for("next_poll", "c", since, n=2)
-            assert d.all_of("finished", "b", since) == []
+            # A poll of b that was under way at the reload is over by then.
+            d.wait_for("next_poll", "c", since)
+            later = d.mark()
+            d.wait_for("next_poll", "c", later, n=2)
+            assert d.all_of("finished", "b", later) == []
             assert len(house.visits("anna")) == 1
             # A changed one is polled at once, as it now is.
             house.drops["anna"].add(*plain_mails(1, start=50))
@@ -470,7 +473,10 @@ def test_the_first_refusal_after_other_failures(place):
                 d.wait_for("finished", "a")
                 [e] = d.all_of("login_refused")
                 assert ("not polled any more" in e["why"]) == last, d.story()
-                assert bool(d.all_of("next_poll")) == (not last)
+                if last:
+                    assert not d.all_of("next_poll")
+                else:
+                    d.wait_for("next_poll", "a")
         assert remembered(place, "failures, refusals") == [(6, 3)]
 
 
@@ -498,20 +504,17 @@ def test_adaptive(place):
 # ---- many ------------------------------------------------------------------------------------
 
 class Counting(OfMany):
-    """Keeps the session open for a moment, and counts how many are."""
+    """Keeps the session open for a moment, and counts how many are: who has closed its end is
+    gone, though its QUIT may still have to be read here."""
 
     def on_STAT(self, arg):
         memory = self.house.memory
         with self.house.lock:
-            memory["now"] = memory.get("now", 0) + 1
-            memory["most"] = max(memory.get("most", 0), memory["now"])
+            there = [s for s in memory.get("there", ()) if not s.wire.is_left()]
+            memory["there"] = [*there, self]
+            memory["most"] = max(memory.get("most", 0), len(memory["there"]))
         threading.Event().wait(0.05)
         super().on_STAT(arg)
-
-    def on_QUIT(self, arg):
-        with self.house.lock:
-            self.house.memory["now"] -= 1
-        super().on_QUIT(arg)
 
 
 @pytest.mark.parametrize("parallel, polls", [(1, 1), (3, 2)])

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from fetch_dovecot import PASSWORD, Dovecot, Realm, token
-from postoffice import BUILD, make_base
+from postoffice import BUILD, make_base, until
 
 REFUSED = 77
 BY_PASSWORD = ["SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN", "USER", "APOP"]
@@ -65,6 +65,8 @@ class House:
         status, said = self.fetch(options, **more)
         assert status == 0, said + self.dovecot.log()[-2000:]
         assert self.got() == [MESSAGE]
+        # Its log is written by a process of its own.
+        until(lambda: len(self.dovecot.logins()) > before, why=self.dovecot.log)
         assert self.dovecot.logins()[before:] == [method]
 
     def is_refused(self, options, part=None, **more):
@@ -182,11 +184,13 @@ def test_password_from_a_command(house):
 
 
 def test_password_from_a_descriptor(house):
+    before = len(house.dovecot.logins())
     with open(house.password, "rb") as f:
         status, said = house.fetch(
             {}, args=["--password-fd", f.fileno()], pass_fds=[f.fileno()])
     assert status == 0, said
     assert house.got() == [MESSAGE]
+    until(lambda: len(house.dovecot.logins()) > before)
 
 
 def test_password_from_a_credential(house):

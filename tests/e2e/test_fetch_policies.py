@@ -395,7 +395,7 @@ def test_commit_after(trial):
     got = t.run(more=["--commit-after", "1s"], codes=[0])
     assert len(got.visits) >= 2
     first = [n for visit, n, _ in t.house.retrieved if visit == 1]
-    assert 5 <= len(first) <= 11
+    assert 1 <= len(first) <= 11  # fewer where the machine is busy
     assert {v for v, _ in t.house.deleted} >= {1, 2}
     assert left(t) == []
     t.complete()

@@ -15,7 +15,7 @@ import pytest
 from collectors import Fetchmail, Getmail, Mpop
 from fetch_dns import Dns
 from fetch_dovecot import PASSWORD, Dovecot
-from postoffice import BUILD, make_maildir
+from postoffice import BUILD, make_maildir, until
 
 PROGRAM = BUILD / "restante-fetch"
 DOMAIN = "example.test"
@@ -181,7 +181,7 @@ def test_best_mechanism_of_dovecot(base, tmp_path):
             assert login["ok"] and login["messages"] == 1
             assert login["mechanism"].startswith("SCRAM-SHA-256")
             conf(tmp_path).unlink()
-        assert len(d.logins()) == 2
+        until(lambda: len(d.logins()) == 2, why=d.log)
     finally:
         d.stop()
 

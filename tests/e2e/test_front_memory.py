@@ -114,7 +114,7 @@ def gone(office):
     def look():
         last["found"] = places(office, forms(PASSWORD))
         return not last["found"]
-    until(look, 5, lambda: f"{last['found']}")
+    until(look, 60, lambda: f"{last['found']}")
 
 
 SASL = base64.b64encode(b"\0anna\0" + PASSWORD)
