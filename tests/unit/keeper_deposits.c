@@ -119,7 +119,12 @@ nobody_waits_for_it_any_more(void **state)
 	(void)state;
 
 	struct desk *d = desk_open(&usual);
-	int gone = attach(d, RIGHT_DELIVER), fd;
+	int gone = attach(d, RIGHT_DELIVER), fd = attach(d, RIGHT_DELIVER);
+	/* Who came behind it is done: the keeper waits for it, and is not at it just now.
+	 */
+	deposit(fd, sealed_letter(), strlen(LETTER));
+	assert_int_equal(outcome(fd), DEPOSIT_DONE);
+	(void)close(fd);
 	desk_stop_keeper(d);
 	deposit(gone, sealed_letter(), strlen(LETTER));
 	(void)close(gone);
@@ -131,8 +136,8 @@ nobody_waits_for_it_any_more(void **state)
 		assert_int_equal(outcome(fd), DEPOSIT_DONE);
 		(void)close(fd);
 	}
-	assert_int_equal(files_in(d, "Maildir/new"), 3);
-	assert_int_equal(counter(d, STAT_DEPOSITS), 3);
+	assert_int_equal(files_in(d, "Maildir/new"), 4);
+	assert_int_equal(counter(d, STAT_DEPOSITS), 4);
 	desk_close(d);
 }
 

@@ -144,13 +144,21 @@ another_process_holds_it(void **state)
 	assert_int_equal(m.code, REFUSAL_IN_USE);
 	assert_int_equal(m.since, 77);
 	(void)close(fd);
-	/* One that is about to go is waited for a moment. */
-	fd = attach(d, ALL_RIGHTS);
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	assert_int_equal(poll(&p, 1, 30), 0);
-	ops->unlock(d->o->store);
-	assert_int_equal(snapshot_count(fd), 0);
-	(void)close(fd);
+	/* One that is about to go is waited for a moment; on a busy machine we may be too
+	 * late to go within it. */
+	uint16_t got = MSG_REFUSED;
+	for (int i = 0; i < 20 && got == MSG_REFUSED; i++) {
+		if (i > 0)
+			assert_int_equal(ops->lock(d->o->store, &me, &other), 0);
+		fd = attach(d, ALL_RIGHTS);
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		int early = poll(&p, 1, 30);
+		ops->unlock(d->o->store);
+		got = receive(fd, &payload);
+		assert_true(early == 0 || got == MSG_REFUSED);
+		(void)close(fd);
+	}
+	assert_int_equal(got, MSG_SNAPSHOT_SMALL);
 	desk_close(d);
 }
 
@@ -345,12 +353,24 @@ errors_are_refusals(void **state)
 	desk_close(d);
 }
 
+/* It may have been idle before they came, too, where that took us long. */
+static void
+idle_after(struct desk *d, uint64_t attached)
+{
+	struct msg_keeper_idle m;
+	struct view payload;
+
+	do {
+		assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_IDLE);
+		assert_true(msg_keeper_idle_get(&m, payload));
+	} while (m.attached < attached);
+	assert_int_equal(m.attached, attached);
+}
+
 static void
 an_idle_keeper_says_so(void **state)
 {
 	struct msg_keeper_setup setup = usual;
-	struct msg_keeper_idle m;
-	struct view payload;
 	(void)state;
 
 	setup.idle_s = 1;
@@ -359,17 +379,13 @@ an_idle_keeper_says_so(void **state)
 	int fd = attach(d, ALL_RIGHTS);
 	assert_int_equal(snapshot_count(fd), 1);
 	(void)close(fd);
-	assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_IDLE);
-	assert_true(msg_keeper_idle_get(&m, payload));
-	assert_int_equal(m.attached, 1);
+	idle_after(d, 1);
 	assert_true(there(d->o, "restante-index"));
 	/* It can be used again, and says it again. */
 	fd = attach(d, ALL_RIGHTS);
 	assert_int_equal(snapshot_count(fd), 1);
 	(void)close(fd);
-	assert_int_equal(receive(d->monitor, &payload), MSG_KEEPER_IDLE);
-	assert_true(msg_keeper_idle_get(&m, payload));
-	assert_int_equal(m.attached, 2);
+	idle_after(d, 2);
 	desk_close(d);
 }
 

@@ -270,7 +270,7 @@ bad_responses_are_not_stapled(void **state)
 static void
 a_response_ends_with_its_time(void **state)
 {
-	struct view der = response(MAIN_EC, V_OCSP_CERTSTATUS_GOOD, -60, 2);
+	struct view der = response(MAIN_EC, V_OCSP_CERTSTATUS_GOOD, -60, 4);
 	struct tls_context *c = all_with(nothing(), der, TLS_ADDED);
 	int seen = 0;
 
