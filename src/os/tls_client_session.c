@@ -6,13 +6,13 @@
  * No certificate is looked at in a resumption. So a session is only offered to the same
  * host under the same rules, and while its certificate is in date (or pinned).
  */
+#include "os/clock.h"
 #include "os/tls_client_parts.h"
 
 #include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAGIC	     "RTS1"
 #define MAGIC_OCTETS 4
@@ -44,7 +44,8 @@ in_date(const SSL_SESSION *session, bool pinned)
 		SSL_SESSION *out;
 	} u = {session};
 	const X509 *x = SSL_SESSION_get0_peer(u.out);
-	long made = SSL_SESSION_get_time(session), now = (long)time(NULL);
+	/* Not time(), which is behind the clock that stamps them for up to a tick. */
+	long made = SSL_SESSION_get_time(session), now = (long)clock_unix_s();
 	unsigned long hint = SSL_SESSION_get_ticket_lifetime_hint(session);
 	long lasts = hint > 0 && hint < LASTS_MAX_S ? (long)hint : LASTS_DEFAULT_S;
 	time_t moment = now;
