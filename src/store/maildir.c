@@ -155,6 +155,8 @@ maildir_close(struct store **sp)
 	maildir_table_unref(&s->table);
 	identity_close(&s->log);
 	maildir_dirs_done(s);
+	free(s->notice);
+	free(s->notice_told);
 	free(s->path);
 	free(s);
 }

@@ -101,11 +101,33 @@ needs_sizing(const struct maildir_build *b, uint32_t i)
 		b->known->ids[k->dir].dev != b->t->ids[r->dir].dev;
 }
 
+static void
+leave_out(struct maildir_build *b, uint32_t i, int error, struct maildir_left_out *l)
+{
+	const struct maildir_row *r = &b->t->rows[i];
+
+	b->lossy = true;
+	if (error == -ENOENT)
+		b->t->moved++;
+	if (error == -EINVAL)
+		return; /* no file: no directory will make it one */
+	/* It may be readable next time, and no directory will tell. */
+	b->t->racy |= UINT64_C(1) << r->dir;
+	if (error != -ENOENT && l->n++ == 0) {
+		l->error = error;
+		l->dir = r->dir;
+		l->name = (struct view){
+			(const uint8_t *)b->t->text.p + r->name_at, r->name_n};
+		l->ino = r->ino;
+	}
+}
+
 static int
-size_rows(struct maildir_build *b, const int *sub)
+size_rows(struct store *s, struct maildir_build *b)
 {
 	AUTO_FREE struct maildir_sizing *list = calloc((size_t)b->n + 1, sizeof(*list));
 	AUTO_FREE uint8_t *drop = calloc((size_t)b->n + 1, 1);
+	struct maildir_left_out unread = {.n = 0};
 	size_t n = 0;
 
 	if (!list || !drop)
@@ -113,20 +135,18 @@ size_rows(struct maildir_build *b, const int *sub)
 	for (uint32_t i = 0; i < b->n; i++)
 		if (needs_sizing(b, i))
 			list[n++].row = i;
-	maildir_size_all(b, sub, list, n);
+	maildir_size_all(b, s->sub, list, n);
 	for (size_t i = 0; i < n; i++) {
 		int r = list[i].result;
 		/* Of this process, not of the message: leaving it out would be a lie. */
 		if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
 			return r;
-		if (r < 0)
-			drop[list[i].row] = b->lossy = true;
-		if (r == -ENOENT)
-			b->t->moved++;
-		/* It may be readable next time, and no directory will tell. */
-		if (r < 0 && r != -EINVAL)
-			b->t->racy |= UINT64_C(1) << b->t->rows[list[i].row].dir;
+		if (r == 0)
+			continue;
+		drop[list[i].row] = true;
+		leave_out(b, list[i].row, r, &unread);
 	}
+	maildir_notice_left_out(s, &unread);
 	maildir_build_drop(b, drop);
 	return 0;
 }
@@ -181,7 +201,7 @@ build_all(struct store *s, struct maildir_build *b, struct maildir_table *known)
 	if (r == 0)
 		r = maildir_match(b);
 	if (r == 0)
-		r = size_rows(b, s->sub);
+		r = size_rows(s, b);
 	if (r == 0)
 		r = maildir_drop_links(b);
 	if (r < 0)

@@ -107,6 +107,18 @@ bool maildir_log_is_other(const struct store *s, const struct maildir_table *t);
 	struct store *s, const struct maildir_table *t, const uint8_t *stays);
 [[nodiscard]] bool maildir_log_is_used_up(
 	const struct identity *log, struct view key, struct view uidl);
+
+/* ---- maildir_notice.c: what an operator should know ---------------------------- */
+
+/* Messages that a new table does not show, since their files cannot be read. */
+struct maildir_left_out {
+	uint32_t n;
+	int error; /* of one of them; its name in the directory, inode */
+	unsigned dir;
+	struct view name;
+	uint64_t ino;
+};
+void maildir_notice_left_out(struct store *s, const struct maildir_left_out *l);
 /* See store_ops.notice. */
 const char *maildir_notice_next(struct store *s);
 

@@ -105,12 +105,3 @@ maildir_log_sync(struct store *s)
 		s->log_now = identity_stamp_of(s->log);
 	return r;
 }
-
-const char *
-maildir_notice_next(struct store *s)
-{
-	if (!s->log_full || s->log_full_told)
-		return NULL;
-	s->log_full_told = true;
-	return "the identity log is full: that UIDLs are used up is no longer kept";
-}

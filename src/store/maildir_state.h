@@ -135,6 +135,8 @@ struct store {
 	struct identity *log;	       /* NULL: not needed so far */
 	struct identity_stamp log_now; /* at the last refresh */
 	bool log_full, log_full_told;  /* UIDLs that are used up were left out of it */
+	char *notice, *notice_told;    /* the next, the last; NULL: none */
+	uint64_t left_out_told; /* which messages could not be read; 0: all could */
 	bool index_read;
 	bool index_newer;	 /* a later version wrote it: it is left alone */
 	bool healed;		 /* rows of the table know better than its public part */

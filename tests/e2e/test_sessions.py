@@ -24,7 +24,7 @@ def connect(o, name, secure=False, timeout=60):
 @pytest.fixture(scope="module")
 def house(module_office, module_base):
     mail = [b"Subject: %d\n\nx\n" % i for i in range(5)]
-    names = ("inuse", "inuse2", "drop", "both", "seen", "gone", "late", "uidl")
+    names = ("inuse", "inuse2", "drop", "both", "seen", "gone", "late", "uidl", "unread")
     for name in names:
         make_maildir(module_base / name, mail)
     o = module_office(users=[f"{n}:secret:{module_base / n}" for n in names])
@@ -118,6 +118,32 @@ def test_uidls_are_file_names_and_stay(house):
         assert rows == [b"%d %d.M%06dP1.test" % (i + 1, 1700000000 + i, i) for i in range(5)]
         assert first in (None, rows)
         first = rows
+
+
+def test_a_message_that_cannot_be_read_is_told_and_comes_back(house):
+    """Not at each login, but again when it is another one."""
+    files = sorted((house.base / "unread" / "new").iterdir())
+
+    def shown(modes):
+        for f, mode in zip(files, modes):
+            f.chmod(mode)
+        p, _ = connect(house, "unread")
+        with p:
+            uidls = [row.split()[1].decode() for row in p.multi("UIDL")]
+            assert p.say("QUIT").startswith(b"+OK")
+        assert uidls == [f.name for f, mode in zip(files, modes) if mode]
+
+    def told(what):
+        house.wait_for_log(rf"event=maildrop_notice user=unread .*{what}")
+
+    read = 0o600
+    for _ in range(3):
+        shown([read, 0, read, 0, read])
+    told(f"new/{re.escape(files[1].name)}: Permission denied, and 1 more like it")
+    shown([read, read, read, 0, read])
+    told(f"new/{re.escape(files[3].name)}: Permission denied; ")
+    shown([read] * 5)
+    assert house.log().count("event=maildrop_notice user=unread ") == 2
 
 
 @pytest.fixture(scope="module")
