@@ -132,12 +132,17 @@ def test_killed_sandbox_takes_the_monitor_along(office):
     shutil.rmtree(o.dir)
 
 
+def listeners():
+    """At ports that nobody else takes while the office is closed."""
+    return [f"--{name}=127.0.0.1:{free_port()}" for name in ("pop3", "pop3s")]
+
+
 def test_killed_office_opens_again(office, base):
     """Same ports, same certificate, same users, same mail; nothing is given again."""
     box = make_maildir(base / "m" / "Maildir", [b"Subject: 1\n\nx\n"])
     d = base / "office"
     d.mkdir()
-    o = office("--dir", d, users=[f"anna:secret:{box}", "bert:pw"])
+    o = office("--dir", d, *listeners(), users=[f"anna:secret:{box}", "bert:pw"])
     assert count(o, "anna", "secret") == (1, 17)
     ca = (d / "ca.pem").read_bytes()
     at, processes = (o.pop3_at, o.pop3s_at), o.tree()
@@ -217,6 +222,9 @@ def test_login_before_the_first_mail(office, base):
 
 def test_second_office_in_one_directory(office, base):
     o = office("--dir", base / "d")
+    # Where the kernel chose the ports, too, they are written down for the next run.
+    conf = (base / "d" / "restante.conf").read_text()
+    assert f"address = {o.pop3_at}\n" in conf and f"address = {o.pop3s_at}\n" in conf
     code, said = refused("--dir", base / "d")
     assert code == 75 and "another sandbox" in said
     assert count(o, "demo", "demo")[0] > 0
@@ -384,7 +392,7 @@ def test_without_lmtp_nobody_listens_for_it(office):
 def test_large_messages_wait_in_the_directory(office, base):
     d = base / "office"
     d.mkdir()
-    o = office("--dir", d, "--lmtp", "127.0.0.1:0", users=["anna:secret"],
+    o = office("--dir", d, "--lmtp", f"127.0.0.1:{free_port()}", users=["anna:secret"],
                sets={"spool_memory": 1000})
     large = b"Subject: in\r\n\r\n" + b"x" * 70 + b"\r\n" * 100000
     assert deliver(o.lmtp_at, "anna", large).startswith("250")

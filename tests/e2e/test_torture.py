@@ -10,6 +10,7 @@ import pytest
 
 from faulty_pop import AT_POP3S, FAULTS, FaultyServer
 from nasty import NASTY
+from ports import free_port
 from postoffice import BUILD, NOBODY, ROOT, make_maildir
 
 pytestmark = pytest.mark.anyone
@@ -158,7 +159,7 @@ def test_a_server_that_cannot_be_tried_is_status_2(place, tmp_path):
         assert wrong.status == 2 and "the login is refused" in wrong.errors
         stranger = torture(at, tmp=tmp_path)
         assert stranger.status == 2 and "certificate" in stranger.errors
-    gone = torture(at, tmp=tmp_path, tls="none")
+    gone = torture(f"127.0.0.1:{free_port()}", tmp=tmp_path, tls="none")
     assert gone.status == 2 and "cannot connect" in gone.errors
 
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 
 import pytest
+from ports import free_port
 from postoffice import NOBODY, Office, make_base
 from transcript import all_transcripts, materialise, play
 
@@ -114,9 +115,7 @@ class WithoutTls:
 
     def __init__(self, o):
         self.box, self.host = o.box, "127.0.0.1"
-        with socket.socket() as s:
-            s.bind((self.host, 0))
-            self.pop3 = s.getsockname()[1]
+        self.pop3 = free_port()
         self.dir = tempfile.mkdtemp()
         text = (o.dir / "restante.conf").read_text().split("[listener")[0]
         text = re.sub(r"(?m)^(tls_\w+|run_dir|service_uids) = .*\n", "", text)

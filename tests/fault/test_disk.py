@@ -15,7 +15,7 @@ import pytest
 from fault_house import (BUILD, FaultHouse, busily, has, in_background, mounted,
                          sessions_meanwhile, timed_session, until)
 from house import Client, status
-from postoffice import suspend
+from postoffice import port_is_free, suspend
 
 pytestmark = pytest.mark.root
 MAIL = [b"Subject: %d\n\nhello %d\n" % (i, i) for i in range(1, 4)]
@@ -435,9 +435,8 @@ def test_everything_ends_with_the_monitor_although_a_maildrop_hangs(house_dir, h
         h.p.kill()
         h.p.wait()
         until(lambda: not any(alive(p) for p in children), 60, "ended")
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            s.bind(("127.0.0.1", h.port))
+        # The kernel closes what they had a moment after it says that they are gone.
+        until(lambda: port_is_free("127.0.0.1", h.port), 60, "free: the port")
         later.result(60)
         c.close()
         other.close()
