@@ -243,6 +243,7 @@ def test_a_flood_without_reading_is_held_back(office, mail, flood, tls):
     except OSError as e:
         raise AssertionError(f"the flood was not held back but cut: {e}") from None
     assert sent < 64 << 20, "it takes everything"
+    settle(o)  # on a busy machine it still works off what it has taken
     if measured():
         assert memory(o) - before < 1024
     idle = processor(o)

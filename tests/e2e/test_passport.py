@@ -205,9 +205,9 @@ def test_an_owner_stops_the_child(base, drop):
                 pass
         return None
     pid = until(child, tick=0.002)
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
     subprocess.run(["kill", "-STOP", str(pid)], check=True, user=NOBODY, group=NOBODY,
                    extra_groups=[])
-    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
     out, err = p.communicate(timeout=60)
     assert p.returncode == LATER and "no progress for 1 second" in err, (p.returncode, err)
     assert out == "" and str(base / "mail") in err

@@ -163,5 +163,6 @@ def test_it_can_drain_the_server(control):
     c.close()
     until(lambda: control.p.poll() is not None, 60, "drained")
     control.reader.join(60)
+    since = len(control.lines)
     control.start()
-    control.wait_for_line("serving", since=len(control.lines))
+    control.wait_for_line("serving", since=since)
