@@ -6,6 +6,7 @@ the server's code and from the tool's, by the RFCs.
 """
 import base64
 import binascii
+import contextlib
 import pathlib
 import re
 import select
@@ -14,6 +15,8 @@ import ssl
 import subprocess
 import threading
 import warnings
+
+from postoffice import ahead
 
 USER, PASSWORD = b"anna", b"s3cret"
 MECHANISM = b"PLAIN"
@@ -204,7 +207,8 @@ class Session:
 
     def flush(self):
         out, self.out = self.out, b""
-        if self.has("fin-drops-answers") and select.select([self.s], [], [], 0.05)[0]:
+        if self.has("fin-drops-answers") and self.committed and \
+                select.select([self.s], [], [], 0.5)[0]:
             if not self.s.recv(1, socket.MSG_PEEK):
                 raise End
         self.s.sendall(out)
@@ -786,8 +790,11 @@ class FaultyServer:
         sock.settimeout(60)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         session = (Ordered if "order" in self.faults else Session)(self, sock)
+        # Octets that come a millisecond apart are to be met one by one.
+        turns = ahead() if "packet-is-line" in self.faults else contextlib.nullcontext()
         try:
-            session.run(tls_first)
+            with turns:
+                session.run(tls_first)
         except (End, OSError, ValueError):
             pass
         finally:

@@ -269,7 +269,7 @@ def test_a_server_that_hangs(tmp_path):
     (tmp_path / "pw").write_bytes(PASSWORD + b"\n")
     with House(Drop(plain_mails(3)), Hangs) as house:
         got = passport("export", "--from", f"pop3://anna@127.0.0.1:{house.port}", "--plaintext",
-                       "--timeout", "1", "--password-file", tmp_path / "pw")
+                       "--timeout", "3", "--password-file", tmp_path / "pw")
     assert got.code == UNREACHABLE and "UIDL" in got.err and got.out == ""
 
 

@@ -30,7 +30,7 @@ USERS = {
     "stamp": ("apop=yes", "apop"),
     "both": ("allow_nets=192.0.2.1 nologin=yes", "nologin"),  # the first row counts
     "reader": ("userdb_read_only=yes", None),
-    "old": ("expire=7 login_delay=1", None),
+    "old": ("expire=7 login_delay=3", None),
     "one": ("connections=1", None),
     "slow": ("logins_per_minute=1", None),
     "typo": ("allow_net=127.0.0.1", "fault"),
@@ -174,10 +174,10 @@ def test_expire_and_login_delay_are_announced(office):
     with connect(office) as p:
         before = capa(p)
         assert before[b"EXPIRE"] == [b"7", b"USER"]
-        assert before[b"LOGIN-DELAY"] == [b"1", b"USER"]
+        assert before[b"LOGIN-DELAY"] == [b"3", b"USER"]
         until(lambda: p.login("old", "word").startswith(b"+OK"), tick=0.2)
         after = capa(p)
-        assert after[b"EXPIRE"] == [b"7"] and after[b"LOGIN-DELAY"] == [b"1"]
+        assert after[b"EXPIRE"] == [b"7"] and after[b"LOGIN-DELAY"] == [b"3"]
         p.say("QUIT")
     with connect(office) as p:
         assert p.login("old", "word").startswith(b"-ERR [LOGIN-DELAY]")
@@ -193,6 +193,7 @@ def test_connections(office):
         assert p.login("one", "word").startswith(b"+OK")
         for other in (second, third):
             assert other.say("USER one").startswith(b"+OK")
+        for other in (second, third):  # the first one waits for two seconds at most
             other.send(b"PASS word\r\n")
         said = [other.line() for other in (second, third)]
         assert all(x.startswith(b"-ERR [IN-USE]") for x in said), said

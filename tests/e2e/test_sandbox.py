@@ -74,10 +74,10 @@ def test_json():
 
 def test_for_ends_it(office):
     start = time.monotonic()
-    o = office("--for", 1)
+    o = office("--for", 3)
     assert not port_is_free(o.host, o.pop3)
     o.wait()
-    assert 0.9 < time.monotonic() - start < 60
+    assert 2.9 < time.monotonic() - start < 60
     assert not o.dir.exists()
 
 
@@ -124,7 +124,7 @@ def test_killed_sandbox_takes_the_monitor_along(office):
     o.stopped = True
     o.process.wait()
     until(lambda: not any(map(alive, processes)), 60, lambda: f"left: {processes}")
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 30
     until(lambda: port_is_free(o.host, o.pop3), 60, "the port is taken")
     o.process.stdout.close()
     o._reader.join(60)

@@ -16,7 +16,7 @@ from postoffice import BUILD, NOBODY, ROOT, make_maildir
 pytestmark = pytest.mark.anyone
 SMALL = [octets for octets in NASTY.values() if len(octets) < 100000]
 # A server with a fault is given up on after this; an honest one answers at once.
-PATIENCE_S, FAULTY_S = 20, 1
+PATIENCE_S, FAULTY_S = 20, 2
 
 Run = collections.namedtuple("Run", "status rows sums errors")
 

@@ -155,7 +155,7 @@ def test_one_that_never_reads_its_descriptors(house):
     for p in keeper:
         assert len(os.listdir(f"/proc/{p}/fd")) < 200
         assert int(status(p)["VmRSS"].split()[0]) < 64 * 1024
-    assert good_session(house) < 1
+    assert good_session(house) < 1.9
     house.attack("quit_session")
 
 
@@ -384,7 +384,7 @@ def lying_auth(house_dir):
     with House(house_dir("auth"), {n: v for n, v in USERS.items()} |
                {"good": ("x", 5000, list(MAIL))},
                # Half of it is what a front waits for an answer.
-               {"login_timeout": "2s", "mail_uid_max": 3999999999},
+               {"login_timeout": "4s", "mail_uid_max": 3999999999},
                evil={"restante-auth": "evil-auth"}) as h:
         yield h
 
@@ -499,7 +499,7 @@ def test_a_keeper_that_does_not_answer_delays_nobody_else(lying_keeper, name):
             c.say("QUIT")
     except TimeoutError:
         pass
-    assert good_session(h) < 1
+    assert good_session(h) < 1.9  # what waits for somebody in the server waits two seconds
     c.close()
 
 
