@@ -567,16 +567,21 @@ ATTACK(verdict_twice)
 	(void)verdict(1, true, VIEW("\0"));
 	return verdict(1, true, VIEW("\xff"));
 }
+/* One that is no record, since its event is no word; and one whose value pretends. */
 ATTACK(forge_log)
 {
-	static const uint8_t pairs[] =
-		"\4user\x2c\0x\nevent=login program=restante-auth user=\x1b[31mroot";
-	EVIL(m, log_record,
-		{.level = 3,
-			.event = VIEW("forged\nevent"),
-			.pairs = {pairs, sizeof(pairs) - 1}});
-	(void)evil_send(FD_LOG, &m, NULL, 0);
-	return "said";
+	static const char value[] =
+		"x\nevent=login program=restante-auth user=\x1b[31mroot";
+	static const uint8_t head[] = {4, 'u', 's', 'e', 'r', sizeof(value) - 1, 0};
+	uint8_t pairs[sizeof(head) + sizeof(value) - 1];
+	EVIL(line, log_record, {.level = 3, .event = VIEW("forged\nevent")});
+
+	memcpy(pairs, head, sizeof(head));
+	memcpy(pairs + sizeof(head), value, sizeof(value) - 1);
+	EVIL(record, log_record,
+		{.level = 3, .event = VIEW("forged"), .pairs = {pairs, sizeof(pairs)}});
+	return evil_counted(evil_send(FD_LOG, &line, NULL, 0) == 0 &&
+		evil_send(FD_LOG, &record, NULL, 0) == 0);
 }
 ATTACK(flood_log)
 {
