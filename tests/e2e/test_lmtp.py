@@ -201,7 +201,7 @@ def test_many_mtas_at_once(house):
 def test_limits(office):
     o = office("--lmtp", "127.0.0.1:0", users=["anna:secret"],
                sets={"message_size_max": "64k", "lmtp_recipients": 3, "lmtp_connections": 2,
-                     "lmtp_timeout": "1s"})
+                     "lmtp_timeout": "5s"})
     first, second = Mta(lmtp_port(o)), Mta(lmtp_port(o))
     third = Mta(lmtp_port(o), greet=False)
     third.expect(b"421 4.3.2")
@@ -334,8 +334,9 @@ def test_no_250_without_a_message_when_the_monitor_is_killed(office, base):
     senders = Senders(o, users)
     try:
         senders.more(50)
+        processes = o.tree()  # below a monitor that is gone nobody is found
         os.kill(o.pid, signal.SIGKILL)
-        until(lambda: not o.pids("restante-lmtpd"), 60)
+        until(lambda: not any(map(alive, processes)), 60)
     finally:
         senders.end()
     o.wait(status=None)
