@@ -72,7 +72,7 @@ class Helper:
                       octets(hostname) + octets(settings_of(options)),
                       os.open(empty, os.O_RDONLY | os.O_DIRECTORY))
             try:
-                ready = self.receive(self.monitor, 20)
+                ready = self.receive(self.monitor, 60)
             except ConnectionResetError:
                 ready = b""
         if not ready:

@@ -754,7 +754,7 @@ def test_an_owner_stops_the_child(base, command, word):
     """anna may: it is her process. It has no root left, and berta comes all the same."""
     conf = conf_of_two(base)
     lock = held(base / "mail/anna")
-    p = subprocess.Popen([PROGRAM, command, "--all", "--config", conf, "--timeout", "1"],
+    p = subprocess.Popen([PROGRAM, command, "--all", "--config", conf, "--timeout", "5"],
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, text=True)
     pid = child_that_is(p.pid, 61000)
@@ -764,7 +764,7 @@ def test_an_owner_stops_the_child(base, command, word):
     limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
     os.close(lock)
     out, err = p.communicate(timeout=60)
-    assert p.returncode == 75 and "anna: no progress for 1 second" in err, err
+    assert p.returncode == 75 and "anna: no progress for 5 seconds" in err, err
     assert word in out and out.startswith("berta") and "berta" not in err, (out, err)
     assert not pathlib.Path(f"/proc/{pid}").exists()
     assert "Max core file size        0 " in limits
@@ -788,10 +788,10 @@ def test_a_file_system_that_never_answers(base):
     conf = conf_of_two(base)
     fd, unmount = mounted_silence(base / "mail/anna", 61000)
     try:
-        got = run("import", "--all", "--config", conf, "--timeout", "1", code=75)
+        got = run("import", "--all", "--config", conf, "--timeout", "5", code=75)
         assert "anna: no progress" in got.stderr and "berta: imported 1 of 1" in got.stdout
         # As a source, where whoever runs the import meets it first.
-        got = run("import", "--user", "berta", "--config", conf, "--timeout", "1",
+        got = run("import", "--user", "berta", "--config", conf, "--timeout", "5",
                   base / "mail/anna", code=75)
         assert "berta: no progress" in got.stderr
     finally:

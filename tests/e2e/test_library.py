@@ -134,7 +134,7 @@ class ExampleServer:
         return self
 
     def __exit__(self, *_):
-        timer = threading.Timer(10, self.process.kill)
+        timer = threading.Timer(60, self.process.kill)
         timer.start()
         status = self.process.wait()
         timer.cancel()

@@ -15,7 +15,7 @@ from postoffice import make_base, until
 from smtp_sender import DOMAIN, SENDER, SENDER_NAME, UNKNOWN, Letter, head, letters, send_all
 
 MESSAGES = 3400 if os.environ.get("RESTANTE_LONG") else 300  # to each of the three
-SETTLE_S = 1200 if os.environ.get("RESTANTE_LONG") else 60
+SETTLE_S = 1200 if os.environ.get("RESTANTE_LONG") else 240
 USERS = [f"u{i:02}" for i in range(50)]
 FAR = "J\u00f3zef\u4e2d"
 SIZE_MAX = 1 << 20
