@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "privs"))
 
-from house import ROOT, Client, House, Mta, status, until  # noqa: E402
+from house import PATIENCE_S, ROOT, Client, House, Mta, status, until  # noqa: E402
 
 MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
 USERS = {"anna": ("secret", 5000, MAIL), "bert": ("secret", 5000, MAIL),
@@ -97,24 +97,25 @@ def keepers(n):
     return look
 
 
-def closes_after(least, most, login):
+def closes_after(least, login):
+    """And not only when a client here has lost its patience, which is before the defaults."""
     def look(h):
-        c = session(h) if login else h.connect()
         start = time.monotonic()
+        c = session(h) if login else h.connect()
         # Silent after login (RFC 1939 s.3); the time-out deletes nothing.
         if login:
             assert c.say("DELE 1").startswith(b"+OK")
             assert is_closed(c)
         else:
             c.rest()
-        assert least <= time.monotonic() - start < most
+        assert least <= time.monotonic() - start < PATIENCE_S
         c.close()
         assert len(list((h.mail / "anna" / "new").iterdir())) == len(MAIL)
     return look
 
 
 def stays_open(seconds, login):
-    """What others close after a second is there after two of these."""
+    """What others close earlier is there still."""
     def look(h):
         c = session(h) if login else h.connect()
         c.s.settimeout(seconds)
@@ -152,12 +153,16 @@ def login_failures(n):
 
 def failure_takes(least, most):
     def look(h):
-        c = h.connect()
-        c.say("USER anna")
-        start = time.monotonic()
-        assert c.say("PASS wrong").startswith(b"-ERR [AUTH]")
-        assert least <= time.monotonic() - start < most
-        c.close()
+        took = []
+        # The machine is busy now and then.
+        while len(took) < 6 and min(took, default=most) >= most:
+            c = h.connect()
+            c.say("USER anna")
+            start = time.monotonic()
+            assert c.say("PASS wrong").startswith(b"-ERR [AUTH]")
+            took.append(time.monotonic() - start)
+            c.close()
+        assert least <= min(took) < most, took
     return look
 
 
@@ -242,6 +247,7 @@ def seen(wanted):
             until(lambda: len(flags()) == 1, 60, "marked as seen")
             assert flags()[0].startswith("1700000001.")
         else:
+            quits(session(h))  # by then the keeper has done all that the one before left to it
             assert flags() == []
     return look
 
@@ -317,11 +323,11 @@ def lmtp_recipients(h):
 
 
 def lmtp_timeout(h):
-    c = mta(h)
     start = time.monotonic()
+    c = mta(h)
     rest = c.rest()
     assert rest == b"" or rest.startswith(b"421"), rest
-    assert 0.9 <= time.monotonic() - start < 5
+    assert 0.9 <= time.monotonic() - start < PATIENCE_S
     c.close()
 
 
@@ -373,7 +379,7 @@ def spool_memory(h):
     # Only while it comes in are there memfds besides the counters.
     before = sum("memfd" in x for x in spooled(h))
     in_the_middle(h, lambda: sum("memfd" in x for x in spooled(h)) > before)
-    assert not [x for x in h.lines if "spool=file" in x]
+    assert "spool=memory" in h.wait_for_line("event=delivered ")
 
 
 def spool_total(h):
@@ -384,7 +390,7 @@ def spool_total(h):
         assert c.say("DATA")[-1].startswith("354")
     half = (LETTER % b"\n".join([b"x" * 70] * 600)).replace(b"\n", b"\r\n")
     first.s.sendall(half)
-    until(lambda: [x for x in spooled(h) if "memfd" in x], 60, "spooled")
+    until(lambda: h.stat()["lmtp_spool_octets"] >= len(half), 60, "spooled")
     second.s.sendall(half + b".\r\n")
     said = second.answer()[-1]
     assert said.startswith("452"), said
@@ -485,9 +491,9 @@ ROWS = [
     ("front_sessions", {"fronts": 1, "front_sessions": 2}, front_sessions),
     ("keeper_sessions", {"keeper_sessions": 0, "keepers_per_owner": 1}, keepers(1)),
     ("keeper_sessions", {"keeper_sessions": 1, "keepers_per_owner": 1}, keepers(2)),
-    ("idle_timeout", {"idle_timeout": "1s"}, closes_after(0.9, 5, True)),
-    ("idle_timeout", {"login_timeout": "1s"}, stays_open(2, True)),
-    ("login_timeout", {"login_timeout": "1s"}, closes_after(0.9, 5, False)),
+    ("idle_timeout", {"idle_timeout": "3s"}, closes_after(2.9, True)),
+    ("idle_timeout", {"login_timeout": "3s"}, stays_open(4, True)),
+    ("login_timeout", {"login_timeout": "1s"}, closes_after(0.9, False)),
     ("login_timeout", {"idle_timeout": "1s"}, stays_open(2, False)),
     ("max_bad_commands", {"max_bad_commands": 1}, bad_commands(1)),
     ("max_bad_commands", {"max_bad_commands": 4}, bad_commands(4)),
