@@ -236,14 +236,17 @@ class Load:
     def idle(self, rng):
         with self.imap() as imap:
             imap.send(b"X1 IDLE\r\n")
-            assert imap.readline().startswith(b"+")
+            said = imap.readline()
+            if not said.startswith(b"+"):
+                raise imap.abort(said)  # BYE, or its end
             with contextlib.suppress(TimeoutError):
                 imap.sock.settimeout(0.3)
                 imap.sock.recv(1, socket.MSG_PEEK)
             imap.sock.settimeout(60)
             imap.send(b"DONE\r\n")
-            while not imap.readline().startswith(b"X1 OK"):
-                pass
+            while not (said := imap.readline()).startswith(b"X1 OK"):
+                if not said:
+                    raise imap.abort("it ended")
 
     # ---- who collects by POP3 ----
 

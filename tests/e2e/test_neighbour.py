@@ -133,7 +133,7 @@ def test_load(both, folders):
     load = Load(neighbour, office, ledger, seed, ["anna", "bert"], LETTERS)
     load.start()
     try:
-        wait_for(load, ledger, LEAST, 600 if LONG else 90)
+        wait_for(load, ledger, LEAST, 600 if LONG else 240)
     finally:
         load.stop()
     print(sorted(ledger.seen.items()))
@@ -409,7 +409,7 @@ def test_files_of_one_do_not_disturb_the_other(both):
     assert imap.ids() == idents
     imap.end()
     for p in neighbour.maildir.rglob("dovecot*"):
-        p.unlink()
+        p.unlink(missing_ok=True)  # a process that has said its last word may tidy up yet
     assert ours(start()) == rows
     imap = Imap(neighbour.imap)
     assert imap.ids() == idents
