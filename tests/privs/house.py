@@ -166,11 +166,13 @@ class House:
 
     def wait_for_line(self, pattern, deadline=PATIENCE_S, since=0):
         def found():
+            ended = self.p.poll() is not None
+            if ended:
+                self.reader.join(PATIENCE_S)  # its last words may still be under way
             for line in self.lines[since:]:
                 if re.search(pattern, line):
                     return line
-            if self.p.poll() is not None:
-                self.reader.join(PATIENCE_S)  # its last words may still be under way
+            if ended:
                 raise AssertionError(f"restanted ended: {self.log()}")
             return None
         try:
