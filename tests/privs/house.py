@@ -248,8 +248,11 @@ class Client:
         return self.say(f"PASS {password}")
 
     def rest(self):
+        """To its end; one that does not come is a fault, not an end."""
         try:
             return self.f.read()
+        except TimeoutError:
+            raise
         except OSError:
             return b""
 
@@ -306,8 +309,11 @@ class Mta:
         return [done.pop(0) if x.startswith("250") else x for x in said[1:]]
 
     def rest(self):
+        """To its end; one that does not come is a fault, not an end."""
         try:
             return self.f.read()
+        except TimeoutError:
+            raise
         except OSError:
             return b""
 
