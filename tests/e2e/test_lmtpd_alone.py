@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from front_alone import readable, send
+from front_alone import SECONDS, readable, send
 from lmtpd_alone import (BUSY, CLOSED, DENIED, DEPOSITED, DONE, FAILED, FULL, LISTENER_GONE, NO_SPACE, NO_USER,
                          PERMANENT, SPOOL_FILE, TEMPORARY, TOO_LARGE, Lmtpd, Neighbours)
 
@@ -549,8 +549,9 @@ def test_few_descriptors(make):
     mta = lmtpd.mta()
     names = [b"u%d" % i for i in range(100)]
     mta.send(b"MAIL FROM:<>\r\n" + b"".join(b"RCPT TO:<%s>\r\n" % n for n in names))
-    accepted = 0
+    accepted, deadline = 0, time.monotonic() + SECONDS
     while lmtpd.count("LMTP_RECIPIENTS_REFUSED") + accepted < 100:
+        assert time.monotonic() < deadline, accepted
         if readable(lmtpd.auth, 0.05):
             lmtpd.attach(lmtpd.lookup(names[accepted]))
             accepted += 1

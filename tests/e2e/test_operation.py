@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "privs"))
 
-from house import CALLER, Client, House, Mta, free_port, until  # noqa: E402
+from house import CALLER, PATIENCE_S, Client, House, Mta, free_port, until  # noqa: E402
 
 MAIL = [b"Subject: %d\n\nbody %d\n" % (i, i) for i in range(3)]
 
@@ -603,11 +604,13 @@ def test_few_files_are_told_only_to_who_asked_for_more(base):
 # ---- the service manager -----------------------------------------------------------
 
 def notified(s, wanted):
-    """Reads messages until one has that line."""
-    while True:
+    """Reads messages until one has that line; those of the watchdog come for ever."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         lines = s.recv(4096).decode().splitlines()
         if wanted in lines:
             return lines
+    raise AssertionError(f"{wanted} was not said")
 
 
 @pytest.mark.parametrize("abstract", [False, True])
