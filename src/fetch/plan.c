@@ -36,9 +36,9 @@ age_ms(const struct plan_facts *f, const struct known *k)
 	return (f->now_s - k->delivered_s) * 1000;
 }
 
-static const char *
-removal_reason(const struct plan_facts *f, const struct mails *m, const struct mail *mail,
-	const struct known *k)
+const char *
+plan_removal_reason(const struct plan_facts *f, const struct mails *m,
+	const struct mail *mail, const struct known *k)
 {
 	const struct fetch_account *a = f->account;
 
@@ -59,7 +59,7 @@ static void
 plan_delivered(const struct plan_facts *f, struct mails *m, struct mail *mail,
 	const struct known *k)
 {
-	const char *reason = removal_reason(f, m, mail, k);
+	const char *reason = plan_removal_reason(f, m, mail, k);
 
 	if (reason)
 		plan_removal(f, mail, k, reason);

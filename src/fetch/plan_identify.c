@@ -52,6 +52,11 @@ find_reused(const struct plan_facts *f, struct mails *m)
 		mail->old_size = false;
 		mail->known = MAIL_NO_KNOWN;
 		mail->reused = found = true;
+		/* TOP of some servers differs from RETR; what was delivered is told by
+		 * its octets before it is delivered again. */
+		mail->unsure = plan_octets_are_known(k);
+		mail->dele_same =
+			mail->unsure && plan_removal_reason(f, m, mail, k) != NULL;
 		mail->plan = MAIL_IDENTIFY;
 	}
 	return found;
@@ -138,6 +143,7 @@ plan_identify(const struct plan_facts *f, struct mails *m)
 			continue;
 		set_known(f, m, mail, k);
 		mail->renamed = true;
+		mail->unsure = mail->dele_same = false;
 	}
 	list_reused(f, m, true);
 	/* What only failed so far is no better than a delivery under another UIDL. */

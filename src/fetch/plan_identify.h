@@ -28,6 +28,20 @@ size_agrees(const struct plan_facts *f, const struct mail *mail, const struct kn
 		mail->size == k->size;
 }
 
+/* It was delivered, and session_same can tell it by its octets. */
+static inline bool
+plan_octets_are_known(const struct known *k)
+{
+	uint8_t all = 0;
+
+	for (size_t i = 0; i < HEADER_DIGEST; i++)
+		all |= k->digest[i];
+	return k->stage == KNOWN_SYNCED && all != 0;
+}
+
+/* plan.c: why what was delivered is to go from the server now; NULL: it stays. */
+const char *plan_removal_reason(const struct plan_facts *f, const struct mails *m,
+	const struct mail *mail, const struct known *k);
 /*
  * Most of the listing is unknown while messages that were delivered are missing: the
  * server has probably given new UIDLs to old mail.

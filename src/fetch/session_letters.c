@@ -358,6 +358,7 @@ session_committed(struct fetch_session *s, struct mail *m, enum letter_fate fate
 	case LETTER_KNOWN:
 		m->stage = MAIL_COMMITTED;
 		s->counts.committed++;
+		m->delete_too = m->delete_too || (fate == LETTER_KNOWN && m->dele_same);
 		s->counts.again += fate == LETTER_KNOWN && m->unsure && !m->delete_too;
 		if (m->delete_too) {
 			uint32_t place = (uint32_t)(m - s->mails->at);

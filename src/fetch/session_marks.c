@@ -29,7 +29,7 @@ planned_marks(const struct fetch_session *s, const struct mail *m, struct mark *
 	 * of another header steps aside for one that is renamed as well. */
 	if (m->renamed && k)
 		put(marks, n, MARK_RENAMED, k->uid)->new_uid = uid;
-	else if (m->reused && !m->unsure)
+	else if (m->reused && (!m->unsure || m->plan == MAIL_ADOPT || m->skipped))
 		put(marks, n, MARK_REUSED, uid);
 	if (m->resized)
 		put(marks, n, MARK_SIZE, uid)->size = m->size;

@@ -9,6 +9,7 @@ import pytest
 from fetch_faulty import STAMP, Cut, Mail, Reset, Session, nasty_mails, plain_mails, stuffed
 from fetch_trial import MIB, Sin, Trial, make_pki, never, play
 from nasty import wire
+from postoffice import until
 
 NOTHING, GIVEN_UP, UNREACHABLE, LATER, PROTOCOL, REFUSED = 0, 65, 69, 75, 76, 77
 EACH = ((NOTHING, LATER, GIVEN_UP),)
@@ -331,6 +332,33 @@ class UidlIsReused(Sin):
     @classmethod
     def check(cls, t):
         assert len(t.retrieved(1)) == 1
+
+
+@pytest.mark.parametrize("policy", ["delete", "delete-after"])
+def test_top_differs_from_retr(policy, tmp_path):
+    """As behind a proxy that marks what goes through it: what was delivered is known by its
+    octets, and is not delivered again."""
+    class Marks(Sin):
+        def on_TOP(self, arg):
+            n = self.number(arg.partition(b" ")[0])
+            self.ok("top")
+            self.wire.send(stuffed(b"X-Scan: pending\r\n" + self.mails[n - 1].octets))
+
+        def on_DELE(self, arg):
+            if self.visit == 1:
+                raise Cut
+            super().on_DELE(arg)
+
+    with Trial(tmp_path, plain_mails(5), Marks) as t:
+        mbox = tmp_path / "mbox"
+        keep = policy == "delete-after"
+        more = ("--mbox", str(mbox)) + (("--delete-after", "1s") if keep else ())
+
+        def collected():
+            t.run(keep=keep, more=more, codes=(NOTHING, LATER))
+            return not t.drop.mails
+        until(collected, 60, lambda: mbox.read_bytes().decode("latin-1"))
+        assert mbox.read_bytes().count(b"\nFrom ") + 1 == 5, mbox.read_bytes().decode("latin-1")
 
 
 def differing_mails(n, start=0):
