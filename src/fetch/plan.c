@@ -218,6 +218,18 @@ only_octets_tell(const struct plan_facts *f, const struct known *k)
 		!(k->has_header && f->has_top);
 }
 
+/* LIST said the same when it was listed before: where its sizes are no evidence of what
+ * RETR sends, another one is still reason enough to look at the header. */
+static bool
+size_is_as_it_was(
+	const struct plan_facts *f, const struct mail *mail, const struct known *k)
+{
+	bool looks = f->has_top && k->has_header && k->stage != KNOWN_SEEN;
+
+	return mail->size == k->size || mail->size == MAIL_NO_SIZE ||
+		k->size == MAIL_NO_SIZE || (f->sizes_lie && !looks);
+}
+
 static void
 plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool changed)
 {
@@ -233,7 +245,7 @@ plan_one(const struct plan_facts *f, struct mails *m, struct mail *mail, bool ch
 		mail->known = MAIL_NO_KNOWN;
 	} else if (!k)
 		plan_new(f, m, mail);
-	else if (size_agrees(f, mail, k) && !is_beside(f, k) && !came_back(f, k) &&
+	else if (size_is_as_it_was(f, mail, k) && !is_beside(f, k) && !came_back(f, k) &&
 		!only_octets_tell(f, k))
 		plan_known(f, m, mail, k);
 	else if (f->has_top && k->has_header) {

@@ -334,6 +334,12 @@ class UidlIsReused(Sin):
         assert len(t.retrieved(1)) == 1
 
 
+@sin
+class UidlIsReusedAndSizesLie(UidlIsReused):
+    def size(self, n):
+        return super().size(n) // 2
+
+
 @pytest.mark.parametrize("policy", ["delete", "delete-after"])
 def test_top_differs_from_retr(policy, tmp_path):
     """As behind a proxy that marks what goes through it: what was delivered is known by its

@@ -165,7 +165,12 @@ static const struct row rows[] = {
 	ROW(FILTER, KNOWN_SYNCED, 1, 10, 10, 0, 0, 0, 0, MAIL_CHECK, 2, MAIL_FILTER,
 		false),
 	/* Sizes that are no evidence: only the header is. */
-	ROW(KEEP | LIES, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_LEAVE, 0, 0, false),
+	ROW(KEEP | LIES, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_CHECK, 1, MAIL_LEAVE,
+		false),
+	ROW(KEEP | LIES, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_CHECK, 2, MAIL_FETCH,
+		false),
+	ROW(KEEP | LIES | NO_TOP, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_LEAVE, 0, 0,
+		false),
 	ROW(LIES, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_CHECK, 1, MAIL_DELETE, false),
 	ROW(LIES, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_CHECK, 2, MAIL_FETCH, true),
 	ROW(LIES | NO_TOP, KNOWN_SYNCED, 1, 11, 10, 0, 0, 0, 0, MAIL_LEAVE, 0, 0, false),
