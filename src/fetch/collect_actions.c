@@ -213,6 +213,7 @@ top_end(struct collect *c, struct mail *m)
 	CHECK(EVP_DigestFinal_ex(c->top_digest, digest, NULL) == 1);
 	EVP_MD_CTX_free(c->top_digest);
 	c->top_digest = NULL;
+	m->weak = !c->top.names_one;
 	session_header(c->session, m, digest);
 }
 

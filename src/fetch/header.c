@@ -138,6 +138,10 @@ header_named(struct header_scan *h, bool field, struct header_sink *sink)
 	header_count(h, held, sink);
 	if (field && !h->skip)
 		h->keeps = (uint8_t)keeps_of(h, name);
+	h->names_one = h->names_one ||
+		(field &&
+			(view_equal(name, VIEW("message-id")) ||
+				view_equal(name, VIEW("received"))));
 	h->name_n = 0;
 	h->at = AT_VALUE;
 }

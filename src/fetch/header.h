@@ -24,6 +24,9 @@ struct header_scan {
 	uint64_t held_cr; /* CRs that may belong to a line end */
 	bool done;	  /* the blank line was read, or the limit reached */
 	bool skip;	  /* within a field that does not count */
+	/* It has a Message-ID (RFC 5322 s.3.6.4), or Received with its id and time (RFC
+	 * 5321 s.4.4): no other message has this header. */
+	bool names_one;
 	uint8_t at;
 	uint8_t keeps; /* which of the texts below is being read */
 	uint8_t name_n;

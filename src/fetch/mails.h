@@ -49,6 +49,7 @@ struct mail {
 		put_aside : 1, /* MARK_QUARANTINED */
 		unsure : 1,    /* its UIDL tells nothing: session_same */
 		restuffed : 1, /* it came raw from a server that stuffs */
+		weak : 1,      /* its header may be another's as well */
 		dele_same : 1; /* DELE if its octets are those that were delivered */
 	const char *reason;    /* static, for people; NULL */
 	uint8_t header[HEADER_DIGEST];

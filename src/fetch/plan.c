@@ -124,9 +124,22 @@ is_like_what_was(const struct mail *mail, const struct known *k)
 		k->size != MAIL_NO_SIZE && mail->size != k->size;
 }
 
+/* Many may have such a header: only octets tell them apart. */
+static bool
+may_be_another(const struct mail *mail, const struct known *k)
+{
+	return mail->weak && plan_octets_are_known(k);
+}
+
 static void
 plan_as_another(const struct plan_facts *f, struct mails *m, struct mail *mail)
 {
+	const struct known *k = known_of(f, mail);
+
+	mail->dele_same = k && plan_removal_reason(f, m, mail, k);
+	/* Found by its header, it is not that one until its octets say so. */
+	if (k && mail->renamed)
+		m->listed[mail->known / 8] &= (uint8_t) ~(1u << mail->known % 8);
 	mail->old_size = mail->renamed = false;
 	mail->known = MAIL_NO_KNOWN;
 	mail->reused = mail->unsure = true;
@@ -140,7 +153,7 @@ plan_checked(const struct plan_facts *f, struct mails *m, struct mail *mail)
 	const struct known *k = known_of(f, mail);
 
 	mail->checked = true;
-	if (k && is_like_what_was(mail, k)) {
+	if (k && (is_like_what_was(mail, k) || may_be_another(mail, k))) {
 		plan_as_another(f, m, mail);
 	} else if (k) {
 		mail->resized = mail->old_size;
@@ -155,12 +168,18 @@ plan_identified(const struct plan_facts *f, struct mails *m, struct mail *mail)
 	const struct known *k = known_of(f, mail);
 
 	mail->checked = true;
-	if (k && is_like_what_was(mail, k))
+	/* Its UIDL says nothing against it: it is asked for again only where that counts.
+	 */
+	bool counts = k && !plan_needs_name(f, mail) &&
+		(k->gone_s != 0 || plan_removal_reason(f, m, mail, k));
+	if (k && (is_like_what_was(mail, k) || (counts && may_be_another(mail, k)))) {
 		plan_as_another(f, m, mail);
-	else if (k)
+	} else if (k) {
 		plan_known(f, m, mail, k);
-	else
+	} else {
+		mail->unsure = mail->unsure || (mail->weak && !plan_needs_name(f, mail));
 		plan_new(f, m, mail);
+	}
 }
 
 bool

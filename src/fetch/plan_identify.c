@@ -124,6 +124,16 @@ find_by_uid(const struct plan_facts *f, struct mails *m, bool seen)
 	}
 }
 
+/* A UIDL that the session or the state made has a NUL. Of others, a header that may be
+ * another's does not say that its message has a new one: session_same tells. */
+static bool
+only_octets_say(
+	const struct plan_facts *f, const struct mail *mail, const struct known *k)
+{
+	return mail->weak && plan_octets_are_known(k) && k->uid.n > 0 &&
+		!memchr(k->uid.p, 0, k->uid.n) && !plan_needs_name(f, mail);
+}
+
 void
 plan_identify(const struct plan_facts *f, struct mails *m)
 {
@@ -139,7 +149,7 @@ plan_identify(const struct plan_facts *f, struct mails *m)
 		if (!k->has_header || k->stage == KNOWN_SEEN || is_listed(m, i))
 			continue;
 		mail = find_by_header(f, m, k);
-		if (!mail)
+		if (!mail || only_octets_say(f, mail, k))
 			continue;
 		set_known(f, m, mail, k);
 		mail->renamed = true;

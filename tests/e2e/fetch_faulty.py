@@ -61,6 +61,12 @@ def nasty_mails(names=SMALL_NASTY):
     return [Mail(f"uid-{i}-{name}", wire(NASTY[name])) for i, name in enumerate(names, 1)]
 
 
+def received_mails():
+    """The same as they come from a mail server: no two headers are alike."""
+    return [Mail(b"r-" + m.uid, b"Received: from a by b id %d; 1 Jan 2026 00:00:00 +0000\r\n" % i
+                 + m.octets) for i, m in enumerate(nasty_mails())]
+
+
 def plain_mails(n, body=b"", start=1):
     """Letters as most are; no two alike."""
     return [Mail(b"%08x" % (0x5a000000 + i),

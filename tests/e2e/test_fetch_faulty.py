@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from fetch_faulty import STAMP, Cut, Mail, Reset, Session, nasty_mails, plain_mails, stuffed
+from fetch_faulty import (STAMP, Cut, Mail, Reset, Session, nasty_mails, plain_mails,
+                          received_mails, stuffed)
 from fetch_trial import MIB, Sin, Trial, make_pki, never, play
 from nasty import wire
 from postoffice import until
@@ -34,6 +35,22 @@ def test_sin(scenario, tmp_path, pki):
 def no_retr_after_the_first_run(cls, t):
     for i in range(1, len(t.runs)):
         assert not t.retrieved(i), f"run {i + 1} fetched again\n{t.last()}"
+
+
+class HeadersTell(Sin):
+    """Where UIDLs do not tell, a header does that no other message has. One that may be another's
+    says nothing: that message is fetched, and is not delivered again."""
+
+    @classmethod
+    def mails(cls):
+        return nasty_mails() + received_mails()
+
+
+def no_retr_where_headers_tell(cls, t):
+    for i in range(1, len(t.runs)):
+        again = [m.uid for visit, _, m in t.house.retrieved
+                 if visit in t.runs[i].visits and m.octets.startswith(b"Received:")]
+        assert not again, f"run {i + 1} fetched again\n{t.last()}"
 
 
 # ---- capabilities --------------------------------------------------------------------
@@ -307,9 +324,9 @@ class UidlIsOdd(Sin):
 
 
 @sin
-class UidlIsNewEachSession(Sin):
+class UidlIsNewEachSession(HeadersTell):
     keep, runs, codes = True, 3, ((NOTHING,), (NOTHING, LATER))
-    check = classmethod(no_retr_after_the_first_run)
+    check = classmethod(no_retr_where_headers_tell)
 
     def uid(self, n):
         return b"%d-%d" % (self.visit * 7919, n)
@@ -338,6 +355,40 @@ class UidlIsReused(Sin):
 class UidlIsReusedAndSizesLie(UidlIsReused):
     def size(self, n):
         return super().size(n) // 2
+
+
+def without_message_id(n, text):
+    """Of one header and one size."""
+    return Mail(b"w%d" % n, b"From: ups@example.org\r\nSubject: alarm\r\n\r\nbattery at %d\r\n" % text)
+
+
+def test_a_header_without_a_message_id_is_no_name(tmp_path):
+    """Somebody else deletes what was collected, and the next one looks the same."""
+    with Trial(tmp_path, [without_message_id(0, 10)], Sin) as t:
+        for i in range(1, 5):
+            t.run(keep=True, codes=(NOTHING,))
+            t.complete()
+            t.drop.add(without_message_id(i, 10 + i))
+            t.drop.mails.pop(0)
+
+
+@pytest.mark.parametrize("uidl", [b"1", b"other"])
+def test_what_looks_the_same_is_not_deleted_unseen(uidl, tmp_path):
+    """QUIT had no answer, and what is there now is another message."""
+    class NoAnswer(Sin):
+        def on_QUIT(self, _):
+            if self.visit > 1:
+                return super().on_QUIT(_)
+            self.commit()
+            raise Cut
+
+    first, second = without_message_id(0, 10), without_message_id(1, 11)
+    first.uid, second.uid = b"1", uidl
+    with Trial(tmp_path, [first], NoAnswer) as t:
+        t.run(codes=(NOTHING,))
+        t.drop.add(second)
+        t.run(codes=(NOTHING,))
+        t.complete()
 
 
 @pytest.mark.parametrize("policy", ["delete", "delete-after"])
@@ -528,9 +579,9 @@ class ClosesBehindTheListing(Sin):
 
 # ---- what is there comes and goes ----------------------------------------------------------
 
-class _Flaps(Sin):
+class _Flaps(HeadersTell):
     keep, runs = True, 4
-    check = classmethod(no_retr_after_the_first_run)
+    check = classmethod(no_retr_where_headers_tell)
 
     def part(self):
         return self.drop.mails[::2]
@@ -967,12 +1018,14 @@ class ClosesAfterEachMessage(Sin):
 
 def fetched_once(cls, t):
     """A message that was delivered is not fetched again, only deleted."""
-    again = [m.uid for m in t.drop.ever if sum(1 for _, _, x in t.house.retrieved if x is m) > 1]
+    told = t.drop.ever if not issubclass(cls, HeadersTell) else \
+        [m for m in t.drop.ever if m.octets.startswith(b"Received:")]
+    again = [m.uid for m in told if sum(1 for _, _, x in t.house.retrieved if x is m) > 1]
     assert not again, f"fetched again: {again}\n{t.last()}"
 
 
 @sin
-class DeleIsRefused(Sin):
+class DeleIsRefused(HeadersTell):
     codes = ((NOTHING, LATER),)
     afterwards = classmethod(fetched_once)
 
@@ -998,7 +1051,7 @@ class DeleIsAnsweredWithAnEmptyLine(Sin):
         self.say(b"") if arg == b"3" else self.ok()
 
 
-class _BadQuit(Sin):
+class _BadQuit(HeadersTell):
     codes = ((NOTHING, LATER),)
     afterwards = classmethod(fetched_once)
 

@@ -1,6 +1,7 @@
 /* The digest of a header is the same however it came, and names what it should. */
 #include "unit.h"
 
+#include "base/check.h"
 #include "fetch/header.h"
 
 #include <string.h>
@@ -172,6 +173,30 @@ texts_are_kept_unfolded(void **state)
 }
 
 static void
+some_headers_are_of_one_message_alone(void **state)
+{
+	static const struct {
+		struct view in;
+		bool names_one;
+	} rows[] = {
+		{VIEW("From: a\r\nMESSAGE-ID: <1@x>\r\n\r\n"), true},
+		{VIEW("Received: from a\r\nFrom: a\r\n\r\n"), true},
+		{VIEW("From: a\r\nSubject: b\r\n\r\nMessage-ID: <1@x>\r\n"), false},
+		{VIEW("From: a\r\n Received: from a\r\n\r\n"), false},
+		{VIEW("X-Received: a\r\nMessage-ID\r\n\r\n"), false},
+		{VIEW("\r\n"), false},
+	};
+	struct header_scan h;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		for (size_t cut = 0; cut <= rows[i].in.n; cut++) {
+			(void)scan_cut(rows[i].in, cut, &h);
+			assert_int_equal(h.names_one, rows[i].names_one);
+		}
+}
+
+static void
 texts_have_a_limit(void **state)
 {
 	uint8_t in[1000];
@@ -223,6 +248,7 @@ main(void)
 		cmocka_unit_test(changing_fields_are_left_out),
 		cmocka_unit_test(a_postmark_is_left_out),
 		cmocka_unit_test(texts_are_kept_unfolded),
+		cmocka_unit_test(some_headers_are_of_one_message_alone),
 		cmocka_unit_test(texts_have_a_limit),
 		cmocka_unit_test(the_header_has_a_limit),
 	};
