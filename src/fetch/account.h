@@ -84,7 +84,7 @@ struct fetch_account {
 	enum fetch_trace trace;
 	bool drop_from_line;
 	/* time */
-	uint64_t timeout_ms;			    /* without progress */
+	uint64_t timeout_ms, program_timeout_ms;    /* without progress */
 	uint64_t poll_ms, poll_min_ms, poll_max_ms; /* daemon; poll: 0 adaptive */
 };
 

@@ -27,7 +27,8 @@ static const struct {
 	PLAIN(skip_larger), PLAIN(keep_newest), PLAIN(order), PLAIN(commit_messages),
 	PLAIN(commit_after_ms), PLAIN(window), PLAIN(messages_max), PLAIN(tries),
 	PLAIN(tombstones_ms), PLAIN(line_ends), PLAIN(trace), PLAIN(drop_from_line),
-	PLAIN(timeout_ms), PLAIN(poll_ms), PLAIN(poll_min_ms), PLAIN(poll_max_ms)};
+	PLAIN(timeout_ms), PLAIN(program_timeout_ms), PLAIN(poll_ms), PLAIN(poll_min_ms),
+	PLAIN(poll_max_ms)};
 
 static const char *
 text_at(const struct fetch_account *a, size_t at)

@@ -209,7 +209,7 @@ program_run(const struct fetch_account *a, const char *command, int dir, const c
 	int rc;
 
 	*ret = (struct program_end){.status = -1};
-	r.timeout_ms = a->timeout_ms ? a->timeout_ms : 60000;
+	r.timeout_ms = a->program_timeout_ms ? a->program_timeout_ms : 600000;
 	rc = program_input_make(dir, mark, l, trace_id, lines, &r.in);
 	if (rc == 0)
 		rc = run(&r, a, command, trace_id);

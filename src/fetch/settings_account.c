@@ -250,6 +250,7 @@ set_policies(const struct fetch_values *v, struct fetch_account *a)
 	a->trace = v->trace;
 	a->drop_from_line = v->drop_from_line;
 	a->timeout_ms = v->timeout_ms;
+	a->program_timeout_ms = v->program_timeout_ms;
 	a->poll_ms = v->poll_ms;
 	a->poll_min_ms = v->poll_min_ms;
 	a->poll_max_ms = v->poll_max_ms;

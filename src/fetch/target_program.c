@@ -111,7 +111,7 @@ hand_one(const struct target *t, struct letter *l, const char *trace_id)
 	if (r < 0) {
 		(void)snprintf(what, sizeof(what), "%s%.40s",
 			end.started ? "" : "it was not started: ",
-			r == -ETIMEDOUT ? "it does not end in time"
+			r == -ETIMEDOUT ? "it does not end in time (program_timeout)"
 					: strerrordesc_np(-r));
 		/* What was started has the whole message, and may have kept it. */
 		set_fate(t, l, end.started ? LETTER_UNKNOWN : LETTER_TEMPORARY, what,

@@ -281,6 +281,16 @@ def test_a_program_gets_all_though_fetch_is_killed(office, base):
     assert not list((base / "state/spool").iterdir())
 
 
+def test_a_slow_program_is_waited_for(office, base):
+    """Longer than a server may be silent; a program that is ended has its message again."""
+    f = Fetch(office, base, [b"Subject: %d\n\nx\n" % i for i in range(2)])
+    told = base / "told"
+    command = f"program:cat >>{told}; sleep 3"
+    f.run(deliver=command, timeout="1s")
+    assert f.left() == 0
+    assert sorted(re.findall(r"Subject: \d", told.read_text())) == ["Subject: 0", "Subject: 1"]
+
+
 def test_statuses_of_a_program(office, base):
     f = Fetch(office, base, [b"Subject: x\n\nx\n"])
     assert "disk is full" in f.run(TEMPORARY, deliver="program:echo disk is full; exit 73")

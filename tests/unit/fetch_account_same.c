@@ -119,6 +119,7 @@ policies_that_differ(void **state)
 	DIFFERS(messages_max, 7);
 	DIFFERS(tombstones_ms, 7);
 	DIFFERS(timeout_ms, 7);
+	DIFFERS(program_timeout_ms, 7);
 	DIFFERS(poll_ms, 7);
 	DIFFERS(poll_min_ms, 7);
 	DIFFERS(poll_max_ms, 7);

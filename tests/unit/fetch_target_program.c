@@ -107,7 +107,7 @@ set_up(void **state)
 		.user = "anna",
 		.sender = "",
 		.recipient = "$(touch no)`touch no`\033@x",
-		.timeout_ms = 20000};
+		.program_timeout_ms = 20000};
 	return 0;
 }
 
@@ -214,7 +214,7 @@ it_must_end_in_time(void **state)
 
 	(void)state;
 	/* Far more than a busy machine needs to start a few programs. */
-	account.timeout_ms = 2000;
+	account.program_timeout_ms = 2000;
 	put("x\n", 2);
 	run("cat >/dev/null; sleep 1000 & echo $! >got; wait", "");
 	assert_fate(LETTER_UNKNOWN, "in time");
@@ -245,17 +245,17 @@ it_must_end_in_time(void **state)
 	assert_int_equal(left, EOF);
 	memset(big, 'x', sizeof(big));
 	put(big, sizeof(big));
-	account.timeout_ms = 500;
+	account.program_timeout_ms = 500;
 	run("exec sleep 1000", "");
 	assert_fate(LETTER_UNKNOWN, "in time");
 	/* It reads on, slower than the timeout. */
-	account.timeout_ms = 2000;
+	account.program_timeout_ms = 2000;
 	put(big, sizeof(big));
 	run("for i in 1 2 3 4 5 6; do sleep 0.5; dd bs=1000 count=1; done >got", "");
 	assert_fate(LETTER_DELIVERED, "");
 	assert_got(big, 6000);
 	/* A child that holds the output does not keep us. */
-	account.timeout_ms = 20000;
+	account.program_timeout_ms = 20000;
 	put("x\n", 2);
 	run("cat >/dev/null; sleep 3 & exit 0", "");
 	assert_fate(LETTER_DELIVERED, "");
