@@ -286,6 +286,21 @@ tell_deletions(const struct collect *c)
 }
 
 static void
+tell_undeleted(const struct collect *c)
+{
+	struct report_facts f = REPORT_NOTHING;
+
+	if (c->session->counts.undeleted == 0)
+		return;
+	f.account = c->account->name;
+	f.count = c->session->counts.undeleted;
+	f.why = "delivered before, and tried again next time";
+	f.server_said.p = (const uint8_t *)c->session->words;
+	f.server_said.n = strlen(c->session->words);
+	report_tell(c->run->report, REPORT_NOT_DELETED, &f);
+}
+
+static void
 finished(struct collect *c)
 {
 	struct account_run *a = (struct account_run *)c;
@@ -295,6 +310,7 @@ finished(struct collect *c)
 	for (uint32_t i = 0; i < c->mails.n; i++)
 		tried += c->mails.at[i].number && c->mails.at[i].tried;
 	tell_deletions(c);
+	tell_undeleted(c);
 	a->outcome = s->outcome;
 	a->gain = (struct schedule_gain){
 		.committed = s->counts.committed - s->counts.again,

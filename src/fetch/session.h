@@ -50,7 +50,7 @@ struct fetch_session {
 	bool tls, has_binding, has_password, has_token; /* set before session_connected */
 	bool list_only, held, quit_ok, stopping, exchange, ahead, begins_anew;
 	bool early;		/* the login went out before the greeting came */
-	char words[160];	/* of a login's error document */
+	char words[160];	/* of a login's error document; then of a refused DELE */
 	bool pipelining, ready; /* ready: after login */
 	enum session_step step;
 	struct login_choice choice;

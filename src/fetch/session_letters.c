@@ -195,6 +195,17 @@ ask_again(struct fetch_session *s, struct mail *m)
 	m->retried = true;
 }
 
+/* What the server said to the first DELE that it refused. */
+static void
+keep_words(struct fetch_session *s, struct view said)
+{
+	size_t n = said.n < sizeof(s->words) ? said.n : sizeof(s->words) - 1;
+
+	if (n > 0)
+		memcpy(s->words, said.p, n);
+	s->words[n] = 0;
+}
+
 void
 session_mail_status(struct fetch_session *s, const struct pop3_answer *a)
 {
@@ -210,8 +221,8 @@ session_mail_status(struct fetch_session *s, const struct pop3_answer *a)
 		s->counts.dele_waiting--;
 		m->stage = a->ok ? MAIL_DELETED : MAIL_FAILED;
 		s->counts.dele_sent += a->ok;
-		if (!a->ok)
-			s->counts.undeleted++;
+		if (!a->ok && s->counts.undeleted++ == 0)
+			keep_words(s, a->text);
 		return;
 	}
 	if (a->more) {

@@ -1038,6 +1038,8 @@ class DeleIsRefused(HeadersTell):
     def check(cls, t):
         t.complete()
         assert [m.uid for m in t.drop.mails] == [t.drop.ever[3].uid]
+        assert b'not deleted on the server: 1 mail, ' in t.runs[0].err, t.last()
+        assert b'server said "not now"' in t.runs[0].err, t.last()
 
 
 @sin
