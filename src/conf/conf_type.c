@@ -238,6 +238,7 @@ read_texts(struct ini *ini, const struct conf_row *row, struct view value,
 		snprintf(wanted, sizeof(wanted), "given at most %d times", CONF_LIST_MAX);
 		return wrong(ini, row, value, wanted);
 	}
+	ret->lines[ret->n] = ini->line;
 	ret->at[ret->n++] = ini_keep(ini, value);
 	return true;
 }

@@ -30,6 +30,7 @@ enum conf_type {
 struct conf_list {
 	size_t n;
 	const char *at[CONF_LIST_MAX];
+	uint32_t lines[CONF_LIST_MAX]; /* of TEXTS, in their file */
 };
 
 #define CONF_FIELD_BOOL(name)	  bool name;

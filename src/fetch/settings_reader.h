@@ -79,7 +79,7 @@ void settings_text(struct settings_reader *r, struct view text);
 bool settings_account(struct settings_reader *r, struct fetch_values *v, const char *name,
 	struct fetch_account *ret);
 void settings_targets(
-	struct settings_reader *r, const struct fetch_values *v, struct fetch_account *a);
+	struct settings_reader *r, struct fetch_values *v, struct fetch_account *a);
 /* What is missing, and what cannot all be meant at once. */
 void settings_check(struct settings_reader *r, const struct fetch_values *v,
 	const struct fetch_account *a);

@@ -99,7 +99,7 @@ add_deliver(struct settings_reader *r, const struct fetch_values *v, const char 
 
 void
 settings_targets(
-	struct settings_reader *r, const struct fetch_values *v, struct fetch_account *a)
+	struct settings_reader *r, struct fetch_values *v, struct fetch_account *a)
 {
 	const enum fetch_option shorts[KINDS] = {FETCH_OPTION_maildir, FETCH_OPTION_mbox,
 		FETCH_OPTION_lmtp, FETCH_OPTION_smtp, FETCH_OPTION_program};
@@ -112,8 +112,11 @@ settings_targets(
 		any_short |= lists[k]->n > 0;
 	/* Targets of the command line stand in place of the file's. */
 	if (line || !any_short)
-		for (size_t i = 0; i < v->deliver.n; i++)
+		for (size_t i = 0; i < v->deliver.n; i++) {
+			/* What is wrong with one is told with its own line. */
+			v->lines[FETCH_OPTION_deliver] = v->deliver.lines[i];
 			add_deliver(r, v, v->deliver.at[i], a);
+		}
 	for (size_t k = 0; k < KINDS; k++)
 		for (size_t i = 0; i < lists[k]->n; i++)
 			add_target(r, v, shorts[k], k, lists[k]->at[i], a);

@@ -267,6 +267,11 @@ static const struct {
 	{GOOD "tls = x\n", "f:6: tls = x: must be one of"},
 	{GOOD "ca = x\n", "f:6: ca = x: must be a path from / or ~/ on"},
 	{GOOD "deliver = mbox:x\n", "with a path from / or ~/ on"},
+	{GOOD "deliver = mbox:x\ndeliver = mbox:/x\n",
+		"f:6: account a: deliver: mbox:x:"},
+	{GOOD "deliver = mbox:/x\ndeliver = mbox:/y\ndeliver = mbox:/x\ndeliver = "
+	      "mbox:/z\n",
+		"f:8: account a: deliver: mbox:/x is there twice"},
 	{GOOD "password = \n", "f:6: account a: "},
 	{GOOD "delete_after = 30d\n", "f:6: account a: delete_after needs keep"},
 	{GOOD "poll_min = 2h\n", "poll_min and poll_max contradict each other"},
