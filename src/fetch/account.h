@@ -70,7 +70,7 @@ struct fetch_account {
 	enum fetch_tls smtp_tls; /* default stls */
 	const char *filter;	 /* command, or NULL */
 	/* policies */
-	bool keep, adopt, dry_run, recent;
+	bool keep, adopt, dry_run, retry_aside, recent;
 	uint64_t delete_after_ms;			  /* with keep; FETCH_NEVER */
 	uint64_t delete_larger, skip_larger, keep_newest; /* FETCH_NEVER: off */
 	enum fetch_order order;

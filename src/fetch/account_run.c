@@ -315,7 +315,7 @@ finished(struct collect *c)
 	a->gain = (struct schedule_gain){
 		.committed = s->counts.committed - s->counts.again,
 		.tried = tried,
-		.quarantined = session_given_up(s),
+		.quarantined = collect_given_up(c),
 		.temporary = s->counts.temporary,
 		.undeleted = s->counts.undeleted,
 		.logged_in = s->ready,
@@ -417,6 +417,14 @@ open_all(struct account_run *a)
 			&c->deliver, a->why, sizeof(a->why));
 	if (r == 0)
 		r = deliver_replay(c->deliver, a->why, sizeof(a->why));
+	/* Once a run, so that what fails again stays put aside. */
+	if (r == 0 && settings->retry_aside) {
+		r = state_retry_aside(c->run->state, &c->memory);
+		if (r != 0)
+			snprintf(a->why, sizeof(a->why),
+				"the state cannot be written: %s",
+				state_why(c->run->state));
+	}
 	return r;
 }
 

@@ -23,12 +23,12 @@ static const struct {
 } plain[] = {PLAIN(port), PLAIN(password.fd), PLAIN(tls), PLAIN(tls_options.pins_n),
 	PLAIN(apop), PLAIN(plaintext), PLAIN(forget_tls), PLAIN(targets_n),
 	PLAIN(smtp_password.fd), PLAIN(smtp_tls), PLAIN(keep), PLAIN(adopt),
-	PLAIN(dry_run), PLAIN(recent), PLAIN(delete_after_ms), PLAIN(delete_larger),
-	PLAIN(skip_larger), PLAIN(keep_newest), PLAIN(order), PLAIN(commit_messages),
-	PLAIN(commit_after_ms), PLAIN(window), PLAIN(messages_max), PLAIN(tries),
-	PLAIN(tombstones_ms), PLAIN(line_ends), PLAIN(trace), PLAIN(drop_from_line),
-	PLAIN(timeout_ms), PLAIN(program_timeout_ms), PLAIN(poll_ms), PLAIN(poll_min_ms),
-	PLAIN(poll_max_ms)};
+	PLAIN(dry_run), PLAIN(retry_aside), PLAIN(recent), PLAIN(delete_after_ms),
+	PLAIN(delete_larger), PLAIN(skip_larger), PLAIN(keep_newest), PLAIN(order),
+	PLAIN(commit_messages), PLAIN(commit_after_ms), PLAIN(window),
+	PLAIN(messages_max), PLAIN(tries), PLAIN(tombstones_ms), PLAIN(line_ends),
+	PLAIN(trace), PLAIN(drop_from_line), PLAIN(timeout_ms), PLAIN(program_timeout_ms),
+	PLAIN(poll_ms), PLAIN(poll_min_ms), PLAIN(poll_max_ms)};
 
 static const char *
 text_at(const struct fetch_account *a, size_t at)

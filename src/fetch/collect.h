@@ -117,6 +117,8 @@ void collect_letter(struct collect *c, struct mail *m);
 void collect_letter_data(struct collect *c, struct view data);
 void collect_letter_end(struct collect *c, struct mail *m);
 void collect_letter_cut(struct collect *c, struct mail *m, bool last_try);
+/* Messages that this session puts aside; those are told of that were not yet. */
+uint32_t collect_given_up(struct collect *c);
 void collect_letter_drop(struct collect *c);
 void collect_letter_free(struct letter *l);
 /* What of a session never came to its end. */

@@ -77,6 +77,10 @@ load_run(struct work_job *job)
 
 	j->result = state_load(j->c->run->state, j->c->memory.row, &j->c->known);
 	keep_why(j->c, j->result, j->why);
+	/* A list or a dry run changes no state; else there is nothing left to change. */
+	if (j->result == 0 && j->c->account->retry_aside &&
+		(j->c->run->task == RUN_LIST || j->c->account->dry_run))
+		known_retry_aside(&j->c->known);
 }
 
 static void

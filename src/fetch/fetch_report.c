@@ -249,6 +249,8 @@ put_details(struct report *r, enum report_event e, const struct report_facts *f)
 		put_shown(r, f->server_said, 300);
 		buf_put_u8(b, '"');
 	}
+	if (e == REPORT_QUARANTINED)
+		buf_put_str(b, "; --retry-aside tries it again");
 }
 
 static void

@@ -39,3 +39,16 @@ known_find(const struct known_table *t, struct view uid)
 		return NULL;
 	return &t->rows[at];
 }
+
+void
+known_retry_aside(struct known_table *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		struct known *k = &t->rows[i];
+
+		if (k->stage != KNOWN_QUARANTINED || k->gone_s != 0)
+			continue;
+		k->stage = KNOWN_SEEN;
+		k->tries = 0;
+	}
+}

@@ -40,6 +40,8 @@ struct known_table {
 void known_free(struct known_table *t);
 /* The row of that uid, or NULL. Pure. */
 const struct known *known_find(const struct known_table *t, struct view uid);
+/* What was put aside and is listed yet counts as never tried. Pure. */
+void known_retry_aside(struct known_table *t);
 /* The number of rows before that uid. Pure. */
 size_t known_before(const struct known_table *t, struct view uid);
 

@@ -105,7 +105,10 @@ plan_known(const struct plan_facts *f, struct mails *m, struct mail *mail,
 	switch ((enum known_stage)k->stage) {
 	case KNOWN_SYNCED: plan_delivered(f, m, mail, k); return;
 	case KNOWN_ADOPTED: plan_as(mail, MAIL_LEAVE, "marked as seen before"); return;
-	case KNOWN_QUARANTINED: plan_as(mail, MAIL_LEAVE, "put aside before"); return;
+	case KNOWN_QUARANTINED:
+		plan_as(mail, MAIL_LEAVE,
+			"put aside before; --retry-aside tries it again");
+		return;
 	case KNOWN_SKIPPED: plan_as(mail, MAIL_LEAVE, "skipped before"); return;
 	case KNOWN_SEEN:
 	case KNOWN_INTENDED:

@@ -142,8 +142,8 @@ void session_room(struct fetch_session *s, uint32_t letters);
  * marks; start with *at = 0, until 0 is returned. */
 size_t session_marks(const struct fetch_session *s, bool end, uint64_t *at,
 	struct mark *marks, size_t cap);
-/* Messages that are put aside for good by this session. */
-uint32_t session_given_up(const struct fetch_session *s);
+/* Whether this session puts a message of its listing aside. */
+bool session_gives_up(const struct fetch_session *s, const struct mail *m);
 /* After an end in order: what the account remembers of the listing. */
 void session_learn(struct fetch_session *s);
 

@@ -381,7 +381,7 @@ session_committed(struct fetch_session *s, struct mail *m, enum letter_fate fate
 		break;
 	case LETTER_REFUSED:
 		m->stage = MAIL_FAILED;
-		m->put_aside = true;
+		m->put_aside = m->told = true;
 		s->counts.quarantined++;
 		break;
 	case LETTER_TEMPORARY:

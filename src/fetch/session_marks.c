@@ -40,24 +40,14 @@ planned_marks(const struct fetch_session *s, const struct mail *m, struct mark *
 }
 
 /* Whether this failed try was the last. */
-static bool
-is_given_up(const struct fetch_session *s, const struct mail *m)
+bool
+session_gives_up(const struct fetch_session *s, const struct mail *m)
 {
 	uint32_t tries = m->known == MAIL_NO_KNOWN || !s->known
 		? 0
 		: s->known->rows[m->known].tries;
 
 	return m->put_aside || (m->tried && tries + 1 >= s->account->tries);
-}
-
-uint32_t
-session_given_up(const struct fetch_session *s)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < s->mails->n; i++)
-		n += s->mails->at[i].number && is_given_up(s, &s->mails->at[i]);
-	return n;
 }
 
 static void
@@ -82,7 +72,7 @@ end_marks(const struct fetch_session *s, const struct mail *m, struct mark *mark
 		if (m->has_header)
 			memcpy(try->header, m->header, HEADER_DIGEST);
 	}
-	if (is_given_up(s, m))
+	if (session_gives_up(s, m))
 		put(marks, n, MARK_QUARANTINED, uid)->size = m->size;
 }
 

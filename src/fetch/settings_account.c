@@ -234,6 +234,7 @@ set_policies(const struct fetch_values *v, struct fetch_account *a)
 	a->keep = v->keep;
 	a->adopt = v->adopt;
 	a->dry_run = v->dry_run;
+	a->retry_aside = v->retry_aside;
 	a->recent = v->recent;
 	a->delete_after_ms = v->delete_after_ms;
 	a->delete_larger = v->delete_larger;

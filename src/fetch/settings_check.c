@@ -124,6 +124,9 @@ check_policies(struct settings_reader *r, const struct fetch_values *v)
 	if (v->adopt && v->dry_run)
 		exclude(r, v, FETCH_OPTION_adopt, FETCH_OPTION_dry_run,
 			"one changes what is remembered, the other nothing");
+	if (v->adopt && v->retry_aside)
+		exclude(r, v, FETCH_OPTION_adopt, FETCH_OPTION_retry_aside,
+			"one fetches nothing, the other what was put aside");
 	if (v->poll_min_ms > v->poll_max_ms)
 		exclude(r, v, FETCH_OPTION_poll_min, FETCH_OPTION_poll_max,
 			"the shortest time is above the longest, exchange them");

@@ -211,9 +211,10 @@ check_line(struct settings_reader *r)
 
 	if (v->quiet && v->verbose)
 		ini_report(&r->line, 0, "--quiet and --verbose contradict each other");
-	if (v->daemon && (v->adopt || v->dry_run))
-		ini_report(
-			&r->line, 0, "--daemon goes with neither --adopt nor --dry-run");
+	if (v->daemon && (v->adopt || v->dry_run || v->retry_aside))
+		ini_report(&r->line, 0,
+			"--daemon goes with none of --adopt, --dry-run and "
+			"--retry-aside");
 	if (r->one_account && r->wanted_n > 0)
 		ini_report(&r->line, 0,
 			"%s: %s stands for one account without a file, so name no other",

@@ -103,6 +103,10 @@ struct mark {
  * letter's uid from now on; where it had that uid and is another, it steps aside. */
 [[nodiscard]] int state_same(
 	struct state *s, int64_t account, const struct letter *l, uint64_t now_s);
+/* One transaction: what was put aside and is not gone was never tried; what its targets
+ * have they keep. Where there was any, r->count is not known any more, here and there: a
+ * look at the end of the listing would pass it by. */
+[[nodiscard]] int state_retry_aside(struct state *s, struct remembered *r);
 /* Tombstones older than that are removed. */
 [[nodiscard]] int state_sweep(struct state *s, int64_t account, uint64_t before_s);
 

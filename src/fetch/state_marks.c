@@ -424,6 +424,28 @@ state_same(struct state *s, int64_t account, const struct letter *l, uint64_t no
 	return state_leave(s, r);
 }
 
+int
+state_retry_aside(struct state *s, struct remembered *remembered)
+{
+	int r = state_enter(s, "taking back what was put aside"), changed = 0;
+
+	if (r < 0)
+		return r;
+	AUTO_RESET *back = state_statement(s, STATE_RETRY_ASIDE);
+	bind_i64(back, 1, remembered->row);
+	r = state_run(s, back);
+	changed = r == 0 ? sqlite3_changes(s->db) : 0;
+	if (changed > 0) {
+		AUTO_RESET *listing = state_statement(s, STATE_ACCOUNT_UNLISTED);
+		bind_i64(listing, 1, remembered->row);
+		r = state_run(s, listing);
+	}
+	r = state_leave(s, r);
+	if (r == 0 && changed > 0)
+		remembered->count = UINT32_MAX;
+	return r;
+}
+
 static int
 sweep_with(struct state *s, enum state_statement id, int64_t account, uint64_t before_s)
 {

@@ -3,6 +3,7 @@ order, sessions in pieces, several targets. Against an honest server that writes
 import json
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -534,6 +535,147 @@ def test_quarantine_is_counted(trial):
     before = len(t.retrieved())
     t.run(codes=[0])
     assert len(t.retrieved()) == before
+
+
+AGAIN = ["--retry-aside"]
+
+
+def put_aside(t, **how):
+    """Message 3 is put aside, all others are here."""
+    for _ in range(4):
+        said = t.run(**how)
+        if said.code == 65:
+            break
+    assert said.code == 65 and len(t.files()) == 5, t.last()
+    assert b"--retry-aside" in said.err, said.err
+    t.run(**{**how, "codes": [0]})
+    assert t.retrieved(-1) == []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_was_put_aside_is_tried_again(trial, keep):
+    t = trial(script=CutsOne)
+    put_aside(t, keep=keep)
+    bad = t.drop.ever[2]
+    # The server is as bad as before.
+    for _ in range(4):
+        said = t.run(keep=keep, more=AGAIN if t.runs[-1].code == 0 else [], codes=[65, 75])
+        if said.code == 65:
+            break
+    assert said.code == 65 and len(t.quarantined()) == 2, t.last()
+    # It is well again: nothing but the option asks for it.
+    t.house.script = Session
+    t.run(keep=keep, codes=[0])
+    assert t.retrieved(-1) == []
+    [row] = [x for x in events(t.run(keep=keep, more=["--list", "--json"], codes=[0]))
+             if x.get("uid") == bad.uid.decode()]
+    assert row["plan"] == "leave" and "--retry-aside" in row["why"], row
+    [row] = [x for x in events(t.run(keep=keep, more=["--list", "--json", *AGAIN], codes=[0]))
+             if x.get("uid") == bad.uid.decode()]
+    assert row["plan"].startswith("fetch"), row
+    t.run(keep=keep, more=["--dry-run", *AGAIN], codes=[0])
+    assert t.retrieved(-1) == []
+    t.run(keep=keep, more=AGAIN, codes=[0])
+    assert len(t.retrieved(-1)) == 1
+    t.complete()
+    assert left(t) == (uids(t.drop.ever) if keep else [])
+    [row] = events(t.run(more=["--status", "--json"], codes=[0]))
+    assert row["quarantined"] == 0, row
+    t.run(keep=keep, more=AGAIN, codes=[0])
+    assert t.retrieved(-1) == []
+
+
+def test_what_is_to_be_tried_again_survives_the_run(trial):
+    """Taken back and then nothing came of it: the next run knows, also one that would
+    only have looked at the end of the listing."""
+    t = trial(script=CutsOne)
+    put_aside(t, keep=True)
+    t.house.script = Session
+    nobody = socket.socket()
+    nobody.bind(("127.0.0.1", 0))
+    away = ["--socks5", "127.0.0.1:%d" % nobody.getsockname()[1]]
+    t.run(keep=True, more=[*AGAIN, *away], codes=[69])
+    nobody.close()
+    t.run(keep=True, codes=[0])
+    assert len(t.retrieved(-1)) == 1
+    t.complete()
+
+
+class KillsAt(Session):
+    """The retriever dies when it has said a certain word."""
+
+    def kill(self, verb):
+        self.house.started.wait(30)
+        if verb == self.house.verb and self.house.pid:
+            os.kill(self.house.pid, signal.SIGKILL)
+            raise Cut
+
+    def retrieve(self, n):
+        self.kill("RETR")
+        super().retrieve(n)
+
+    def on_DELE(self, arg):
+        self.kill("DELE")
+        return super().on_DELE(arg)
+
+    def on_QUIT(self, arg):
+        self.kill("QUIT")
+        return super().on_QUIT(arg)
+
+
+@pytest.mark.parametrize("verb", ["RETR", "DELE", "QUIT"])
+def test_a_second_try_is_killed(trial, verb):
+    t = trial(script=CutsOne)
+    put_aside(t)
+    t.house.script, t.house.verb, t.house.started = KillsAt, verb, threading.Event()
+    p = subprocess.Popen(t.command(more=AGAIN), stdin=subprocess.DEVNULL, cwd=t.base,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         env={"PATH": os.environ["PATH"], "HOME": str(t.base)})
+    t.house.pid = p.pid
+    t.house.started.set()
+    assert p.wait(60) == -signal.SIGKILL
+    t.house.pid = None
+    t.run(codes=[0])
+    t.complete()
+    assert left(t) == []
+
+
+def test_only_the_target_that_refused_is_asked_again(trial):
+    t = trial()
+    got, bad = t.base / "got", t.drop.ever[2]
+    got.mkdir()
+    (t.base / "refuses").touch()
+    command = (f"cat >{got}/$$.part && if test -e {t.base}/refuses &&"
+               f" cmp -s {got}/$$.part {t.base}/bad; then rm {got}/$$.part; exit 65; fi;"
+               f" mv {got}/$$.part {got}/$$")
+    more = ["--deliver", f"program:{command}", "--trace", "no"]
+    (t.base / "bad").write_bytes(bad.octets.replace(b"\r\n", b"\n"))
+    said = t.run(more=more, codes=[65])
+    assert b"--retry-aside" in said.err, said.err
+    assert left(t) == [bad.uid] and len(list(got.iterdir())) == 5
+    (t.base / "refuses").unlink()
+    t.run(more=more, codes=[0])
+    assert left(t) == [bad.uid]
+    t.run(more=[*more, *AGAIN], codes=[0])
+    assert left(t) == [] and len(list(got.iterdir())) == 6
+    t.complete()
+
+
+class RefusesOne(Session):
+    """Message 3 cannot be had."""
+
+    def retrieve(self, n):
+        if self.mails[n - 1] is self.drop.ever[2]:
+            return self.err("cannot read it")
+        return super().retrieve(n)
+
+
+def test_what_is_put_aside_is_told(trial):
+    """Also that of which nothing came."""
+    t = trial(script=RefusesOne)
+    put_aside(t)
+    assert [b"put aside" in r.err for r in t.runs] == [r.code == 65 for r in t.runs], t.last()
+    assert not t.quarantined()
 
 
 class CutsOneOnce(CutsOne):

@@ -94,6 +94,7 @@ values_that_differ(void **state)
 	DIFFERS(apop, true);
 	DIFFERS(plaintext, true);
 	DIFFERS(forget_tls, true);
+	DIFFERS(retry_aside, true);
 	DIFFERS(recent, true);
 	DIFFERS(drop_from_line, true);
 	DIFFERS(line_ends, FETCH_LINE_ENDS_CRLF);

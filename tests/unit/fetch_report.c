@@ -84,7 +84,7 @@ plain_words(void **state)
 	tell(false, false, false, REPORT_QUARANTINED, &f);
 	assert_string_equal(err,
 		"work: message 12 (UIDL abc), 4.0 kB: put aside: the "
-		"header does not end\n");
+		"header does not end; --retry-aside tries it again\n");
 	tell(false, false, true, REPORT_DELIVERED, &f);
 	assert_string_equal(out,
 		"work: message 12 (UIDL abc), 4.0 kB, \"hello\": "

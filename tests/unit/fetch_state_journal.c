@@ -451,6 +451,53 @@ stages_by_mark(void **state)
 	}
 }
 
+/* Only what is there yet; the listing is asked for anew. */
+static void
+what_was_put_aside_is_taken_back(void **state)
+{
+	struct home *h = *state;
+	const struct view uids[] = {VIEW("here"), VIEW("gone")};
+	struct remembered r = h->r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(uids); i++) {
+		struct mark tried = {
+			.kind = MARK_TRY, .uid = uids[i], .size = UINT64_MAX};
+		struct mark aside = {
+			.kind = MARK_QUARANTINED, .uid = uids[i], .size = UINT64_MAX};
+
+		mark(h, tried, NOW);
+		mark(h, aside, NOW);
+	}
+	mark(h, (struct mark){.kind = MARK_GONE, .uid = uids[1]}, NOW);
+	deliver(h, VIEW("delivered"), 1);
+	mark(h,
+		(struct mark){
+			.kind = MARK_SKIPPED, .uid = VIEW("skipped"), .size = UINT64_MAX},
+		NOW);
+	assert_int_equal(state_account(h->s, &h->account, &r), 0);
+	r.count = 7;
+	assert_int_equal(state_remember(h->s, &r), 0);
+
+	assert_int_equal(state_retry_aside(h->s, &r), 0);
+	assert_int_equal(known(h, uids[0]).stage, KNOWN_SEEN);
+	assert_int_equal(known(h, uids[0]).tries, 0);
+	assert_int_equal(known(h, uids[1]).stage, KNOWN_QUARANTINED);
+	assert_int_equal(known(h, VIEW("delivered")).stage, KNOWN_SYNCED);
+	assert_int_equal(known(h, VIEW("skipped")).stage, KNOWN_SKIPPED);
+	assert_int_equal(r.count, UINT32_MAX);
+	r.count = 7;
+	assert_int_equal(state_account(h->s, &h->account, &r), 0);
+	assert_int_equal(r.count, UINT32_MAX);
+
+	/* Nothing to take back: the listing stays known. */
+	r.count = 7;
+	assert_int_equal(state_remember(h->s, &r), 0);
+	assert_int_equal(state_retry_aside(h->s, &r), 0);
+	assert_int_equal(r.count, 7);
+	assert_int_equal(state_account(h->s, &h->account, &r), 0);
+	assert_int_equal(r.count, 7);
+}
+
 static struct mark
 renamed(struct view from, struct view to)
 {
@@ -660,6 +707,7 @@ main(void)
 		ROW(uids_are_any_octets),
 		ROW(every_mark_does_what_it_says),
 		ROW(stages_by_mark),
+		ROW(what_was_put_aside_is_taken_back),
 		ROW(renaming),
 		ROW(renaming_onto_another_message),
 		ROW(the_same_octets),
