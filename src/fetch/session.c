@@ -294,7 +294,7 @@ quit_status(struct fetch_session *s, const struct pop3_answer *a)
 /* Who takes the first line of an answer: a row a command. */
 static void (*const takers[POP3_COMMANDS])(
 	struct fetch_session *s, const struct pop3_answer *a) = {
-	[POP3_STLS] = session_login_status,
+	[POP3_STLS] = session_stls_status,
 	[POP3_USER] = session_login_status,
 	[POP3_PASS] = session_login_status,
 	[POP3_AUTH] = session_login_status,

@@ -23,8 +23,7 @@ void session_refused(struct fetch_session *s, const struct pop3_answer *a,
 
 /* session_auth.c */
 void session_greeting(struct fetch_session *s, const struct pop3_answer *a);
-void session_login_status(struct fetch_session *s, const struct pop3_answer *a);
-void session_choose(struct fetch_session *s);
+void session_stls_status(struct fetch_session *s, const struct pop3_answer *a);
 /* A list begins: what was known is no longer. */
 void session_capa_begin(struct fetch_session *s);
 void session_capa_row(struct fetch_session *s, const struct pop3_answer *a);
@@ -33,6 +32,10 @@ void session_use_remembered(struct fetch_session *s);
 /* The server made nothing of a login that came before its greeting: next time it comes
  * behind. False: there was none. */
 bool session_was_too_early(struct fetch_session *s);
+
+/* session_ways.c */
+void session_choose(struct fetch_session *s);
+void session_login_status(struct fetch_session *s, const struct pop3_answer *a);
 
 /* session_list.c */
 void session_list_begin(struct fetch_session *s);
