@@ -67,6 +67,7 @@ struct remembered {
 		char mechanisms[512];
 	} before, after;
 	char mechanism[32]; /* that worked last; "" none */
+	bool fell_back;	    /* to it: what is better was refused */
 	bool unstuffed;	    /* the server does not stuff dots */
 	bool sizes_lie;	    /* LIST does not agree with RETR */
 	bool has_no_uidl, has_no_top;

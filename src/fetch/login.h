@@ -24,6 +24,8 @@ struct login_facts {
 	bool has_password, has_token;
 	const char
 		*tried; /* words: mechanisms that were refused by this server as such */
+	const char *worked; /* where nothing better did: taken if it may be; NULL */
+	bool only_shown, never_shown; /* of those by which the password travels */
 };
 struct login_choice {
 	const char *mechanism; /* static: "SCRAM-SHA-256-PLUS" ... "USER", "APOP"; NULL:

@@ -146,6 +146,8 @@ against(enum login_id id, const struct fetch_account *a, const struct login_fact
 		o = NO_BINDING;
 	if (o == CLEAR && words_have(f->tried, login_rows[id].name))
 		o = REFUSED;
+	if (o == CLEAR && (login_rows[id].shows ? f->never_shown : f->only_shown))
+		o = REFUSED;
 	if (o == CLEAR && login_rows[id].shows && !f->tls && !a->plaintext)
 		o = IN_THE_CLEAR;
 	return o;
@@ -284,6 +286,15 @@ consider(enum login_id id, bool named, const struct fetch_account *a,
 	return o == CLEAR;
 }
 
+/* What worked is no better than what the account wants now. */
+static bool
+may_work_again(const struct fetch_account *a, const struct login_facts *f)
+{
+	if (!f->worked || a->apop)
+		return false;
+	return !a->auth || !a->auth[0] || words_have(a->auth, f->worked);
+}
+
 void
 login_choose(const struct fetch_account *a, const struct login_facts *f,
 	struct login_choice *ret)
@@ -294,6 +305,13 @@ login_choose(const struct fetch_account *a, const struct login_facts *f,
 
 	CHECK(ARRAY_SIZE(login_rows) == LOGIN_ROWS);
 	memset(ret, 0, sizeof(*ret));
+	if (may_work_again(a, f)) {
+		enum login_id id = login_row_find(view_of(f->worked));
+
+		if (id != LOGIN_ROWS &&
+			consider(id, a->auth && a->auth[0], a, f, &worst, ret))
+			return;
+	}
 	if (a->apop) {
 		named = true;
 		if (consider(LOGIN_ID_APOP, true, a, f, &worst, ret))

@@ -370,6 +370,7 @@ challenge(struct fetch_session *s, const struct pop3_answer *a)
 			s, OUTCOME_PROTOCOL, "a challenge that is no base64", a->text);
 		return;
 	}
+	s->challenged = true;
 	action = session_push(s, SESSION_CHALLENGE);
 	action->data = a->data;
 	/* What was sent behind AUTH was taken for the response; its words count still. */

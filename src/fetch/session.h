@@ -45,17 +45,17 @@ struct fetch_session {
 	struct mails *mails;
 	const struct known_table *known;
 	struct pop3_client client;
-	struct pop3_capabilities caps; /* in force */
-	bool has_caps, caps_fresh;
+	struct pop3_capabilities caps;			/* in force */
+	bool has_caps, caps_fresh, pipelining, ready;	/* ready: after login */
 	bool tls, has_binding, has_password, has_token; /* set before session_connected */
 	bool list_only, held, quit_ok, stopping, exchange, ahead, begins_anew;
-	bool early;		/* the login went out before the greeting came */
-	char words[160];	/* of a login's error document; then of a refused DELE */
-	bool pipelining, ready; /* ready: after login */
+	bool early;	 /* the login went out before the greeting came */
+	char words[160]; /* of a login's error document; then of a refused DELE */
 	enum session_step step;
 	struct login_choice choice;
-	char tried[256];
-	struct view user, password; /* while USER waits for its answer */
+	char tried[256]; /* refused ways; bound: -PLUS was, other: one more was */
+	bool bound, other, challenged, unproved; /* unproved: the server, to us */
+	struct view user, password;		 /* while USER waits for its answer */
 	uint16_t stamp_n;
 	uint8_t stamp[POP3_STATUS_MAX];
 	/* the listing */

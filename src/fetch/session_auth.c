@@ -36,6 +36,16 @@ use_kept(struct pop3_capabilities *c, const struct pop3_capabilities_kept *k)
 	c->mechanisms_n = (uint16_t)n;
 }
 
+static bool
+offers_as_before(const struct fetch_session *s)
+{
+	const char *before = s->memory->before.mechanisms;
+
+	return ((s->caps.has ^ s->memory->before.has) & POP3_CAPA_USER) == 0 &&
+		strlen(before) == s->caps.mechanisms_n &&
+		memcmp(before, s->caps.mechanisms, s->caps.mechanisms_n) == 0;
+}
+
 static void
 set_pipelining(struct fetch_session *s)
 {
@@ -79,6 +89,8 @@ session_capa_end(struct fetch_session *s, bool ok)
 	if (s->step == STEP_CAPA) {
 		/* A server without CAPA knows RFC 1939 and nothing more. */
 		s->has_caps = ok;
+		if (!ok || !offers_as_before(s))
+			s->memory->fell_back = false;
 		if (ok)
 			keep_caps(&s->memory->before, &s->caps);
 		else
@@ -119,6 +131,7 @@ forget_plain(struct remembered *r)
 	r->has_no_uidl = r->has_no_top = false;
 	r->uidl_refusals = 0;
 	r->mechanism[0] = 0;
+	r->fell_back = false;
 	r->count = UINT32_MAX;
 }
 

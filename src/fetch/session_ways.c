@@ -55,11 +55,19 @@ session_choose(struct fetch_session *s)
 		.has_password = s->has_password,
 		.has_token = s->has_token,
 		.tried = s->tried,
+		.worked = s->memory->fell_back ? s->memory->mechanism : NULL,
+		.only_shown = s->other && !s->choice.plain,
+		.never_shown = s->unproved,
 	};
 
 	s->step = STEP_LOGIN;
+	s->challenged = false;
 	skip_refused_binding(s);
 	login_choose(s->account, &f, &s->choice);
+	if (!s->choice.mechanism && f.only_shown) {
+		f.only_shown = false;
+		login_choose(s->account, &f, &s->choice);
+	}
 	if (!s->choice.mechanism) {
 		session_end(s, OUTCOME_REFUSED, s->choice.why, NOTHING);
 		return;
@@ -67,16 +75,23 @@ session_choose(struct fetch_session *s)
 	session_push(s, SESSION_LOGIN);
 }
 
+/* It worked last time. */
+static bool
+is_known(const struct fetch_session *s)
+{
+	return strcmp(s->memory->mechanism, s->choice.mechanism) == 0;
+}
+
 /* What follows the login is known: it goes with it, when the server takes it. */
 static void
 go_on_at_once(struct fetch_session *s)
 {
 	const struct remembered *r = s->memory;
-	bool known = r->has_capabilities && !s->caps_fresh &&
-		strcmp(r->mechanism, s->choice.mechanism) == 0;
+	bool known = r->has_capabilities && !s->caps_fresh && is_known(s);
 	bool first = s->caps_fresh && r->failures == 0 && !r->step_by_step;
 
-	if (s->pipelining && (known || first) && s->choice.one_flight && !r->not_ahead) {
+	if (s->pipelining && (known || first) && s->choice.one_flight && !r->not_ahead &&
+		!s->bound && !s->other) {
 		s->ahead = true;
 		session_list_begin(s);
 		session_list_send(s);
@@ -162,6 +177,8 @@ session_cancel(struct fetch_session *s, const char *why)
 	}
 	/* Its answer is -ERR; then the same mechanism may do without the binding. */
 	session_login_words(s, why);
+	/* It may be a false one: it gets no password. */
+	s->unproved = true;
 	if (!binds_channel(s))
 		session_end(s, OUTCOME_REFUSED, why, NOTHING);
 }
@@ -171,6 +188,7 @@ logged_in(struct fetch_session *s)
 {
 	size_t n = strlen(s->choice.mechanism);
 
+	s->memory->fell_back = s->other || (s->memory->fell_back && is_known(s));
 	if (n < sizeof(s->memory->mechanism))
 		memcpy(s->memory->mechanism, s->choice.mechanism, n + 1);
 	s->ready = true;
@@ -245,22 +263,70 @@ was_too_much_at_once(struct fetch_session *s, const struct pop3_answer *a)
 	return s->memory->step_by_step = true;
 }
 
+/*
+ * Each is a failed login at the server, and some lock an account after a few: so one
+ * other way at most, and none where this one worked last time or was said before in this
+ * run: then it is the password. A server that refuses a binding says no more of it than
+ * that, so the same follows without; its proof refused again, it is the password too.
+ */
+static bool
+may_try_another(const struct fetch_session *s)
+{
+	if (s->memory->step_by_step)
+		return false;
+	if (binds_channel(s))
+		return true;
+	return !is_known(s) && !s->other && !s->unproved && !(s->bound && s->challenged);
+}
+
+/* A server that keeps only a hash can do none but those that show the password. */
+static void
+try_another(struct fetch_session *s)
+{
+	char words[sizeof(s->words)];
+
+	memcpy(words, s->words, sizeof(words));
+	add_tried(s, s->choice.mechanism);
+	if (binds_channel(s)) {
+		s->bound = true;
+		add_tried(s, "SCRAM-SHA-1-PLUS");
+	} else {
+		s->other = true;
+	}
+	if (!s->unproved)
+		session_login_words(s, "");
+	session_choose(s);
+	if (s->step == STEP_END && words[0] != 0)
+		memcpy(s->outcome.why, words, sizeof(words));
+}
+
+/* Next time all ways are open again: what worked once may work no more. */
+static void
+forget_way(struct fetch_session *s, const struct pop3_answer *a)
+{
+	if (s->outcome.kind != OUTCOME_REFUSED)
+		return;
+	s->memory->step_by_step = false;
+	if (a->code != POP3_CODE_NONE || !may_be_the_mechanism(s, a))
+		return;
+	s->memory->mechanism[0] = 0;
+	s->memory->fell_back = false;
+}
+
 void
 session_login_status(struct fetch_session *s, const struct pop3_answer *a)
 {
 	if (!a->ok) {
 		/* What was remembered of the server may be out of date. */
 		s->memory->has_capabilities = false;
-		if (is_not_about_credentials(s, a)) {
-			add_tried(s, s->choice.mechanism);
-			session_login_words(s, "");
-			session_choose(s);
-			return;
-		}
-		if (was_too_much_at_once(s, a))
+		if (was_too_much_at_once(s, a)) {
 			session_end(s, OUTCOME_CUT, "the login was refused", a->text);
-		else
+		} else if (is_not_about_credentials(s, a) && may_try_another(s)) {
+			try_another(s);
+		} else {
 			session_refused(s, a, OUTCOME_REFUSED, s->words);
+			forget_way(s, a);
+		}
 		return;
 	}
 	if (a->command != POP3_USER) {

@@ -93,6 +93,7 @@ read_remembered(sqlite3_stmt *q, struct remembered *r)
 	r->not_ahead = column_u32(q, 27, 0) & 1;
 	r->all_listed = column_u32(q, 27, 0) >> 1 & 1;
 	r->early_faults = (uint8_t)(column_u32(q, 27, 0) >> 2 & 0x3f);
+	r->fell_back = column_u32(q, 27, 0) >> 8 & 1;
 	r->refusals = column_u32(q, 28, 0);
 	r->uidl_refusals = column_u32(q, 29, 0);
 }
@@ -244,7 +245,9 @@ bind_remembered(sqlite3_stmt *q, const struct remembered *r, struct view probes)
 	bind_i64(q, 26, (int64_t)r->interval_ms);
 	bind_blob(q, 27, (struct view){r->tls_session, r->tls_session_n});
 	bind_i64(q, 28, (int64_t)r->policy);
-	bind_i64(q, 29, r->not_ahead | r->all_listed << 1 | r->early_faults << 2);
+	bind_i64(q, 29,
+		r->not_ahead | r->all_listed << 1 | r->early_faults << 2 |
+			r->fell_back << 8);
 	bind_i64(q, 30, r->refusals);
 	bind_i64(q, 31, r->uidl_refusals);
 }

@@ -211,12 +211,58 @@ why_is_bounded(void **state)
 	assert_non_null(strstr(c.why, "has refused: USER"));
 }
 
+/* What worked where better ones were refused, as far as it is allowed; the others after a
+ * refusal; and never what shows the password to a server that may be false. */
+static void
+after_a_refusal(void **state)
+{
+	static const struct {
+		const char *worked, *auth, *tried, *mechanism;
+		bool only_shown, never_shown, apop;
+	} cases[] = {
+		{"PLAIN", "", "", "PLAIN", false, false, false},
+		{"PLAIN", "", "PLAIN", "SCRAM-SHA-256", false, false, false},
+		{"PLAIN", "CRAM-MD5 PLAIN", "", "PLAIN", false, false, false},
+		{"PLAIN", "CRAM-MD5", "", "CRAM-MD5", false, false, false},
+		{"PLAIN", "", "", "SCRAM-SHA-256", false, true, false},
+		{"PLAIN", "", "", NULL, false, false, true},
+		{"NTLM", "", "", "SCRAM-SHA-256", false, false, false},
+		{NULL, "", "SCRAM-SHA-256", "PLAIN", true, false, false},
+		{NULL, "", "PLAIN", "USER", true, false, false},
+		{NULL, "CRAM-MD5", "", NULL, true, false, false},
+		{NULL, "", "SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5", NULL, false, true,
+			false},
+	};
+	struct pop3_capabilities caps = {
+		.has = POP3_CAPA_SASL | POP3_CAPA_USER, .mechanisms_n = sizeof(ALL) - 1};
+
+	(void)state;
+	memcpy(caps.mechanisms, ALL, sizeof(ALL) - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fetch_account a = {.auth = cases[i].auth, .apop = cases[i].apop};
+		struct login_facts f = {.capabilities = &caps,
+			.tls = true,
+			.has_password = true,
+			.tried = cases[i].tried,
+			.worked = cases[i].worked,
+			.only_shown = cases[i].only_shown,
+			.never_shown = cases[i].never_shown};
+		struct login_choice c;
+
+		login_choose(&a, &f, &c);
+		if (!c.mechanism != !cases[i].mechanism ||
+			(c.mechanism && strcmp(c.mechanism, cases[i].mechanism) != 0))
+			fail_msg("case %zu: %s", i, c.mechanism ? c.mechanism : c.why);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_row),
 		cmocka_unit_test(why_is_bounded),
+		cmocka_unit_test(after_a_refusal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -270,6 +270,7 @@ accounts_are_remembered(void **state)
 
 	fill_remembered(&h->r);
 	h->r.early_faults = 2;
+	h->r.fell_back = true;
 	assert_int_equal(state_remember(h->s, &h->r), 0);
 	other.host = "pop.example.net";
 	assert_int_equal(state_account(h->s, &other, &r), 0);
