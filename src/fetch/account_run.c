@@ -267,40 +267,6 @@ close_done(struct work_job *j)
 
 /* Only what QUIT has confirmed is gone. */
 static void
-tell_deletions(const struct collect *c)
-{
-	struct report_facts f = REPORT_NOTHING;
-
-	f.account = c->account->name;
-	for (uint32_t i = 0; c->session->quit_ok && i < c->mails.n; i++) {
-		const struct mail *m = &c->mails.at[i];
-
-		if (!m->number || m->stage != MAIL_DELETED)
-			continue;
-		f.msgno = m->number;
-		f.uid = mail_uid(&c->mails, m);
-		f.octets = m->size;
-		f.why = m->plan == MAIL_DELETE ? m->reason : NULL;
-		report_tell(c->run->report, REPORT_DELETED, &f);
-	}
-}
-
-static void
-tell_undeleted(const struct collect *c)
-{
-	struct report_facts f = REPORT_NOTHING;
-
-	if (c->session->counts.undeleted == 0)
-		return;
-	f.account = c->account->name;
-	f.count = c->session->counts.undeleted;
-	f.why = "delivered before, and tried again next time";
-	f.server_said.p = (const uint8_t *)c->session->words;
-	f.server_said.n = strlen(c->session->words);
-	report_tell(c->run->report, REPORT_NOT_DELETED, &f);
-}
-
-static void
 finished(struct collect *c)
 {
 	struct account_run *a = (struct account_run *)c;
@@ -309,8 +275,7 @@ finished(struct collect *c)
 
 	for (uint32_t i = 0; i < c->mails.n; i++)
 		tried += c->mails.at[i].number && c->mails.at[i].tried;
-	tell_deletions(c);
-	tell_undeleted(c);
+	collect_tell_deletions(c);
 	a->outcome = s->outcome;
 	a->gain = (struct schedule_gain){
 		.committed = s->counts.committed - s->counts.again,

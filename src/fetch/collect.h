@@ -120,6 +120,8 @@ void collect_letter_cut(struct collect *c, struct mail *m, bool last_try);
 /* Messages that this session puts aside; those are told of that were not yet. */
 uint32_t collect_given_up(struct collect *c);
 void collect_letter_drop(struct collect *c);
+/* At its end: what was deleted on the server, and what was not. */
+void collect_tell_deletions(const struct collect *c);
 void collect_letter_free(struct letter *l);
 /* What of a session never came to its end. */
 void collect_top_drop(struct collect *c);
