@@ -221,6 +221,7 @@ close_run(struct work_job *j)
 		return;
 	a->result = collect_write_marks(c, true);
 	if (a->result == 0) {
+		collect_remember_failed(c);
 		session_learn(c->session);
 		remember_outcome(a);
 		a->result = state_remember(c->run->state, &c->memory);
@@ -271,20 +272,10 @@ finished(struct collect *c)
 {
 	struct account_run *a = (struct account_run *)c;
 	const struct fetch_session *s = c->session;
-	uint32_t tried = 0;
 
-	for (uint32_t i = 0; i < c->mails.n; i++)
-		tried += c->mails.at[i].number && c->mails.at[i].tried;
 	collect_tell_deletions(c);
 	a->outcome = s->outcome;
-	a->gain = (struct schedule_gain){
-		.committed = s->counts.committed - s->counts.again,
-		.tried = tried,
-		.quarantined = collect_given_up(c),
-		.temporary = s->counts.temporary,
-		.undeleted = s->counts.undeleted,
-		.logged_in = s->ready,
-	};
+	collect_gain(c, &a->gain);
 	a->won = a->won || a->gain.committed > 0;
 	if (a->outcome.kind == OUTCOME_REFUSED)
 		a->refresh_secret = true;
@@ -446,6 +437,7 @@ account_run_start(struct account_run *a)
 {
 	a->schedule = (struct schedule){.renews = settings_of(a)->token_command};
 	a->won = false;
+	collect_forget_failed(&a->collect);
 	a->interval_ms = a->collect.memory.interval_ms;
 	a->collect.finished = finished;
 	job(a, PHASE_OPEN, &a->collect.lane, open_run, open_done);
@@ -457,6 +449,7 @@ account_run_free(struct account_run *a)
 	struct collect *c = &a->collect;
 
 	collect_done(c);
+	collect_forget_failed(c);
 	close_targets(a);
 	tls_context_unref(&c->tls);
 	secret_wipe(&c->password);

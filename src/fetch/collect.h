@@ -6,6 +6,7 @@
 #define FETCH_COLLECT_H
 
 #include "fetch/collect_files.h"
+#include "fetch/collect_gain.h"
 #include "fetch/deliver.h"
 #include "fetch/fetch_report.h"
 #include "fetch/login.h"
@@ -81,6 +82,7 @@ struct collect {
 	struct fetch_session *session;
 	struct mails mails;
 	struct known_table known;
+	struct failed_list failed; /* of this run */
 	struct login *login;
 	struct letter *letter; /* coming */
 	struct header_scan top;
@@ -117,8 +119,6 @@ void collect_letter(struct collect *c, struct mail *m);
 void collect_letter_data(struct collect *c, struct view data);
 void collect_letter_end(struct collect *c, struct mail *m);
 void collect_letter_cut(struct collect *c, struct mail *m, bool last_try);
-/* Messages that this session puts aside; those are told of that were not yet. */
-uint32_t collect_given_up(struct collect *c);
 void collect_letter_drop(struct collect *c);
 /* At its end: what was deleted on the server, and what was not. */
 void collect_tell_deletions(const struct collect *c);

@@ -318,29 +318,6 @@ collect_letter_cut(struct collect *c, struct mail *m, bool last_try)
 	c->letter = NULL;
 }
 
-uint32_t
-collect_given_up(struct collect *c)
-{
-	struct report_facts f = REPORT_NOTHING;
-	uint32_t n = 0;
-
-	f.account = c->account->name;
-	f.why = "it could not be had, nor was anything of it kept";
-	for (uint32_t i = 0; i < c->mails.n; i++) {
-		const struct mail *m = &c->mails.at[i];
-
-		if (!m->number || !session_gives_up(c->session, m))
-			continue;
-		n++;
-		if (m->told)
-			continue;
-		f.msgno = m->number;
-		f.uid = mail_uid(&c->mails, m);
-		report_tell(c->run->report, REPORT_QUARANTINED, &f);
-	}
-	return n;
-}
-
 void
 collect_letter_drop(struct collect *c)
 {

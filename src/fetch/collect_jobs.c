@@ -91,6 +91,8 @@ load_done(struct work_job *job)
 
 	c->jobs--;
 	if (j->result == 0)
+		collect_recall_failed(c);
+	if (j->result == 0)
 		session_loaded(c->session, &c->known);
 	else
 		session_fail(c->session, OUTCOME_LOCAL, j->why);

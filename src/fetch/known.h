@@ -28,7 +28,9 @@ struct known {
 	bool has_header;
 	bool dele_sent; /* DELE was sent, QUIT not confirmed */
 	uint8_t stage;	/* enum known_stage */
-	uint8_t tries;	/* that failed by the message or the server, never by a target */
+	uint8_t tries;	/* runs in which it failed by itself or the server, never by a
+			   target */
+	uint8_t failed; /* how often in this run; not in the state */
 };
 
 /* All of an account's, sorted by uid (octets, then length); one malloc for each array. */
@@ -45,6 +47,7 @@ void known_retry_aside(struct known_table *t);
 /* The number of rows before that uid. Pure. */
 size_t known_before(const struct known_table *t, struct view uid);
 
+#define KNOWN_FAILED_MAX 2 /* then it is left for the next run */
 #define EARLY_FAULTS_MAX 2 /* then it is spoken to only after its greeting */
 #define PROBES_MAX	 16
 #define PROBE_UID_MAX	 128

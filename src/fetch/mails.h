@@ -48,6 +48,7 @@ struct mail {
 		tried : 1,     /* MARK_TRY */
 		put_aside : 1, /* MARK_QUARANTINED */
 		told : 1,      /* that it is put aside, and where what came of it lies */
+		left : 1,      /* for the next run */
 		unsure : 1,    /* its UIDL tells nothing: session_same */
 		restuffed : 1, /* it came raw from a server that stuffs */
 		weak : 1,      /* its header may be another's as well */

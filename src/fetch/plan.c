@@ -114,6 +114,12 @@ plan_known(const struct plan_facts *f, struct mails *m, struct mail *mail,
 	case KNOWN_INTENDED:
 	case KNOWN_STAGES: break;
 	}
+	if (k->failed >= KNOWN_FAILED_MAX) {
+		plan_as(mail, MAIL_LEAVE, "the next run tries it again");
+		mail->stage = MAIL_FAILED;
+		mail->left = true;
+		return;
+	}
 	mail->suspect = k->tries > 0;
 	plan_new(f, m, mail);
 }

@@ -49,7 +49,7 @@ schedule_after(struct schedule *s, const struct session_outcome *o,
 {
 	bool won = g->committed > 0 || g->tried > 0;
 	/* A try is nothing won while the line breaks each time. */
-	bool moved = g->committed > 0 || g->quarantined > 0;
+	bool moved = g->committed > 0 || g->quarantined > 0 || g->left > 0;
 	/* A token that was good can run out, or be revoked: a new one tells. */
 	bool renew = s->renews && s->let_in && !s->renewed;
 

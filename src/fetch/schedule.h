@@ -20,9 +20,9 @@ struct schedule {
 
 enum schedule_next { SCHEDULE_AGAIN, SCHEDULE_DONE };
 
-/* What a session won: messages committed, tries counted. */
+/* What a session won: messages committed, tries; left: for the next run. */
 struct schedule_gain {
-	uint32_t committed, tried, quarantined, temporary, undeleted;
+	uint32_t committed, tried, quarantined, temporary, undeleted, left;
 	bool logged_in;
 };
 

@@ -83,18 +83,15 @@ cut_coming(struct fetch_session *s, bool counts)
 {
 	struct mail *m = awaited_mail(s);
 	struct session_action *a;
-	uint32_t tries;
 
 	if (!m || (!s->coming && !counts))
 		return;
 	/* Where none at all can be had, it is not for one message. */
 	counts = counts && (s->counts.committed > 0 || s->counts.failed == 0);
-	tries = m->known == MAIL_NO_KNOWN || !s->known ? 0
-						       : s->known->rows[m->known].tries;
 	if (s->coming) {
 		a = session_push(s, SESSION_LETTER_CUT);
 		a->mail = m;
-		a->last_try = counts && tries + 1 >= s->account->tries;
+		a->last_try = counts && session_is_last_try(s, m);
 	} else {
 		session_mail_fail(s, m, NOTHING);
 	}

@@ -39,15 +39,34 @@ planned_marks(const struct fetch_session *s, const struct mail *m, struct mark *
 		put(marks, n, MARK_SKIPPED, uid)->size = m->size;
 }
 
-/* Whether this failed try was the last. */
+static const struct known *
+known_of(const struct fetch_session *s, const struct mail *m)
+{
+	return m->known == MAIL_NO_KNOWN || !s->known ? NULL : &s->known->rows[m->known];
+}
+
+/* A line or a server that is bad for a minute cuts one message several times in a run:
+ * that counts once. */
+static bool
+is_counted(const struct fetch_session *s, const struct mail *m)
+{
+	const struct known *k = known_of(s, m);
+
+	return k && k->failed > 0;
+}
+
+bool
+session_is_last_try(const struct fetch_session *s, const struct mail *m)
+{
+	const struct known *k = known_of(s, m);
+
+	return !is_counted(s, m) && (k ? k->tries : 0) + 1u >= s->account->tries;
+}
+
 bool
 session_gives_up(const struct fetch_session *s, const struct mail *m)
 {
-	uint32_t tries = m->known == MAIL_NO_KNOWN || !s->known
-		? 0
-		: s->known->rows[m->known].tries;
-
-	return m->put_aside || (m->tried && tries + 1 >= s->account->tries);
+	return m->put_aside || (m->tried && session_is_last_try(s, m));
 }
 
 static void
@@ -64,7 +83,7 @@ end_marks(const struct fetch_session *s, const struct mail *m, struct mark *mark
 		put(marks, n, MARK_DELETED, uid);
 	else if (m->stage == MAIL_DELETED || m->stage == MAIL_DELE_SENT)
 		put(marks, n, MARK_DELE_SENT, uid);
-	if (m->tried) {
+	if (m->tried && !is_counted(s, m)) {
 		struct mark *try = put(marks, n, MARK_TRY, uid);
 
 		/* By its header it is found under another UIDL. */

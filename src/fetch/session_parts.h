@@ -21,6 +21,10 @@ void session_quit(struct fetch_session *s);
 void session_refused(struct fetch_session *s, const struct pop3_answer *a,
 	enum session_outcome_kind otherwise, const char *what);
 
+/* session_marks.c */
+/* If this one fails it is put aside. */
+bool session_is_last_try(const struct fetch_session *s, const struct mail *m);
+
 /* session_auth.c */
 void session_greeting(struct fetch_session *s, const struct pop3_answer *a);
 void session_stls_status(struct fetch_session *s, const struct pop3_answer *a);

@@ -678,6 +678,47 @@ def test_what_is_put_aside_is_told(trial):
     assert not t.quarantined()
 
 
+class CutsSome(Session):
+    """Some never come whole."""
+
+    def body(self, n):
+        octets = super().body(n)
+        if self.mails[n - 1] in self.house.bad:
+            self.wire.send(octets[:40])
+            raise Cut
+        return octets
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3])
+def test_cuts_of_a_run_count_once(trial, tries):
+    """A line that is bad for a minute puts nothing aside: a message is tried twice in a run,
+    and left for the next one, while all others are collected in the same."""
+    t = trial(plain_mails(9), script=CutsSome)
+    t.house.bad = bad = [t.drop.ever[i] for i in (1, 4, 5, 8)]
+    more = ["--tries", str(tries)]
+    for i in range(1, tries + 1):
+        t.run(more=more, codes=[75 if i < tries else 65])
+        assert left(t) == uids(bad), t.last()
+        assert len(t.quarantined()) == (len(bad) if i == tries else 0)
+        asked = [m for visit, _, m in t.house.retrieved if visit in t.runs[-1].visits]
+        assert [asked.count(m) for m in bad] == [2 if i < tries else 1] * len(bad)
+    t.run(more=more, codes=[0])
+    assert t.retrieved(-1) == []
+
+
+def test_what_was_cut_comes_with_the_next_run(trial):
+    """Also where no more than a look at the end of the listing would be due."""
+    t = trial(script=CutsSome)
+    t.house.bad = [t.drop.ever[2]]
+    for _ in range(2):
+        t.run(keep=True, codes=[75])
+    t.house.bad = []
+    t.run(keep=True, codes=[0])
+    t.complete()
+    t.run(keep=True, codes=[0])
+    assert t.retrieved(-1) == []
+
+
 class CutsOneOnce(CutsOne):
     """Message 3 does not come whole the first time that it is asked for."""
 

@@ -531,6 +531,30 @@ suspects_come_alone_and_last(void **state)
 	}
 }
 
+/* Nor is it taken for settled: the listing of the next run is a whole one. */
+static void
+what_failed_twice_in_a_run_is_left(void **state)
+{
+	uint32_t suspects;
+	(void)state;
+
+	begin();
+	know("a", 10, KNOWN_SEEN, 0)->tries = 1;
+	know("b", 10, KNOWN_SEEN, 0)->tries = 1;
+	known_rows[0].failed = KNOWN_FAILED_MAX;
+	known_rows[1].failed = KNOWN_FAILED_MAX - 1;
+	(void)list(1, "a", 10);
+	(void)list(2, "b", 10);
+	(void)plan_all(&facts, &mails);
+	(void)plan_order(&facts, &mails, &suspects);
+	assert_int_equal(mails.order_n, 1);
+	assert_int_equal(order[0], 1);
+	assert_int_equal(suspects, 0);
+	assert_int_equal(at[0].plan, MAIL_LEAVE);
+	assert_int_equal(at[0].stage, MAIL_FAILED);
+	assert_true(at[0].left);
+}
+
 static void
 when_the_next_falls_due(void **state)
 {
@@ -693,6 +717,7 @@ main(void)
 		cmocka_unit_test(what_a_filter_says),
 		cmocka_unit_test(orders),
 		cmocka_unit_test(suspects_come_alone_and_last),
+		cmocka_unit_test(what_failed_twice_in_a_run_is_left),
 		cmocka_unit_test(when_the_next_falls_due),
 		cmocka_unit_test(options_that_decide_have_a_fingerprint),
 		cmocka_unit_test(random_tables),

@@ -98,7 +98,8 @@ a_line_that_always_breaks(void **state)
 	struct session_outcome o = outcome(OUTCOME_CUT, POP3_CODE_NONE);
 	struct schedule s = {0};
 	const struct schedule_gain none = {0}, tried = {.tried = 1},
-				   some = {.committed = 1}, given_up = {.quarantined = 1};
+				   some = {.committed = 1}, given_up = {.quarantined = 1},
+				   left = {.tried = 1, .left = 1};
 	(void)state;
 
 	assert_int_equal(schedule_after(&s, &o, &none), SCHEDULE_AGAIN);
@@ -111,6 +112,9 @@ a_line_that_always_breaks(void **state)
 	/* The last try of one message makes way for the next. */
 	assert_int_equal(schedule_after(&s, &o, &given_up), SCHEDULE_AGAIN);
 	assert_int_equal(s.status, EX_DATAERR);
+	assert_int_equal(schedule_after(&s, &o, &tried), SCHEDULE_AGAIN);
+	/* So does its last one in this run. */
+	assert_int_equal(schedule_after(&s, &o, &left), SCHEDULE_AGAIN);
 	assert_int_equal(schedule_after(&s, &o, &tried), SCHEDULE_AGAIN);
 	assert_int_equal(schedule_after(&s, &o, &tried), SCHEDULE_AGAIN);
 	assert_int_equal(schedule_after(&s, &o, &tried), SCHEDULE_DONE);
