@@ -338,6 +338,23 @@ without_detail(struct view local, uint8_t delimiter)
 }
 
 static bool
+has_capitals(struct view v)
+{
+	for (size_t i = 0; i < v.n; i++)
+		if (ascii_lower(v.p[i]) != v.p[i])
+			return true;
+	return false;
+}
+
+/* RFC 5321 s.2.4: letters of either case are one in a domain. */
+static void
+put_lower(struct view v, struct buf *out)
+{
+	for (size_t i = 0; i < v.n; i++)
+		buf_put_u8(out, ascii_lower(v.p[i]));
+}
+
+static bool
 is_postmaster(struct view local)
 {
 	const struct view name = VIEW("postmaster");
@@ -358,7 +375,7 @@ users_recipient(struct view name, uint8_t delimiter, unsigned variant, struct bu
 	struct view local = {name.p, at ? (size_t)(at - name.p) : name.n};
 	struct view domain = behind(name, local.n);
 	struct view plain = {local.p, without_detail(local, delimiter)};
-	bool detail = plain.n < local.n;
+	bool detail = plain.n < local.n, capitals = has_capitals(domain);
 
 	CHECK(variant < USERS_RECIPIENT_VARIANTS);
 	switch (variant) {
@@ -367,12 +384,21 @@ users_recipient(struct view name, uint8_t delimiter, unsigned variant, struct bu
 		buf_put_view(out, plain);
 		buf_put_view(out, domain);
 		break;
-	case 2: buf_put_view(out, local); break;
-	case 3: buf_put_view(out, plain); break;
-	case 4: buf_put_str(out, "postmaster"); break;
+	case 2:
+		buf_put_view(out, local);
+		put_lower(domain, out);
+		break;
+	case 3:
+		buf_put_view(out, plain);
+		put_lower(domain, out);
+		break;
+	case 4: buf_put_view(out, local); break;
+	case 5: buf_put_view(out, plain); break;
+	case 6: buf_put_str(out, "postmaster"); break;
 	}
-	const bool there[USERS_RECIPIENT_VARIANTS] = {
-		true, detail, domain.n > 0, domain.n > 0 && detail, is_postmaster(plain)};
+	const bool there[USERS_RECIPIENT_VARIANTS] = {true, detail, capitals,
+		capitals && detail, domain.n > 0, domain.n > 0 && detail,
+		is_postmaster(plain)};
 	return there[variant] && !out->full;
 }
 

@@ -16,7 +16,7 @@
 #define USERS_COUNT_MAX	  5000000
 #define USERS_REPORTS_MAX 100
 /* How a recipient may stand in a database: see users_find_recipient. */
-#define USERS_RECIPIENT_VARIANTS 5
+#define USERS_RECIPIENT_VARIANTS 7
 
 /* A line that is wrong; the views borrow from the users. */
 struct users_report {
@@ -52,7 +52,8 @@ bool users_find(const struct users *u, struct view name, struct user *ret,
 /*
  * Whose mail a recipient's is: the user of exactly this name; else of the name without
  * the part from the delimiter on (within the local part; 0: there is none); else of the
- * same two without "@" and the domain; and postmaster in any case as "postmaster" (RFC
+ * same two with the domain in small letters (RFC 5321 s.2.4); else of the same two
+ * without "@" and the domain; and postmaster in any case as "postmaster" (RFC
  * 5321 s.4.5.1). As users_find.
  */
 bool users_find_recipient(const struct users *u, struct view name, uint8_t delimiter,

@@ -269,7 +269,8 @@ static void
 a_recipient_is_looked_up_with_its_detail_and_without_its_domain(void **state)
 {
 	(void)state;
-	struct world w = world_of("ann:{PLAIN}x\nbob@example.org:*\nodd+one:{PLAIN}x\n"
+	struct world w = world_of("ann:{PLAIN}x\nbob@example.org:*\n"
+				  "eve@example.org:*\neve:*\nodd+one:{PLAIN}x\n"
 				  "postmaster:!\n+:{PLAIN}x\nbox:x:::::"
 				  ":userdb_mail=mbox:/m/%u\nbad:{PLAIN}x:::::"
 				  ":userdb_mail=mh:/x\nodd:{PLAIN}x:0\n");
@@ -287,6 +288,13 @@ a_recipient_is_looked_up_with_its_detail_and_without_its_domain(void **state)
 		/* A locked password is no reason to bounce mail. */
 		{"bob@example.org", "bob@example.org", 0},
 		{"bob+x@example.org", "bob@example.org", 0},
+		/* RFC 5321 s.2.4: a domain in any case; else another user gets it. */
+		{"bob@EXAMPLE.org", "bob@example.org", 0},
+		{"bob+X@Example.Org", "bob@example.org", 0},
+		{"eve@EXAMPLE.ORG", "eve@example.org", 0},
+		{"eve+x@Example.org", "eve@example.org", 0},
+		{"eve@example.com", "eve", 0},
+		{"Bob@example.org", NULL, REFUSAL_NO_USER},
 		{"bob", NULL, REFUSAL_NO_USER},
 		{"bob@example.com", NULL, REFUSAL_NO_USER},
 		/* A name with the delimiter goes before the name without it. */
