@@ -224,6 +224,7 @@ on_setup(struct lmtpd *l, struct view payload, struct received *r)
 	l->hostname[m.hostname.n] = 0;
 	l->limits = (struct lmtp_limits){.message_octets = m.message_octets_max,
 		.recipients = m.recipients_max,
+		.bare_ends = m.bare_line_ends,
 		.hostname = l->hostname};
 	if (r->nfds == 1)
 		l->empty_dir = received_take(r, 0);

@@ -157,8 +157,8 @@ replace_changed(struct monitor *m, const struct conf *old)
 		"trusted_networks", "log_fail2ban", "login_timeout", "sql_stores",
 		"ldap_stores"};
 	static const char *const of_lmtpd[] = {"lmtp_networks", "lmtp_connections",
-		"lmtp_recipients", "lmtp_timeout", "message_size_max", "spool_memory",
-		"spool_total", "hostname"};
+		"lmtp_recipients", "lmtp_timeout", "lmtp_bare_line_ends",
+		"message_size_max", "spool_memory", "spool_total", "hostname"};
 	const struct conf *now = m->settings.conf;
 
 	if (differs(old, now, of_log, ARRAY_SIZE(of_log)))

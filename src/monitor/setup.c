@@ -30,6 +30,7 @@ setup_lmtpd(struct monitor *m)
 		.message_octets_max = c->message_size_max,
 		.spool_memory = c->spool_memory,
 		.spool_total = c->spool_total,
+		.bare_line_ends = c->lmtp_bare_line_ends,
 		.networks = {c->networks, c->networks_n},
 		.hostname = view_of(c->hostname),
 	};

@@ -45,3 +45,27 @@ line_ends_finish(struct line_ends *s, uint8_t out[1])
 	s->held = false;
 	return n;
 }
+
+bool
+line_ends_are_whole(struct line_ends *s, const uint8_t *in, size_t n)
+{
+	const uint8_t *p = in, *end = in + n, *cr;
+
+	if (n > 0 && s->held) {
+		if (*p++ != '\n')
+			return false;
+		s->held = false;
+	}
+	while (p < end) {
+		cr = memchr(p, '\r', (size_t)(end - p));
+		if (memchr(p, '\n', (size_t)((cr ? cr : end) - p)))
+			return false;
+		if (!cr)
+			break;
+		p = cr + 1;
+		s->held = p == end;
+		if (p < end && *p++ != '\n')
+			return false;
+	}
+	return true;
+}

@@ -10,7 +10,8 @@ lmtp_forget(struct lmtp_server *s)
 {
 	bool open = s->open;
 
-	s->open = s->too_large = s->utf8 = false;
+	s->open = s->refused_all = s->utf8 = false;
+	s->ends = (struct line_ends){.held = false};
 	s->accepted = s->refused = s->owed = 0;
 	s->message_n = s->chunk_left = 0;
 	if (s->state != BEFORE_LHLO)
@@ -162,7 +163,7 @@ answer_bdat(struct lmtp_server *s, const struct lmtp_request *r)
 	} else {
 		s->state = IN_CHUNKS;
 		s->chunk_reply =
-			s->too_large ? LMTP_REPLY_CHUNK_FAILED : LMTP_REPLY_CHUNK_OK;
+			s->refused_all ? LMTP_REPLY_CHUNK_FAILED : LMTP_REPLY_CHUNK_OK;
 	}
 }
 

@@ -114,20 +114,32 @@ next_line(struct lmtp_server *s, struct view *in, struct buf *out, struct lmtp_e
 
 /* ---- the message ------------------------------------------------------------------ */
 
+/* From now on it is thrown away: what the caller has of it he forgets. */
+static bool
+refuse_all(struct lmtp_server *s, enum lmtp_reply why, struct lmtp_event *ret)
+{
+	s->refused_all = true;
+	s->refusal = (uint8_t)why;
+	s->open = false;
+	ret->kind = LMTP_EVENT_RESET;
+	return true;
+}
+
 /* Octets of the message. True: an event. */
 static bool
 take_piece(struct lmtp_server *s, struct view piece, struct lmtp_event *ret)
 {
 	uint64_t max = s->limits.message_octets;
+	uint64_t room = max > 0 ? max - s->message_n : UINT64_MAX;
+	size_t n = piece.n < room ? piece.n : (size_t)room;
 
-	if (piece.n == 0 || s->too_large)
+	if (piece.n == 0 || s->refused_all)
 		return false;
-	if (max > 0 && piece.n > max - s->message_n) {
-		s->too_large = true;
-		s->open = false;
-		ret->kind = LMTP_EVENT_RESET;
-		return true;
-	}
+	/* What comes first counts, however the octets were cut. */
+	if (!s->limits.bare_ends && !line_ends_are_whole(&s->ends, piece.p, n))
+		return refuse_all(s, LMTP_REPLY_BARE_ENDS, ret);
+	if (piece.n > n)
+		return refuse_all(s, LMTP_REPLY_TOO_LARGE, ret);
 	s->message_n += piece.n;
 	ret->kind = LMTP_EVENT_DATA;
 	ret->octets = piece;
@@ -140,11 +152,15 @@ end_message(struct lmtp_server *s, struct lmtp_event *ret)
 {
 	CHECK(s->accepted > 0);
 	s->owed = s->accepted;
-	s->phase = s->too_large ? PHASE_REFUSALS : PHASE_OUTCOMES;
 	s->bad = 0;
+	if (s->refused_all || s->ends.held) {
+		s->phase = PHASE_REFUSALS;
+		return !s->refused_all && refuse_all(s, LMTP_REPLY_BARE_ENDS, ret);
+	}
+	s->phase = PHASE_OUTCOMES;
 	s->open = false;
 	ret->kind = LMTP_EVENT_END;
-	return !s->too_large;
+	return true;
 }
 
 static bool
@@ -173,8 +189,8 @@ end_chunk(struct lmtp_server *s, struct buf *out, struct lmtp_event *ret)
 		return end_message(s, ret);
 	if (r == LMTP_REPLY_SAY_LHLO || r == LMTP_REPLY_SAY_MAIL)
 		return lmtp_wrong_order(s, r, out, ret);
-	if (r == LMTP_REPLY_CHUNK_OK && s->too_large)
-		r = LMTP_REPLY_TOO_LARGE;
+	if (r == LMTP_REPLY_CHUNK_OK && s->refused_all)
+		r = (enum lmtp_reply)s->refusal;
 	lmtp_put_reply(r, out);
 	return false;
 }
@@ -220,7 +236,7 @@ step(struct lmtp_server *s, struct view *in, struct buf *out, struct lmtp_event 
 	case PHASE_ENDED: return end_message(s, ret);
 	case PHASE_CHUNK: return next_chunk(s, in, out, ret);
 	case PHASE_REFUSALS:
-		lmtp_put_reply(LMTP_REPLY_TOO_LARGE, out);
+		lmtp_put_reply((enum lmtp_reply)s->refusal, out);
 		settled(s);
 		return false;
 	case PHASE_CLOSED: ret->kind = LMTP_EVENT_CLOSE; return true;

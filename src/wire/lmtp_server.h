@@ -17,8 +17,9 @@
  *     }
  *
  * A message comes as LMTP_EVENT_DATA pieces: with DATA the dots are undone (RFC 5321
- * s.4.5.2) and only CRLF.CRLF ends it, a bare LF or CR is data, so that nothing can be
- * smuggled; with BDAT (RFC 3030) the octets are as they came. Then LMTP_EVENT_END.
+ * s.4.5.2) and only CRLF.CRLF ends it, so that nothing can be smuggled; with BDAT (RFC
+ * 3030) the octets are as they came. Then LMTP_EVENT_END. Where a CR or LF stands alone
+ * (RFC 5321 s.2.3.8) it is RESET instead, but with limits.bare_ends.
  *
  * What begins with MAIL ends in exactly one of END (with its outcomes), RESET, QUIT,
  * CLOSE.
@@ -29,6 +30,7 @@
 #include "base/buf.h"
 #include "pop3/dot.h"
 #include "pop3/view.h"
+#include "wire/line_ends.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,6 +47,7 @@ struct lmtp_limits {
 	uint64_t message_octets; /* SIZE, RFC 1870; 0: no limit */
 	uint32_t recipients;	 /* from 1 to LMTP_RECIPIENTS_MAX */
 	const char *hostname; /* greeting and LHLO; borrowed for as long as the server */
+	bool bare_ends; /* a CR or LF that stands alone is taken as it is; else refused */
 };
 
 enum lmtp_event_kind {
@@ -95,16 +98,16 @@ struct lmtp_server {
 	uint32_t accepted;   /* recipients of this transaction */
 	uint32_t refused;    /* and those that the caller did not take */
 	uint32_t owed;	     /* outcomes that the caller owes, or we */
-	uint32_t bad;
-	uint32_t line_n;
+	uint32_t bad, line_n;
 	struct dot_decode_state dots;
 	uint8_t state, phase; /* enum lmtp_state, enum lmtp_phase: lmtp_steps.h */
 	uint8_t chunk_reply;  /* to a chunk that is thrown away */
-	bool chunk_last;
-	bool open;	 /* the caller knows of a transaction */
-	bool too_large;	 /* the message went beyond the limit */
-	bool discarding; /* the rest of an over-long line */
-	bool utf8;	 /* the transaction's */
+	uint8_t refusal;      /* enum lmtp_reply */
+	struct line_ends ends;
+	bool chunk_last, open; /* open: the caller knows of a transaction */
+	bool refused_all;      /* the message is not taken, by `refusal` */
+	bool discarding;       /* the rest of an over-long line */
+	bool utf8;	       /* the transaction's */
 	uint8_t path[LMTP_PATH_MAX];
 	uint8_t line[LMTP_LINE_MAX]; /* a line that came in parts; room for undone dots */
 };
@@ -138,10 +141,8 @@ void lmtp_server_init(struct lmtp_server *s, const struct lmtp_limits *limits);
 void lmtp_server_next(
 	struct lmtp_server *s, struct view *in, struct buf *out, struct lmtp_event *ret);
 
-/* Outcomes that the caller still owes; 0 once all are given. */
-uint32_t lmtp_server_owed(const struct lmtp_server *s);
-/* RCPT waits for its answer. */
-bool lmtp_server_asks(const struct lmtp_server *s);
+uint32_t lmtp_server_owed(const struct lmtp_server *s); /* outcomes that are due yet */
+bool lmtp_server_asks(const struct lmtp_server *s);	/* RCPT waits for its answer */
 /* A message is being received, or a transaction is open: for time limits and draining. */
 bool lmtp_server_in_message(const struct lmtp_server *s);
 bool lmtp_server_in_transaction(const struct lmtp_server *s);

@@ -16,7 +16,7 @@ enum lmtp_phase {
 	PHASE_ENDED,	/* CRLF.CRLF was read */
 	PHASE_CHUNK,	/* chunk_left octets */
 	PHASE_OUTCOMES, /* the caller's, one for each recipient */
-	PHASE_REFUSALS, /* ours, one for each recipient: it was too large */
+	PHASE_REFUSALS, /* ours, one for each recipient: `refusal` */
 	PHASE_CLOSED,
 };
 

@@ -151,7 +151,8 @@ class Keeper:
 
 class Lmtpd:
     def __init__(self, tmp_path, connections=50, recipients=100, timeout=300, message_max=64 << 20,
-                 spool_memory=65536, spool_total=64 << 20, networks=(), nofile=None, auth=True, fail=None):
+                 spool_memory=65536, spool_total=64 << 20, networks=(), nofile=None, auth=True, fail=None,
+                 keep_bare=True):
         self.tmp_path = tmp_path
         self.monitor, monitor = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.log, log = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -174,8 +175,8 @@ class Lmtpd:
         empty = tmp_path / "empty"
         empty.mkdir(exist_ok=True)
         uid = 65532 if os.geteuid() == 0 else 0
-        self.tell(struct.pack("<HQIIIIQQQ", LMTP_SETUP, 7, uid, connections, recipients, timeout,
-                              message_max, spool_memory, spool_total) +
+        self.tell(struct.pack("<HQIIIIQQQB", LMTP_SETUP, 7, uid, connections, recipients, timeout,
+                              message_max, spool_memory, spool_total, keep_bare) +
                   octets(b"".join(map(network, networks))) + octets(b"mail.example"),
                   [os.open(empty, os.O_RDONLY | os.O_DIRECTORY)])
         self.ports, self.keepers, self.mtas, self.listeners, self.records = [], [], [], [], []

@@ -23,7 +23,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="plays several users")
 def fixture_office():
     for start in start_offices():
         yield start("--lmtp", "127.0.0.1:0",
-                    users=[f"{u}:secret" for u in ("anna", "bob", "carl", "dora", "eva")])
+                    users=[f"{u}:secret" for u in ("anna", "bob", "carl", "dora", "eva")],
+                    sets={"lmtp_bare_line_ends": "keep"})
 
 
 @pytest.fixture

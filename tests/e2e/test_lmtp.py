@@ -63,10 +63,34 @@ def messages(office, user, password="secret"):
 @pytest.fixture(scope="module", name="house")
 def fixture_house(module_office):
     users = ["anna:secret", "bob:secret", "carl:secret", "jürgen:secret"]
-    return module_office("--lmtp", "127.0.0.1:0", users=users + [f"u{i}:secret" for i in range(100)])
+    return module_office("--lmtp", "127.0.0.1:0", users=users + [f"u{i}:secret" for i in range(100)],
+                         sets={"lmtp_bare_line_ends": "keep"})
 
 
 # ---- octets ----------------------------------------------------------------------------
+
+def test_bare_line_ends_are_refused(office):
+    """RFC 5321 s.2.3.8; for each recipient, and nothing behind it was said by the client."""
+    o = office("--lmtp", "127.0.0.1:0", users=["anna:secret", "bert:secret"])
+    mta = Mta(lmtp_port(o))
+    bare = (b"554 5.6.0", b"554 5.6.0")
+    for end in (b"\n", b"\r", b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r\n", b"\r\r\n.\r\r\n",
+                b"\r\n.\r\r\n"):
+        transaction(mta, b"anna", b"bert")
+        mta.ask(b"DATA", b"354")
+        mta.send(b"Subject: x\r\n\r\nx" + end + b"RSET\r\n.\r\n")
+        mta.expect(*bare)
+        transaction(mta, b"anna", b"bert")
+        mta.send(b"BDAT %d\r\n" % len(end) + end + b"BDAT 1 LAST\r\n.")
+        if end.endswith(b"\r"):
+            mta.expect(b"250 2.0.0 chunk", *bare)
+        else:
+            mta.expect(b"554 5.6.0", *bare)
+    deliver(mta, b"Subject: y\n\ny\n", b"anna")
+    assert [b.count(b"Subject: ") for b in messages(o, "anna")] == [1]
+    assert messages(o, "bert") == []
+    mta.close()
+
 
 @pytest.mark.parametrize("way", ["DATA", "BDAT", "BDAT in pieces"])
 def test_nasty_messages_come_out_as_they_came_in(house, way):

@@ -382,6 +382,18 @@ def spool_memory(h):
     assert "spool=memory" in h.wait_for_line("event=delivered ")
 
 
+def bare_ends(code):
+    def look(h):
+        c = mta(h)
+        assert c.envelope("anna")[-1].startswith("250")
+        assert c.say("DATA")[-1].startswith("354")
+        c.s.sendall(b"Subject: x\r\n\r\na\nb\rc\r\n.\r\n")
+        assert c.answer()[-1].startswith(code)
+        c.close()
+        assert boxes(h, "anna") == len(MAIL) + (code == "250")
+    return look
+
+
 def spool_total(h):
     """Two messages that each fit, and do not fit together."""
     first, second = mta(h), mta(h)
@@ -528,6 +540,8 @@ ROWS = [
     ("lmtp_connections", {"lmtp_connections": 3}, lmtp_connections(2)),
     ("lmtp_recipients", {"lmtp_recipients": 2}, lmtp_recipients),
     ("lmtp_timeout", {"lmtp_timeout": "1s"}, lmtp_timeout),
+    ("lmtp_bare_line_ends", {}, bare_ends("554 5.6.0")),
+    ("lmtp_bare_line_ends", {"lmtp_bare_line_ends": "keep"}, bare_ends("250")),
     ("message_size_max", {"message_size_max": "64k"}, size_max),
     ("spool_dir", {"spool_dir": "(its own)", "spool_memory": 0}, spool_dir),
     ("spool_memory", {"spool_memory": "10M"}, spool_memory),
@@ -545,6 +559,7 @@ ROWS = [
 
 # Those that are seen where mail comes in.
 AT_DELIVERY = ("recipient_delimiter", "lmtp_connections", "lmtp_recipients", "lmtp_timeout",
+               "lmtp_bare_line_ends",
                "message_size_max", "spool_dir", "spool_memory", "spool_total", "mail_groups")
 
 
@@ -577,6 +592,7 @@ def test_every_option_that_others_script_against_has_a_row():
               "login_timeout max_bad_commands max_login_failures login_failure_delay login_delay "
               "connections_per_address connections_per_user mark_seen lock_takeover plaintext "
               "last expire recipient_delimiter lmtp_connections lmtp_recipients lmtp_timeout "
+              "lmtp_bare_line_ends "
               "message_size_max spool_dir spool_memory spool_total maildir_folders mail_groups mbox_unquote "
               "mbox_lengths mbox_rename").split()
     assert set(wanted) == {name for name, *_ in ROWS}

@@ -13,7 +13,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3 || size > 20000)
 		return 0;
-	struct lmtp_limits limits = {data[0], 1 + data[0] % 4, "fuzz.example"};
+	struct lmtp_limits limits = {
+		data[0], 1 + data[0] % 4, "fuzz.example", data[0] % 2 == 0};
 	struct view all = {data + 3, size - 3};
 	play(&whole, &limits, all, all.n, 1);
 	play(&parts, &limits, all, data[1], 1U + data[2]);

@@ -265,6 +265,43 @@ lookup(struct world *w, const char *name, enum core_step *ret)
 	return a;
 }
 
+static const struct {
+	const char *name;
+	const char *user; /* NULL: refused with code */
+	enum refusal code;
+} recipients[] = {
+	{"ann", "ann", 0},
+	{"ann@example.org", "ann", 0},
+	{"ann+lists@example.org", "ann", 0},
+	{"ann+a+b", "ann", 0},
+	{"ann@a@b", NULL, REFUSAL_NO_USER},
+	{"Ann", NULL, REFUSAL_NO_USER},
+	/* A locked password is no reason to bounce mail. */
+	{"bob@example.org", "bob@example.org", 0},
+	{"bob+x@example.org", "bob@example.org", 0},
+	/* RFC 5321 s.2.4: a domain in any case; else another user gets it. */
+	{"bob@EXAMPLE.org", "bob@example.org", 0},
+	{"bob+X@Example.Org", "bob@example.org", 0},
+	{"eve@EXAMPLE.ORG", "eve@example.org", 0},
+	{"eve+x@Example.org", "eve@example.org", 0},
+	{"eve@example.com", "eve", 0},
+	{"Bob@example.org", NULL, REFUSAL_NO_USER},
+	{"bob", NULL, REFUSAL_NO_USER},
+	{"bob@example.com", NULL, REFUSAL_NO_USER},
+	/* A name with the delimiter goes before the name without it. */
+	{"odd+one@example.org", "odd+one", 0},
+	{"odd+two", NULL, REFUSAL_TEMPORARY},
+	{"+", "+", 0},
+	{"+x", NULL, REFUSAL_NO_USER},
+	{"PostMaster", "postmaster", 0},
+	{"POSTMASTER+x@example.org", "postmaster", 0},
+	{"box", "box", 0},
+	{"bad", NULL, REFUSAL_TEMPORARY},
+	{"", NULL, REFUSAL_NO_USER},
+	{"@", NULL, REFUSAL_NO_USER},
+	{"@example.org", NULL, REFUSAL_NO_USER},
+};
+
 static void
 a_recipient_is_looked_up_with_its_detail_and_without_its_domain(void **state)
 {
@@ -274,61 +311,25 @@ a_recipient_is_looked_up_with_its_detail_and_without_its_domain(void **state)
 				  "postmaster:!\n+:{PLAIN}x\nbox:x:::::"
 				  ":userdb_mail=mbox:/m/%u\nbad:{PLAIN}x:::::"
 				  ":userdb_mail=mh:/x\nodd:{PLAIN}x:0\n");
-	static const struct {
-		const char *name;
-		const char *user; /* NULL: refused with code */
-		enum refusal code;
-	} rows[] = {
-		{"ann", "ann", 0},
-		{"ann@example.org", "ann", 0},
-		{"ann+lists@example.org", "ann", 0},
-		{"ann+a+b", "ann", 0},
-		{"ann@a@b", NULL, REFUSAL_NO_USER},
-		{"Ann", NULL, REFUSAL_NO_USER},
-		/* A locked password is no reason to bounce mail. */
-		{"bob@example.org", "bob@example.org", 0},
-		{"bob+x@example.org", "bob@example.org", 0},
-		/* RFC 5321 s.2.4: a domain in any case; else another user gets it. */
-		{"bob@EXAMPLE.org", "bob@example.org", 0},
-		{"bob+X@Example.Org", "bob@example.org", 0},
-		{"eve@EXAMPLE.ORG", "eve@example.org", 0},
-		{"eve+x@Example.org", "eve@example.org", 0},
-		{"eve@example.com", "eve", 0},
-		{"Bob@example.org", NULL, REFUSAL_NO_USER},
-		{"bob", NULL, REFUSAL_NO_USER},
-		{"bob@example.com", NULL, REFUSAL_NO_USER},
-		/* A name with the delimiter goes before the name without it. */
-		{"odd+one@example.org", "odd+one", 0},
-		{"odd+two", NULL, REFUSAL_TEMPORARY},
-		{"+", "+", 0},
-		{"+x", NULL, REFUSAL_NO_USER},
-		{"PostMaster", "postmaster", 0},
-		{"POSTMASTER+x@example.org", "postmaster", 0},
-		{"box", "box", 0},
-		{"bad", NULL, REFUSAL_TEMPORARY},
-		{"", NULL, REFUSAL_NO_USER},
-		{"@", NULL, REFUSAL_NO_USER},
-		{"@example.org", NULL, REFUSAL_NO_USER},
-	};
 	enum core_step step;
 
 	w.core.delimiter = '+';
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct attempt *a = lookup(&w, rows[i].name, &step);
-		if ((step == CORE_GRANT) != (rows[i].user != NULL))
-			fail_msg("%s", rows[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(recipients); i++) {
+		struct attempt *a = lookup(&w, recipients[i].name, &step);
+		if ((step == CORE_GRANT) != (recipients[i].user != NULL))
+			fail_msg("%s", recipients[i].name);
 		if (step == CORE_GRANT) {
 			struct msg_grant g = core_grant(&w.core, a, 77);
 			assert_int_equal(g.rights, RIGHT_DELIVER);
-			assert_int_equal(g.user.n, strlen(rows[i].user));
-			assert_memory_equal(g.user.p, rows[i].user, g.user.n);
+			assert_int_equal(g.user.n, strlen(recipients[i].user));
+			assert_memory_equal(g.user.p, recipients[i].user, g.user.n);
 			assert_int_equal(g.address.n, 16);
 			assert_int_equal(g.store,
-				strcmp(rows[i].user, "box") == 0 ? STORE_MBOX
-								 : STORE_MAILDIR);
+				strcmp(recipients[i].user, "box") == 0 ? STORE_MBOX
+								       : STORE_MAILDIR);
 		} else {
 			assert_int_equal(step, CORE_REFUSE);
-			assert_int_equal(a->code, rows[i].code);
+			assert_int_equal(a->code, recipients[i].code);
 		}
 		free(a);
 	}

@@ -84,7 +84,7 @@ recipients_have_a_limit(void **state)
 		"transaction\r\n" GO_AHEAD STORED STORED STORED);
 	/* As many as there can be: each gets its answer through a small buffer. */
 	static char sent[64 * LMTP_RECIPIENTS_MAX];
-	struct lmtp_limits most = {0, LMTP_RECIPIENTS_MAX, "mx"};
+	struct lmtp_limits most = {0, LMTP_RECIPIENTS_MAX, "mx", false};
 	int n = snprintf(sent, sizeof(sent), HELLO MAIL);
 	size_t stored = 0;
 
@@ -104,7 +104,7 @@ refused_recipients_have_a_limit(void **state)
 {
 	(void)state;
 	static char sent[64 * (LMTP_REFUSED_MAX + 8)];
-	struct lmtp_limits most = {0, LMTP_RECIPIENTS_MAX, "mx"};
+	struct lmtp_limits most = {0, LMTP_RECIPIENTS_MAX, "mx", false};
 	int n = snprintf(sent, sizeof(sent), HELLO MAIL);
 	size_t asked = 0, many = 0;
 
@@ -214,7 +214,7 @@ pieces_are_large(void **state)
 	static uint8_t out_p[LMTP_REPLY_MAX];
 	static const size_t lost[] = {0, sizeof(data) / 4, 1};
 	static const size_t most[] = {1, sizeof(data) / 12000 + 1, 3};
-	struct lmtp_limits limits = {0, 1, "mx"};
+	struct lmtp_limits limits = {0, 1, "mx", false};
 
 	for (int dots = 0; dots < 3; dots++) {
 		struct buf out = buf_over(out_p, sizeof(out_p));

@@ -182,6 +182,61 @@ data_and_its_dots(void **state)
 	}
 }
 
+/* RFC 5321 s.2.3.8. At every split; where one ends the message, so it does here. */
+static void
+bare_line_ends_are_refused(void **state)
+{
+	(void)state;
+	static const struct lmtp_limits strict = {30, 3, "mx.example", false};
+	static const char bare[] =
+		"554 5.6.0 the message has a CR or LF that stands alone\r\n";
+	static const char large[] = "552 5.3.4 larger than what is taken here\r\n";
+	static const char failed[] = "503 5.5.1 a chunk before this one was refused\r\n";
+	static const struct {
+		const char *sent, *replies[3];
+	} rows[] = {
+		{"DATA\r\na\nb\r\n.\r\n", {bare, bare}},
+		{"DATA\r\n\n.\n\r\n.\r\n", {bare, bare}},
+		{"DATA\r\na\rb\r\n.\r\n", {bare, bare}},
+		{"DATA\r\na\r\r\n.\r\n", {bare, bare}},
+		{"DATA\r\n.\r\r\n.\r\n", {bare, bare}},
+		{"DATA\r\na\r\n.\nb\r\n.\r\n", {bare, bare}},
+		{"DATA\r\na\r\n..\r\n\r\n.\r\n", {STORED, STORED}},
+		{"DATA\r\n.\r\n", {STORED, STORED}},
+		{"DATA\r\n\n678901234567890123456789012345\r\n.\r\n", {bare, bare}},
+		{"DATA\r\n1234567890123456789012345678901\n\r\n.\r\n", {large, large}},
+		{"BDAT 3 LAST\r\na\nb", {bare, bare}},
+		{"BDAT 2 LAST\r\na\r", {bare, bare}},
+		{"BDAT 2 LAST\r\na\n", {bare, bare}},
+		{"BDAT 2\r\na\rBDAT 1 LAST\r\n\n", {CHUNK_REPLY, STORED, STORED}},
+		{"BDAT 2\r\na\nBDAT 1\r\nbBDAT 0 LAST\r\n", {bare, failed, NULL}},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char sent[256], replies[1024];
+		int n = snprintf(sent, sizeof(sent), "%s%sNOOP\r\nQUIT\r\n",
+			HELLO MAIL RCPT RCPT, rows[i].sent);
+		int k = 0;
+
+		for (int r = 0; r < 3 && rows[i].replies[r]; r++)
+			k += snprintf(replies + k, sizeof(replies) - (size_t)k, "%s",
+				rows[i].replies[r]);
+		(void)snprintf(replies + k, sizeof(replies) - (size_t)k, "%s",
+			rows[i].replies[1] == failed
+				? "554 5.6.0 the message has a CR or LF that stands "
+				  "alone\r\n554 5.6.0 the message has a CR or LF that "
+				  "stands alone\r\n250 2.0.0 ok\r\n221 2.0.0 bye\r\n"
+				: "250 2.0.0 ok\r\n221 2.0.0 bye\r\n");
+		size_t end = strlen(replies);
+		for (int cut = 0; cut <= n; cut++) {
+			play(&one, &strict, text(sent), (size_t)cut, 1);
+			assert_true(one.over && one.replies.n > end);
+			assert_memory_equal(
+				one.replies.p + one.replies.n - end, replies, end);
+		}
+	}
+}
+
 /* RFC 3030 s.2: every chunk is taken, and has its answer. */
 static void
 chunks(void **state)
@@ -276,7 +331,7 @@ static void
 replies_echo_nothing_strange(void **state)
 {
 	(void)state;
-	struct lmtp_limits odd = {0, 3, "mx\r\n250 x"};
+	struct lmtp_limits odd = {0, 3, "mx\r\n250 x", false};
 	static const char head[] = "220 localhost LMTP\r\n250-localhost\r\n";
 
 	play(&one, &odd, VIEW(HELLO "\x01\xFF?\r\nNOOP \x1B[2J\r\n"), SIZE_MAX, 1);
@@ -297,6 +352,7 @@ main(void)
 		cmocka_unit_test(every_command_in_every_state),
 		cmocka_unit_test(every_answer_is_well_made),
 		cmocka_unit_test(data_and_its_dots),
+		cmocka_unit_test(bare_line_ends_are_refused),
 		cmocka_unit_test(chunks),
 		cmocka_unit_test(a_chunk_that_cannot_be_read_ends_it),
 		cmocka_unit_test(utf8_needs_its_parameter),

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 static struct play one;
-static const struct lmtp_limits usual = {1000, 3, "mx.example"};
+static const struct lmtp_limits usual = {1000, 3, "mx.example", true};
 
 static inline struct view
 text(const char *s)
