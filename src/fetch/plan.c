@@ -133,11 +133,22 @@ is_like_what_was(const struct mail *mail, const struct known *k)
 		k->size != MAIL_NO_SIZE && mail->size != k->size;
 }
 
-/* Many may have such a header: only octets tell them apart. */
+/*
+ * Many may have such a header: only octets tell them apart. That its UIDL is the same,
+ * and about its size (servers count the end of a last line, or not), is enough to leave
+ * it where it is, not to delete it.
+ */
 static bool
-may_be_another(const struct mail *mail, const struct known *k)
+may_be_another(const struct plan_facts *f, const struct mails *m, const struct mail *mail,
+	const struct known *k)
 {
-	return mail->weak && plan_octets_are_known(k);
+	bool sized = mail->size != MAIL_NO_SIZE && k->size != MAIL_NO_SIZE;
+	uint64_t more =
+		mail->size > k->size ? mail->size - k->size : k->size - mail->size;
+
+	return mail->weak && plan_octets_are_known(k) &&
+		((sized && more > 2) || k->gone_s != 0 ||
+			plan_removal_reason(f, m, mail, k));
 }
 
 static void
@@ -162,7 +173,7 @@ plan_checked(const struct plan_facts *f, struct mails *m, struct mail *mail)
 	const struct known *k = known_of(f, mail);
 
 	mail->checked = true;
-	if (k && (is_like_what_was(mail, k) || may_be_another(mail, k))) {
+	if (k && (is_like_what_was(mail, k) || may_be_another(f, m, mail, k))) {
 		plan_as_another(f, m, mail);
 	} else if (k) {
 		mail->resized = mail->old_size;
@@ -177,11 +188,9 @@ plan_identified(const struct plan_facts *f, struct mails *m, struct mail *mail)
 	const struct known *k = known_of(f, mail);
 
 	mail->checked = true;
-	/* Its UIDL says nothing against it: it is asked for again only where that counts.
-	 */
-	bool counts = k && !plan_needs_name(f, mail) &&
-		(k->gone_s != 0 || plan_removal_reason(f, m, mail, k));
-	if (k && (is_like_what_was(mail, k) || (counts && may_be_another(mail, k)))) {
+	if (k &&
+		(is_like_what_was(mail, k) ||
+			(!plan_needs_name(f, mail) && may_be_another(f, m, mail, k)))) {
 		plan_as_another(f, m, mail);
 	} else if (k) {
 		plan_known(f, m, mail, k);
