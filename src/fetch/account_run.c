@@ -96,6 +96,7 @@ over(struct account_run *a)
 	/* What a daemon met on its way is no verdict on how it ended. */
 	if (!daemon)
 		r->status = schedule_worse(r->status, a->schedule.status);
+	collect_tell_undeleted(&a->collect);
 	f.account = settings_of(a)->name;
 	report_tell(r->run.report, REPORT_FINISHED, &f);
 	if (daemon && !r->run.ending && !a->retired)
@@ -273,7 +274,7 @@ finished(struct collect *c)
 	struct account_run *a = (struct account_run *)c;
 	const struct fetch_session *s = c->session;
 
-	collect_tell_deletions(c);
+	collect_tell_deleted(c);
 	a->outcome = s->outcome;
 	collect_gain(c, &a->gain);
 	a->won = a->won || a->gain.committed > 0;

@@ -7,6 +7,7 @@
 
 #include "fetch/collect_files.h"
 #include "fetch/collect_gain.h"
+#include "fetch/collect_tell.h"
 #include "fetch/deliver.h"
 #include "fetch/fetch_report.h"
 #include "fetch/login.h"
@@ -83,6 +84,7 @@ struct collect {
 	struct mails mails;
 	struct known_table known;
 	struct failed_list failed; /* of this run */
+	struct undeleted undeleted;
 	struct login *login;
 	struct letter *letter; /* coming */
 	struct header_scan top;
@@ -120,8 +122,6 @@ void collect_letter_data(struct collect *c, struct view data);
 void collect_letter_end(struct collect *c, struct mail *m);
 void collect_letter_cut(struct collect *c, struct mail *m, bool last_try);
 void collect_letter_drop(struct collect *c);
-/* At its end: what was deleted on the server, and what was not. */
-void collect_tell_deletions(const struct collect *c);
 void collect_letter_free(struct letter *l);
 /* What of a session never came to its end. */
 void collect_top_drop(struct collect *c);

@@ -99,7 +99,6 @@ collect_gain(struct collect *c, struct schedule_gain *ret)
 	*ret = (struct schedule_gain){
 		.committed = s->counts.committed - s->counts.again,
 		.temporary = s->counts.temporary,
-		.undeleted = s->counts.undeleted,
 		.logged_in = s->ready,
 	};
 	for (uint32_t i = 0; i < c->mails.n; i++) {

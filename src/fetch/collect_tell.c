@@ -1,4 +1,5 @@
-/* What a session's deletions came to, as a person or a program is told. */
+#include "fetch/collect_tell.h"
+
 #include "fetch/collect.h"
 
 #include <string.h>
@@ -22,24 +23,55 @@ tell_deleted(const struct collect *c)
 	}
 }
 
-static void
-tell_undeleted(const struct collect *c)
+/* Only a filter has deleted what was not delivered before. */
+static bool
+is_unwanted(const struct collect *c, const struct mail *m)
 {
-	struct report_facts f = REPORT_NOTHING;
+	return m->number && m->plan == MAIL_DELETE && m->stage == MAIL_FAILED &&
+		(m->known == MAIL_NO_KNOWN || !c->session->known ||
+			c->session->known->rows[m->known].stage != KNOWN_SYNCED);
+}
 
-	if (c->session->counts.undeleted == 0)
+static void
+keep_undeleted(struct collect *c)
+{
+	const struct fetch_session *s = c->session;
+	struct undeleted *u = &c->undeleted;
+	bool in_order = s->outcome.kind == OUTCOME_OK || s->outcome.kind == OUTCOME_MORE;
+
+	/* One that broke off has not come to all of them. */
+	if (!in_order && s->counts.undeleted <= u->n)
 		return;
-	f.account = c->account->name;
-	f.count = c->session->counts.undeleted;
-	f.why = "delivered before, and tried again next time";
-	f.server_said.p = (const uint8_t *)c->session->words;
-	f.server_said.n = strlen(c->session->words);
-	report_tell(c->run->report, REPORT_NOT_DELETED, &f);
+	*u = (struct undeleted){.n = s->counts.undeleted};
+	if (u->n == 0)
+		return;
+	for (uint32_t i = 0; i < c->mails.n; i++)
+		u->unwanted |= is_unwanted(c, &c->mails.at[i]);
+	memcpy(u->said, s->words, sizeof(u->said));
 }
 
 void
-collect_tell_deletions(const struct collect *c)
+collect_tell_deleted(struct collect *c)
 {
 	tell_deleted(c);
-	tell_undeleted(c);
+	keep_undeleted(c);
+}
+
+void
+collect_tell_undeleted(struct collect *c)
+{
+	struct undeleted *u = &c->undeleted;
+	struct report_facts f = REPORT_NOTHING;
+
+	if (u->n == 0)
+		return;
+	f.account = c->account->name;
+	f.count = u->n;
+	f.why = u->unwanted
+		? "delivered before or unwanted by the filter, and tried again next time"
+		: "delivered before, and tried again next time";
+	f.server_said.p = (const uint8_t *)u->said;
+	f.server_said.n = strlen(u->said);
+	report_tell(c->run->report, REPORT_NOT_DELETED, &f);
+	*u = (struct undeleted){0};
 }

@@ -22,7 +22,7 @@ enum schedule_next { SCHEDULE_AGAIN, SCHEDULE_DONE };
 
 /* What a session won: messages committed, tries; left: for the next run. */
 struct schedule_gain {
-	uint32_t committed, tried, quarantined, temporary, undeleted, left;
+	uint32_t committed, tried, quarantined, temporary, left;
 	bool logged_in;
 };
 

@@ -1042,6 +1042,57 @@ class DeleIsRefused(HeadersTell):
         assert b'server said "not now"' in t.runs[0].err, t.last()
 
 
+class _NothingIsDeleted(Sin):
+    """Not a word is said of a session; one line says at the end what the run came to."""
+    codes = ((NOTHING,),)
+    left, why = 6, b"delivered before, and tried again next time"
+    afterwards = classmethod(fetched_once)
+
+    @classmethod
+    def mails(cls):
+        return plain_mails(6)
+
+    def on_DELE(self, arg):
+        self.err("read only")
+
+    @classmethod
+    def check(cls, t):
+        told = [x for x in t.runs[0].err.split(b"\n") if b"not deleted" in x]
+        assert len(t.drop.mails) == 6
+        assert len(told) == 1, t.last()
+        assert told[0].endswith(b'not deleted on the server: %d mails, %s, server said "read only"'
+                                % (cls.left, cls.why)), told
+
+
+@sin
+class NothingIsDeletedAndCommits(_NothingIsDeleted):
+    """Each session tries all of them again."""
+    more = ("--commit-messages", "2")
+
+
+@sin
+class NothingIsDeletedAndCuts(_NothingIsDeleted):
+    """The last sessions break off before they have tried any."""
+    codes, left, afterwards = ((LATER,),), 5, Sin.afterwards
+
+    def retrieve(self, n):
+        if self.mails[n - 1] is self.drop.ever[2]:
+            raise Cut
+        super().retrieve(n)
+
+    def on_DELE(self, arg):
+        if self.visit > 2:
+            raise Cut
+        super().on_DELE(arg)
+
+
+@sin
+class NothingUnwantedIsDeleted(_NothingIsDeleted):
+    """What a filter deletes was never delivered."""
+    more = ("--filter", "grep -q 'Subject: letter [12]' && exit 101; exit 0")
+    why = b"delivered before or unwanted by the filter, and tried again next time"
+
+
 @sin
 class DeleIsAnsweredWithAnEmptyLine(Sin):
     """As Exchange now and then."""
