@@ -151,7 +151,7 @@ def test_nobody_fetches_again(story, kind, form):
     move.run("passport key")
     move.run("passport", more=" --ignore size" if sizes else "")
 
-    after(s, move)
+    after(s, move, looked_at=len(sizes))
     if kind != "cyrus":
         way_back(s, move)
 
