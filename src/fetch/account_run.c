@@ -123,6 +123,7 @@ tell_outcome(struct account_run *a)
 		[OUTCOME_PROTOCOL] = REPORT_PROTOCOL,
 		[OUTCOME_UNREACHABLE] = REPORT_UNREACHABLE,
 		[OUTCOME_LOCAL] = REPORT_LOCAL,
+		[OUTCOME_FILE] = REPORT_LOCAL,
 	};
 	char why[LETTER_WHY_MAX + 100];
 	struct report_facts f = REPORT_NOTHING;
@@ -354,10 +355,13 @@ open_all(struct account_run *a)
 	if (c->deliver && deliver_stands(c->deliver))
 		return 0;
 	close_targets(a);
-	if (settings->tls != FETCH_TLS_NONE && !c->tls &&
-		!(c->tls = configuration_tls(
-			  a->configuration, settings, a->why, sizeof(a->why))))
-		return -EINVAL;
+	if (settings->tls != FETCH_TLS_NONE && !c->tls) {
+		r = configuration_tls(
+			a->configuration, settings, &c->tls, a->why, sizeof(a->why));
+		a->no_file = r != 0 && state_exit_status(r) != EX_TEMPFAIL;
+		if (r != 0)
+			return r;
+	}
 	forget_tls_session(&c->memory);
 	r = state_account(c->run->state, settings, &c->memory);
 	if (r != 0) {
@@ -390,6 +394,7 @@ open_run(struct work_job *j)
 {
 	struct account_run *a = of_job(j);
 
+	a->no_file = false;
 	a->result = open_all(a);
 }
 
@@ -417,7 +422,7 @@ open_done(struct work_job *j)
 	struct account_run *a = of_job(j);
 
 	if (a->result != 0)
-		fail(a, OUTCOME_LOCAL, a->why);
+		fail(a, a->no_file ? OUTCOME_FILE : OUTCOME_LOCAL, a->why);
 	else if (a->all->run.ending)
 		over(a);
 	else if (too_early(a))

@@ -26,6 +26,7 @@ struct account_run {
 	bool won, refresh_secret;
 	uint64_t interval_ms; /* as it was before this poll */
 	int result;
+	bool no_file; /* it is for a file that its settings name */
 	char why[LETTER_WHY_MAX], warning[LETTER_WHY_MAX];
 };
 

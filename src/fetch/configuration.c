@@ -4,6 +4,7 @@
 #include "os/mutex.h"
 #include "os/tls.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,42 +52,46 @@ same_options(const struct tls_client_options *a, const struct tls_client_options
 		memcmp(a->pins, b->pins, a->pins_n * TLS_PIN_OCTETS) == 0;
 }
 
-static struct tls_context *
-find_or_make(struct configuration *c, const struct tls_client_options *o, char *why,
-	size_t why_n)
+static int
+find_or_make(struct configuration *c, const struct tls_client_options *o,
+	struct tls_context **ret, char *why, size_t why_n)
 {
 	struct shared_tls *i = c->tls;
+	int r;
 
 	while (i && !same_options(i->options, o))
 		i = i->next;
-	if (i)
-		return i->context;
+	if (i) {
+		*ret = i->context;
+		return 0;
+	}
 	i = calloc(1, sizeof(*i));
 	if (!i) {
 		(void)snprintf(why, why_n, "no memory");
-		return NULL;
+		return -ENOMEM;
 	}
 	i->options = o;
-	i->context = tls_client_context_new(o, why, why_n);
-	if (!i->context) { /* the file may be mended until the next poll */
+	r = tls_client_context_new(o, &i->context, why, why_n);
+	if (r != 0) { /* the file may be mended until the next poll */
 		free(i);
-		return NULL;
+		return r;
 	}
 	i->next = c->tls;
 	c->tls = i;
-	return i->context;
+	*ret = i->context;
+	return 0;
 }
 
-struct tls_context *
-configuration_tls(
-	struct configuration *c, const struct fetch_account *a, char *why, size_t why_n)
+int
+configuration_tls(struct configuration *c, const struct fetch_account *a,
+	struct tls_context **ret, char *why, size_t why_n)
 {
-	struct tls_context *context;
+	int r;
 
 	mutex_lock(&lock);
-	context = find_or_make(c, &a->tls_options, why, why_n);
-	if (context)
-		tls_context_ref(context);
+	r = find_or_make(c, &a->tls_options, ret, why, why_n);
+	if (r == 0)
+		tls_context_ref(*ret);
 	mutex_unlock(&lock);
-	return context;
+	return r;
 }

@@ -19,10 +19,10 @@ struct configuration {
 void configuration_unref(struct configuration **c);
 /*
  * The context for that account, one user more: accounts that trust the same certificates
- * share one, as a system's list of authorities takes a megabyte. From any thread. NULL
- * and a reason as tls_client_context_new.
+ * share one, as a system's list of authorities takes a megabyte. From any thread. 0, or
+ * -errno and a reason as tls_client_context_new.
  */
-struct tls_context *configuration_tls(
-	struct configuration *c, const struct fetch_account *a, char *why, size_t why_n);
+[[nodiscard]] int configuration_tls(struct configuration *c,
+	const struct fetch_account *a, struct tls_context **ret, char *why, size_t why_n);
 
 #endif

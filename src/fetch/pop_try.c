@@ -159,12 +159,12 @@ learn_certificate(struct pop_try *t)
 static int
 handshake(struct pop_try *t, const struct fetch_account *a)
 {
-	struct tls_context *c = tls_client_context_new(
-		&a->tls_options, t->found->why, sizeof(t->found->why));
+	struct tls_context *c;
 	enum stream_result r;
 
 	t->broken = true;
-	if (!c)
+	if (tls_client_context_new(
+		    &a->tls_options, &c, t->found->why, sizeof(t->found->why)) < 0)
 		return -EINVAL;
 	t->until = clock_ms() + t->timeout_ms;
 	r = stream_connect_tls(&t->stream, c, a->host, true, NO_WORDS);

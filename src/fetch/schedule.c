@@ -24,6 +24,7 @@ schedule_status(const struct session_outcome *o)
 		[OUTCOME_PROTOCOL] = EX_PROTOCOL,
 		[OUTCOME_UNREACHABLE] = EX_UNAVAILABLE,
 		[OUTCOME_LOCAL] = EX_TEMPFAIL,
+		[OUTCOME_FILE] = EX_NOINPUT,
 	};
 
 	return statuses[o->kind];
@@ -33,8 +34,8 @@ int
 schedule_worse(int a, int b)
 {
 	/* What needs a person comes before what mends itself. */
-	static const int order[] = {
-		EX_NOPERM, EX_PROTOCOL, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL};
+	static const int order[] = {EX_NOPERM, EX_PROTOCOL, EX_NOINPUT, EX_DATAERR,
+		EX_UNAVAILABLE, EX_TEMPFAIL};
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		if (a == order[i] || b == order[i])
@@ -85,7 +86,8 @@ schedule_after(struct schedule *s, const struct session_outcome *o,
 	case OUTCOME_TEMPORARY:
 	case OUTCOME_PROTOCOL:
 	case OUTCOME_UNREACHABLE:
-	case OUTCOME_LOCAL: break;
+	case OUTCOME_LOCAL:
+	case OUTCOME_FILE: break;
 	}
 	s->status = schedule_worse(s->status, schedule_status(o));
 	return SCHEDULE_DONE;

@@ -29,7 +29,8 @@ struct schedule_gain {
 /* After each session of a run. */
 enum schedule_next schedule_after(struct schedule *s, const struct session_outcome *o,
 	const struct schedule_gain *g);
-/* sysexits of an outcome: 0, 69 unreachable, 75 temporary, 76 protocol, 77 refused. */
+/* sysexits of an outcome: 0, 66 no such file, 69 unreachable, 75 temporary, 76 protocol,
+ * 77 refused. */
 int schedule_status(const struct session_outcome *o);
 /* Of two exit statuses the one that matters more to who runs the program. */
 int schedule_worse(int a, int b);

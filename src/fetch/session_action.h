@@ -56,6 +56,7 @@ enum session_outcome_kind {
 	OUTCOME_PROTOCOL,  /* this is no POP3 that can be understood, or it is not safe */
 	OUTCOME_UNREACHABLE,
 	OUTCOME_LOCAL, /* disk, state, target */
+	OUTCOME_FILE,  /* one that the account names (ca) is not there, or is none */
 };
 struct session_outcome {
 	enum session_outcome_kind kind;

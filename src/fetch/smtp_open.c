@@ -114,12 +114,12 @@ static int
 handshake(struct smtp_link *l, const struct smtp_peer *p)
 {
 	struct tls_client_options options = {.ca_file = p->account->tls_options.ca_file};
-	struct tls_context *c = tls_client_context_new(&options, l->why, sizeof(l->why));
+	struct tls_context *c;
 	uint64_t until = clock_ms() + smtp_link_limit(l, SMTP_COMMAND_MS);
 	enum stream_result r;
 
 	/* Pins and our own certificate are for the POP3 server. */
-	if (!c)
+	if (tls_client_context_new(&options, &c, l->why, sizeof(l->why)) < 0)
 		return -EINVAL;
 	r = stream_connect_tls(&l->stream, c, p->host, false, (struct view){NULL, 0});
 	tls_context_unref(&c);

@@ -186,9 +186,9 @@ int
 live_handshake(struct live *l)
 {
 	char why[LIVE_WHY_MAX / 2] = "";
-	struct tls_context *c = tls_client_context_new(&l->options.tls, why, sizeof(why));
+	struct tls_context *c;
 
-	if (!c)
+	if (tls_client_context_new(&l->options.tls, &c, why, sizeof(why)) < 0)
 		return live_fail(l, -EINVAL, why, LIVE_NOTHING);
 	live_expect(l);
 	enum stream_result r = stream_connect_tls(

@@ -33,9 +33,10 @@ struct tls_client_options {
  * is used nevertheless, and the process dies of a lock that was never made.
  */
 [[nodiscard]] int tls_client_begin(void);
-/* NULL and a reason, with file and what to do, in why[]. Freed by tls_context_unref. */
-struct tls_context *tls_client_context_new(
-	const struct tls_client_options *o, char *why, size_t why_n);
+/* 0, or -errno and a reason, with option, file and what to do, in why[]; -EINVAL where a
+ * file does not hold what it should. Freed by tls_context_unref. */
+[[nodiscard]] int tls_client_context_new(const struct tls_client_options *o,
+	struct tls_context **ret, char *why, size_t why_n);
 
 /*
  * Client side of stream_start_tls; the handshake goes on in stream_handshake, which also

@@ -35,23 +35,22 @@ text_done(struct text_file *f)
 	free(f->p);
 }
 
-/* False, with the reason in why. */
-static bool
-read_text(const char *path, size_t max, struct text_file *ret, char *why, size_t why_n)
+/* 0, or -errno with the reason in why. */
+static int
+read_text(const char *option, const char *path, size_t max, struct text_file *ret,
+	char *why, size_t why_n)
 {
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int err = fd < 0 ? -errno : fd_read_file(fd, max, &ret->p, &ret->n);
 
-	if (err == 0)
-		return true;
 	if (err == -EFBIG)
 		(void)snprintf(why, why_n,
-			"%s is larger than %zu KiB: name a file of PEM certificates",
-			path, max >> 10);
-	else
-		(void)snprintf(
-			why, why_n, "%s cannot be read: %s", path, strerrordesc_np(-err));
-	return false;
+			"--%s %s is larger than %zu KiB: name a file of PEM certificates",
+			option, path, max >> 10);
+	else if (err < 0)
+		(void)snprintf(why, why_n, "--%s %s cannot be read: %s", option, path,
+			strerrordesc_np(-err));
+	return err;
 }
 
 static bool
@@ -79,7 +78,7 @@ trust_pem(SSL_CTX *ctx, struct view pem)
 	return ok && X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1;
 }
 
-static bool
+static int
 load_trust(struct tls_context *c, const struct tls_client_options *o, EVP_MD_CTX *digest,
 	char *why, size_t why_n)
 {
@@ -89,27 +88,28 @@ load_trust(struct tls_context *c, const struct tls_client_options *o, EVP_MD_CTX
 	if (!o->ca_file) {
 		/* With pins nobody asks the store. */
 		if (o->pins_n > 0 || SSL_CTX_set_default_verify_paths(c->ctx) == 1)
-			return true;
+			return 0;
 		(void)snprintf(why, why_n,
 			"the system's certificates cannot be loaded: install the package "
 			"ca-certificates, or name a file of certificates with --ca");
-		return false;
+		return -EINVAL;
 	}
 	rules->own_ca = true;
-	if (!read_text(o->ca_file, CA_FILE_MAX, &f, why, why_n))
-		return false;
+	int err = read_text("ca", o->ca_file, CA_FILE_MAX, &f, why, why_n);
+	if (err < 0)
+		return err;
 	bool ok = trust_pem(c->ctx, (struct view){f.p, f.n});
 	if (!ok)
 		(void)snprintf(why, why_n,
-			"%s is no list of certificates in PEM form (-----BEGIN "
+			"--ca %s is no list of certificates in PEM form (-----BEGIN "
 			"CERTIFICATE-----), or one of them is damaged",
 			o->ca_file);
 	ok = ok && EVP_DigestUpdate(digest, f.p, f.n) == 1;
 	text_done(&f);
-	return ok;
+	return ok ? 0 : -EINVAL;
 }
 
-static bool
+static int
 load_identity(struct tls_context *c, const struct tls_client_options *o,
 	EVP_MD_CTX *digest, char *why, size_t why_n)
 {
@@ -120,28 +120,32 @@ load_identity(struct tls_context *c, const struct tls_client_options *o,
 	const char *failed = NULL;
 
 	if (!o->certificate && !o->key)
-		return true;
+		return 0;
 	if (!o->certificate) {
 		(void)snprintf(why, why_n,
 			"a key for a client certificate is given (%s), but no "
 			"certificate",
 			o->key);
-		return false;
+		return -EINVAL;
 	}
 	rules->has_identity = true;
-	bool ok = read_text(o->certificate, PEM_FILE_MAX, &cert, why, why_n) &&
-		read_text(key_path, PEM_FILE_MAX, &key, why, why_n);
-	if (ok) {
+	int err =
+		read_text("certificate", o->certificate, PEM_FILE_MAX, &cert, why, why_n);
+	if (err == 0)
+		err = read_text(o->key ? "key" : "certificate", key_path, PEM_FILE_MAX,
+			&key, why, why_n);
+	if (err == 0) {
 		failed = tls_context_load(c->ctx, (struct view){cert.p, cert.n},
 			(struct view){key.p, key.n});
-		ok = !failed && EVP_DigestUpdate(digest, cert.p, cert.n) == 1;
+		err = !failed && EVP_DigestUpdate(digest, cert.p, cert.n) == 1 ? 0
+									       : -EINVAL;
 	}
 	if (failed)
 		(void)snprintf(why, why_n, "client certificate %s, key %s: %s",
 			o->certificate, key_path, failed);
 	text_done(&cert);
 	text_done(&key);
-	return ok;
+	return err;
 }
 
 /*
@@ -182,7 +186,7 @@ verify(X509_STORE_CTX *store, void *arg)
 	return 0;
 }
 
-static bool
+static int
 settle(struct tls_context *c, const struct tls_client_options *o, char *why, size_t why_n)
 {
 	struct tls_client_rules *rules = c->client;
@@ -196,14 +200,17 @@ settle(struct tls_context *c, const struct tls_client_options *o, char *why, siz
 		failed = "no memory";
 	if (failed)
 		(void)snprintf(why, why_n, "TLS cannot be prepared: %s", failed);
-	bool ok = !failed && load_trust(c, o, digest, why, why_n) &&
-		load_identity(c, o, digest, why, why_n) &&
-		EVP_DigestUpdate(digest, rules->pins, TLS_PIN_OCTETS * rules->pins_n) ==
-			1 &&
-		EVP_DigestFinal_ex(digest, rules->digest, NULL) == 1;
+	int err = failed ? -ENOMEM : load_trust(c, o, digest, why, why_n);
+	if (err == 0)
+		err = load_identity(c, o, digest, why, why_n);
+	if (err == 0 &&
+		(EVP_DigestUpdate(digest, rules->pins, TLS_PIN_OCTETS * rules->pins_n) !=
+				1 ||
+			EVP_DigestFinal_ex(digest, rules->digest, NULL) != 1))
+		err = -ENOMEM;
 	EVP_MD_CTX_free(digest);
-	if (!ok)
-		return false;
+	if (err < 0)
+		return err;
 	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(c->ctx, verify, rules);
 	SSL_CTX_set_default_read_buffer_len(c->ctx, READ_AHEAD);
@@ -211,7 +218,7 @@ settle(struct tls_context *c, const struct tls_client_options *o, char *why, siz
 	(void)SSL_CTX_set_session_cache_mode(
 		c->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c->ctx, tls_session_keep);
-	return true;
+	return 0;
 }
 
 int
@@ -226,25 +233,32 @@ tls_client_begin(void)
 	return digest ? 0 : -ENOMEM;
 }
 
-struct tls_context *
-tls_client_context_new(const struct tls_client_options *o, char *why, size_t why_n)
+int
+tls_client_context_new(const struct tls_client_options *o, struct tls_context **ret,
+	char *why, size_t why_n)
 {
 	struct tls_context *c = calloc(1, sizeof(*c));
+	int err = -ENOMEM;
 
 	ERR_clear_error();
 	(void)snprintf(why, why_n, "TLS cannot be prepared: no memory");
+	*ret = NULL;
 	if (!c)
-		return NULL;
+		return err;
 	c->refs = 1;
 	bool ok = tls_client_begin() == 0;
 	c->bio = tls_bio_method();
 	c->ctx = SSL_CTX_new(TLS_client_method());
 	c->client = calloc(1, sizeof(struct tls_client_rules));
-	ok = ok && c->bio && c->ctx && c->client && settle(c, o, why, why_n);
+	if (ok && c->bio && c->ctx && c->client)
+		err = settle(c, o, why, why_n);
 	ERR_clear_error();
-	if (!ok)
+	if (err < 0) {
 		tls_context_unref(&c);
-	else if (why_n > 0)
+		return err;
+	}
+	if (why_n > 0)
 		why[0] = '\0';
-	return c;
+	*ret = c;
+	return 0;
 }

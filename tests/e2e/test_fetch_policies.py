@@ -661,6 +661,15 @@ def test_only_the_target_that_refused_is_asked_again(trial):
     t.complete()
 
 
+def test_a_target_that_cannot_be_written(trial):
+    """It may be mended, or its server be back, at the next run."""
+    t = trial(plain_mails(2))
+    for more in (["--mbox", t.base], ["--lmtp", t.base / "none"], ["--program", "/none"]):
+        t.run(more=more, codes=[75])
+        assert t.runs[-1].err.count(b"message not collected") == 2, t.last()
+    assert len(t.drop.mails) == len(t.files()) == 2
+
+
 class RefusesOne(Session):
     """Message 3 cannot be had."""
 

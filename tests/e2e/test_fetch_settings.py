@@ -154,3 +154,32 @@ def test_units_of_the_user_manager():
     assert program and program[1].endswith("/bin/restante")
     assert "NoNewPrivileges=yes" in service
     assert "WantedBy=timers.target" in (BUILD / "restante-fetch.timer").read_text()
+
+
+def test_status_of_what_cannot_be_used(home):
+    """What passes by itself, or with other mail, is 75; a file that is named wrongly is not, and
+    the timer says so; nor is a state that cannot be made."""
+    (home / "file").write_text("x\n")
+    (home / "M").mkdir()
+    password = ("--password-command", "echo x")
+    base = ("--server", "127.0.0.1:1", "--user", "anna", *password)
+    told = f"anna@127.0.0.1: local error: --ca {home}/%s %s"
+    for status, words, args in (
+            (66, told % ("none.pem", "cannot be read: No such file"), ("--ca", "none.pem")),
+            (66, told % ("M", "cannot be read: Is a directory"), ("--ca", "M")),
+            (66, told % ("file", "is no list of certificates in PEM form"), ("--ca", "file")),
+            (66, f"--certificate {home}/none.pem cannot be read: No such file",
+             ("--certificate", "none.pem", "--key", "file")),
+            (75, f"{home}/file: cannot be made ready for mail: ", ("--maildir", "file")),
+            (75, f"{home}/file/M: cannot be made ready for mail: ", ("--maildir", "file/M")),
+            (73, f"{home}/file: opening it: ", ("--state", "file")),
+            (73, f"{home}/file/S: opening it: ", ("--state", "file/S")),
+            (69, "cannot be reached", ())):
+        more = args if "--maildir" in args else (*args, "--maildir", "M")
+        r = fetch(home, *base, *more)
+        assert r.returncode == status and words in r.stderr, (args, r)
+    # The gravest of several accounts counts, and one does not keep the others from their turn.
+    r = fetch(home, conf=GOOD + "password_command = echo x\n[account other]\nuser = eva\n"
+              f"password_command = echo x\nca = {home}/none.pem\n")
+    assert r.returncode == 66 and "work: cannot be reached" in r.stderr, r
+    assert fetch(home, *base, "--list", "--ca", "none.pem").returncode == 66

@@ -29,6 +29,7 @@ statuses(void **state)
 		{OUTCOME_PROTOCOL, EX_PROTOCOL},
 		{OUTCOME_UNREACHABLE, EX_UNAVAILABLE},
 		{OUTCOME_LOCAL, EX_TEMPFAIL},
+		{OUTCOME_FILE, EX_NOINPUT},
 	};
 	(void)state;
 
@@ -41,8 +42,8 @@ statuses(void **state)
 static void
 the_worse_of_two(void **state)
 {
-	static const int order[] = {
-		EX_NOPERM, EX_PROTOCOL, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_OK};
+	static const int order[] = {EX_NOPERM, EX_PROTOCOL, EX_NOINPUT, EX_DATAERR,
+		EX_UNAVAILABLE, EX_TEMPFAIL, EX_OK};
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
@@ -75,6 +76,7 @@ static const struct after afters[] = {
 	{OUTCOME_PROTOCOL, {.committed = 5}, SCHEDULE_DONE, EX_PROTOCOL},
 	{OUTCOME_UNREACHABLE, {0}, SCHEDULE_DONE, EX_UNAVAILABLE},
 	{OUTCOME_LOCAL, {0}, SCHEDULE_DONE, EX_TEMPFAIL},
+	{OUTCOME_FILE, {0}, SCHEDULE_DONE, EX_NOINPUT},
 };
 
 static void

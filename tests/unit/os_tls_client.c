@@ -120,9 +120,9 @@ static struct tls_context *
 client_of(const struct tls_client_options *o)
 {
 	char why[512] = "";
-	struct tls_context *c = tls_client_context_new(o, why, sizeof(why));
+	struct tls_context *c;
 
-	if (!c)
+	if (tls_client_context_new(o, &c, why, sizeof(why)) < 0)
 		fail_msg("%s", why);
 	return c;
 }
@@ -548,17 +548,25 @@ bad_files_are_explained(void **state)
 {
 	(void)state;
 	static const struct {
-		const char *ca, *cert, *key, *says;
+		const char *ca, *cert, *key;
+		int error;
+		const char *says;
 	} rows[] = {
-		{"/nonexistent/ca.pem", NULL, NULL,
-			"/nonexistent/ca.pem cannot be read: No such file"},
-		{given.plain, NULL, NULL, "is no list of certificates in PEM form"},
-		{"/", NULL, NULL, "cannot be read"},
-		{NULL, given.mine, given.plain, "the private key cannot be read"},
-		{NULL, given.mine, "/nonexistent/key", "/nonexistent/key cannot be read"},
-		{NULL, given.plain, given.mine_key, "the certificate chain cannot be"},
-		{NULL, given.ca_file, given.mine_key, "private key"},
-		{NULL, NULL, given.mine_key, "but no certificate"},
+		{"/nonexistent/ca.pem", NULL, NULL, -ENOENT,
+			"--ca /nonexistent/ca.pem cannot be read: No such file"},
+		{given.plain, NULL, NULL, -EINVAL,
+			"is no list of certificates in PEM form"},
+		{"/", NULL, NULL, -EISDIR, "--ca / cannot be read"},
+		{NULL, given.mine, given.plain, -EINVAL,
+			"the private key cannot be read"},
+		{NULL, given.mine, "/nonexistent/key", -ENOENT,
+			"--key /nonexistent/key cannot be read"},
+		{NULL, "/nonexistent/both", NULL, -ENOENT,
+			"--certificate /nonexistent/both cannot be read"},
+		{NULL, given.plain, given.mine_key, -EINVAL,
+			"the certificate chain cannot be"},
+		{NULL, given.ca_file, given.mine_key, -EINVAL, "private key"},
+		{NULL, NULL, given.mine_key, -EINVAL, "but no certificate"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -566,7 +574,10 @@ bad_files_are_explained(void **state)
 		struct tls_client_options o = {.ca_file = rows[i].ca,
 			.certificate = rows[i].cert,
 			.key = rows[i].key};
-		assert_null(tls_client_context_new(&o, why, sizeof(why)));
+		struct tls_context *c;
+		assert_int_equal(
+			tls_client_context_new(&o, &c, why, sizeof(why)), rows[i].error);
+		assert_null(c);
 		if (!strstr(why, rows[i].says))
 			fail_msg("\"%s\" is not in: %s", rows[i].says, why);
 	}
