@@ -109,7 +109,7 @@ hand_one(const struct target *t, struct letter *l, const char *trace_id)
 		t->account, t->spec->where, t->dir, t->mark, l, trace_id, &end);
 
 	if (r < 0) {
-		(void)snprintf(what, sizeof(what), "%s%.40s",
+		(void)snprintf(what, sizeof(what), "%s%.50s",
 			end.started ? "" : "it was not started: ",
 			r == -ETIMEDOUT ? "it does not end in time (program_timeout)"
 					: strerrordesc_np(-r));

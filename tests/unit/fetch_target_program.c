@@ -217,7 +217,7 @@ it_must_end_in_time(void **state)
 	account.program_timeout_ms = 2000;
 	put("x\n", 2);
 	run("cat >/dev/null; sleep 1000 & echo $! >got; wait", "");
-	assert_fate(LETTER_UNKNOWN, "in time");
+	assert_fate(LETTER_UNKNOWN, "does not end in time (program_timeout)");
 	FILE *f = fopen("got", "re");
 	char line[32];
 	char *end;
@@ -247,7 +247,7 @@ it_must_end_in_time(void **state)
 	put(big, sizeof(big));
 	account.program_timeout_ms = 500;
 	run("exec sleep 1000", "");
-	assert_fate(LETTER_UNKNOWN, "in time");
+	assert_fate(LETTER_UNKNOWN, "does not end in time (program_timeout)");
 	/* It reads on, slower than the timeout. */
 	account.program_timeout_ms = 2000;
 	put(big, sizeof(big));
