@@ -20,6 +20,7 @@ static void
 add_failed(struct collect *c, struct view uid, unsigned times)
 {
 	struct failed *f;
+	uint8_t *octets;
 
 	if (uid.n == 0)
 		return;
@@ -32,14 +33,12 @@ add_failed(struct collect *c, struct view uid, unsigned times)
 		c->failed.at = f;
 		c->failed.cap = cap;
 	}
-	f = &c->failed.at[c->failed.n];
-	f->uid = malloc(uid.n);
-	if (!f->uid)
+	octets = malloc(uid.n);
+	if (!octets)
 		return;
-	memcpy(f->uid, uid.p, uid.n);
-	f->n = uid.n;
-	f->times = (uint8_t)(times < UINT8_MAX ? times : UINT8_MAX);
-	c->failed.n++;
+	memcpy(octets, uid.p, uid.n);
+	c->failed.at[c->failed.n++] = (struct failed){
+		octets, uid.n, (uint8_t)(times < UINT8_MAX ? times : UINT8_MAX)};
 }
 
 void
