@@ -272,7 +272,7 @@ def test_sizes_whoever_delivered(both):
     """Each nasty message by each way: LIST says what RETR sends, at the first sight already,
     and IMAP reads the same octets and finds no fault with a size."""
     neighbour, start = both
-    office = start()
+    office = start(lmtp_bare_line_ends="keep")
     imap = Imap(neighbour.imap)
     small = {k: v for k, v in NASTY.items() if len(v) < 1 << 18 and b"\0" not in v}
     assert len(small) > 10
