@@ -268,7 +268,6 @@ close_done(struct work_job *j)
 	}
 }
 
-/* Only what QUIT has confirmed is gone. */
 static void
 finished(struct collect *c)
 {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+/* Only what QUIT has confirmed is gone. */
 static void
 tell_deleted(const struct collect *c)
 {

@@ -317,7 +317,6 @@ find_former(const struct fetch_session *s, const struct mail *m, const uint8_t *
 int64_t
 session_same(struct fetch_session *s, struct mail *m, const uint8_t *digest)
 {
-	static const uint8_t none[HEADER_DIGEST];
 	struct plan_facts f = session_facts(s);
 	const struct known *own, *k;
 
@@ -341,7 +340,5 @@ session_same(struct fetch_session *s, struct mail *m, const uint8_t *digest)
 		return k->row;
 	}
 	/* Another message has this name now. */
-	return own && (m->reused || memcmp(own->digest, none, HEADER_DIGEST) != 0)
-		? own->row
-		: 0;
+	return own && (m->reused || plan_octets_are_known(own)) ? own->row : 0;
 }

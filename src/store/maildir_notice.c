@@ -1,12 +1,9 @@
 /* What an operator should know of a Maildir, once each. */
-#include "os/fd.h"
 #include "store/maildir_build.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TOLD_SEED UINT64_C(0x72657374616e7465) /* any; what is told is never 0 */
 
 /*
  * The table is made anew as long as such a message is there: the same answer twice is one
@@ -20,8 +17,6 @@ maildir_notice_left_out(struct store *s, const struct maildir_left_out *l)
 	char others[48] = "";
 	char *text = NULL;
 
-	if (now != 0)
-		now ^= TOLD_SEED;
 	if (now == s->left_out_told)
 		return;
 	if (l->n > 1)
