@@ -2,7 +2,9 @@
 of the programs that it starts. A server that serves then serves as ever; one that does not
 has ended with status 1, said why, and left no process behind; and the next start is sound.
 
-The quick form takes a sample by RESTANTE_SEED, RESTANTE_LONG=1 each call with each error.
+The quick form takes a sample by RESTANTE_SEED. RESTANTE_LONG=1 takes each call with each error,
+and each allocation; of the ten thousands that OpenSSL's start is, as many as ALLOCATIONS_MAX.
+Each program has a file of its own, test_start_*.py: they run beside each other.
 """
 import collections
 import os
@@ -17,10 +19,10 @@ import pytest
 from call_house import (ALLOCATIONS, CALLS, CRASH, LONG, SANITIZED, SEED, WHY, CallHouse,
                         until)
 
-pytestmark = [
+MARKS = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to start as in production"),
     pytest.mark.skipif(SANITIZED, reason="a sanitizer comes between the same calls")]
-PROGRAMS = ["restanted", "front", "auth", "lmtpd", "log", "control", "keys"]
+ALLOCATIONS_MAX = 2000
 SAMPLE = {CALLS: 3, ALLOCATIONS: 1}
 START_S = 30
 WRONG_MAX = 6
@@ -107,8 +109,18 @@ def start(base, program, kind, n, pick, wraps):
     return what, count, serves, wrong
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_each_call_fails(house_dir, program):
+def faults(rng, counts):
+    """(kind, which, error, whether errors wrap) of each start."""
+    if not LONG:
+        return [(k, n, rng.randrange(100), True) for k, most in counts.items()
+                for n in rng.sample(range(1, most + 1), min(most, SAMPLE[k]))]
+    calls, allocations = counts[CALLS], counts[ALLOCATIONS]
+    return [(CALLS, n, pick, False) for n in range(1, calls + 1) for pick in range(6)] + [
+        (ALLOCATIONS, n, 0, False)
+        for n in sorted(rng.sample(range(1, allocations + 1), min(allocations, ALLOCATIONS_MAX)))]
+
+
+def each_fails(house_dir, program):
     print(f"RESTANTE_SEED={SEED}")
     base = pathlib.Path(house_dir("start")) / "house"
     base.parent.chmod(0o755)
@@ -117,11 +129,7 @@ def test_each_call_fails(house_dir, program):
     for kind in (CALLS, ALLOCATIONS):
         _, counts[kind], serves, found = start(base, program, kind, 0, 0, True)
         assert serves and not found, found
-    faults = [(k, n, pick, False) for k, most in counts.items() for n in range(1, most + 1)
-              for pick in range(6)] if LONG else [
-        (k, n, rng.randrange(100), True) for k, most in counts.items()
-        for n in rng.sample(range(1, most + 1), min(most, SAMPLE[k]))]
-    for kind, n, pick, wraps in faults:
+    for kind, n, pick, wraps in faults(rng, counts):
         if (kind, n) in no_more:
             continue
         what, _, serves, found = start(base, program, kind, n, pick, wraps)
