@@ -116,6 +116,7 @@ perform_all(struct monitor *m)
 void
 monitor_act(struct monitor *m)
 {
+	certificates_settle(m);
 	perform_all(m);
 	if (m->reload_waits && m->serving) {
 		m->reload_waits = false;

@@ -294,19 +294,25 @@ certificates_succeed(struct monitor *m, struct certificates *old)
 	}
 }
 
-/* One that has not said yet, or takes them, is one that does not. */
+/* One that has not said yet, or takes them, is one that does not, unless it is about to
+ * end. */
 static bool
 all_refuse(const struct monitor *m)
 {
+	bool any = false;
+
 	for (uint32_t s = CORE_FRONT; s < CORE_KEEPER; s++) {
 		const struct child *c = &m->children[s];
-		bool counts = core_lives(m->core, s) &&
-			m->core->at[s].state != CORE_DRAINING &&
-			m->core->at[s].state != CORE_ENDING;
-		if (counts && !(c->tls_refused && c->tls_generation == m->tls_generation))
+		if (!core_lives(m->core, s))
+			continue;
+		bool ends = m->core->at[s].state == CORE_DRAINING ||
+			m->core->at[s].state == CORE_ENDING;
+		bool refuses = c->tls_refused && c->tls_generation == m->tls_generation;
+		if (!ends && !refuses)
 			return false;
+		any |= refuses;
 	}
-	return true;
+	return any;
 }
 
 /*
@@ -338,7 +344,12 @@ certificates_told(struct monitor *m, uint32_t slot, uint32_t generation, bool ta
 	if (taken) {
 		m->settings.tls.taken = true;
 		certificates_close(&m->tls_before);
-	} else if (!m->settings.tls.taken && m->tls_before.n > 0 && all_refuse(m)) {
-		fall_back(m);
 	}
+}
+
+void
+certificates_settle(struct monitor *m)
+{
+	if (!m->settings.tls.taken && m->tls_before.n > 0 && all_refuse(m))
+		fall_back(m);
 }

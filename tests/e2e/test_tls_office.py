@@ -547,6 +547,24 @@ def test_processes_that_start_while_the_files_are_broken_have_those_before(offic
     assert serial(o) != old
 
 
+def test_a_front_that_ends_and_says_nothing_holds_nobody_up(office, ca):
+    """It had its one session, and another has its place."""
+    ca.issue("turn", "turn.example")
+    o = office(users=USERS, sets=ca.first("turn") | {"fronts": 1, "front_sessions": 1})
+    first, = o.pids("restante-front")
+    c = Client(o)
+    second, = until(lambda: set(o.pids("restante-front")) - {first}, 60, o.log)
+    until(lambda: o.log().count("event=process_ready child=restante-front") == 2, 60, o.log)
+    suspend(first)
+    c.close()
+    put(ca.path / "turn.key", pem_of(ec.generate_private_key(ec.SECP256R1())))
+    os.kill(o.pid, signal.SIGHUP)
+    o.wait_for_log(rf"front pid={second} event=certificate_refused")
+    assert BROKEN not in o.log()
+    os.kill(first, signal.SIGCONT)
+    o.wait_for_log(BROKEN)
+
+
 # ---- the process for keys ------------------------------------------------------------------------
 
 def keys_of(office):
