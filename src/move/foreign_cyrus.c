@@ -64,13 +64,17 @@ put_hex8(struct buf *b, uint32_t n)
 static void
 put_uidl(const struct index *x, enum foreign_cyrus form, uint32_t uid, struct buf *b)
 {
+	/* A mailbox of an old Cyrus keeps to UIDs alone, whatever imapd.conf says. */
+	if (form == FOREIGN_CYRUS_UIDONLY || !(x->options & OPTION_NEW_UIDL)) {
+		buf_put_dec(b, uid);
+		return;
+	}
 	if (form == FOREIGN_CYRUS_DOVECOT) {
 		put_hex8(b, uid);
 		put_hex8(b, x->uidvalidity);
 		return;
 	}
-	if (form == FOREIGN_CYRUS_COURIER ||
-		(form == FOREIGN_CYRUS_CYRUS && x->options & OPTION_NEW_UIDL)) {
+	if (form == FOREIGN_CYRUS_COURIER || form == FOREIGN_CYRUS_CYRUS) {
 		buf_put_dec(b, x->uidvalidity);
 		buf_put_str(b, form == FOREIGN_CYRUS_COURIER ? "-" : ".");
 	}

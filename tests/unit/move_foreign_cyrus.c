@@ -66,7 +66,8 @@ forms(void **state)
 	check(&x, FOREIGN_CYRUS_DOVECOT,
 		"1/0/383/1.=000000016553f100;12/3/386/12.=0000000c6553f100;");
 	put_at(&x, 60, 0);
-	check(&x, FOREIGN_CYRUS_CYRUS, "1/0/383/1.=1;12/3/386/12.=12;");
+	for (int form = 0; form < FOREIGN_CYRUS_FORMS; form++)
+		check(&x, (enum foreign_cyrus)form, "1/0/383/1.=1;12/3/386/12.=12;");
 }
 
 static void
