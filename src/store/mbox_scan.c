@@ -113,7 +113,9 @@ note_field(struct mbox_scan *s, struct view line)
 	case FIELD_STATUS: s->now.seen = memchr(value.p, 'R', value.n) != NULL; break;
 	case FIELD_X_IMAP: s->imap = true; break;
 	case FIELD_X_UIDL:
-		if (!mbox_uidl_is_legal(value))
+		/* The first, as with the servers that write it: who sends mail may add
+		 * others. */
+		if (s->now.uidl_n > 0 || !mbox_uidl_is_legal(value))
 			break;
 		memcpy(s->now.uidl, value.p, value.n);
 		s->now.uidl_n = (uint8_t)value.n;

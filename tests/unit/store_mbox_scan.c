@@ -251,7 +251,7 @@ fields_are_read(void **state)
 	struct mbox_found f[FOUND_MAX];
 	(void)state;
 
-	assert_int_equal(scan(text(F "status: OR\nX-UIDL: \"x!y \nA: 1\n\n\n" F
+	assert_int_equal(scan(text(F "status: OR\nX-UIDL: \"x!y \nX-UIDL: z\nA: 1\n\n\n" F
 				     "Status: O\nX-UIDL: a b\n\n"),
 				 5, false, f),
 		2);
