@@ -110,9 +110,22 @@ tell_uidl(const struct compare_pair *p, const struct compare_message *new,
 		s->tell(s, kept ? DIFFERENCE_KEPT_LONG : DIFFERENCE_LONG, old, new);
 }
 
+/* Mail that came since stands behind all that OLD has. */
+static enum difference
+only_on_new(const struct compare_message *new, bool before_olds)
+{
+	if (new->again)
+		return DIFFERENCE_DOUBLED;
+	return before_olds ? DIFFERENCE_HIDDEN : DIFFERENCE_NEW_MAIL;
+}
+
 static void
 tell_new(const struct compare_pair *p, struct compare_sink *s)
 {
+	uint32_t olds_end = p->new.n;
+
+	while (olds_end > 0 && p->new.messages[olds_end - 1].partner == 0)
+		olds_end--;
 	for (uint32_t i = 0; i < p->new.n; i++) {
 		const struct compare_message *new = &p->new.messages[i];
 		const struct compare_message *old =
@@ -122,8 +135,7 @@ tell_new(const struct compare_pair *p, struct compare_sink *s)
 		if (new->refused)
 			s->tell(s, DIFFERENCE_UNREADABLE, old, new);
 		if (!old && !new->reused)
-			s->tell(s, new->again ? DIFFERENCE_DOUBLED : DIFFERENCE_NEW_MAIL,
-				NULL, new);
+			s->tell(s, only_on_new(new, i < olds_end), NULL, new);
 	}
 }
 

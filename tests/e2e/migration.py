@@ -97,6 +97,13 @@ class DovecotForm(Dovecot):
         self.start(["dovecot", "-F", "-c", self.base / "dovecot.conf"])
 
 
+class HidingDovecot(DovecotForm):
+    """What POP3 clients delete gets a flag, and stays."""
+
+    def configuration(self):
+        return super().configuration() + 'pop3_deleted_flag = "$POP3Deleted"\n'
+
+
 class CourierForm(Courier):
     """Courier has no option: which UIDLs it gives out depends on when it first saw a message.
     `now`: UIDn-m. `version 2`: its list was begun by an older one, UIDn. `names`: by the
@@ -248,7 +255,8 @@ class Inetd(Peer):
                 child.wait()
 
 
-KINDS = {"inetd": Inetd, "dovecot": DovecotForm, "courier": CourierForm, "cyrus": CyrusForm}
+KINDS = {"inetd": Inetd, "dovecot": DovecotForm, "hiding": HidingDovecot, "courier": CourierForm,
+         "cyrus": CyrusForm}
 
 
 # ---- clients -----------------------------------------------------------------------------
@@ -435,6 +443,7 @@ restante() {
 }
 cyrus() { $CYRUS cyrus "$@"; }
 doveconf() { command doveconf -c "$OLD/dovecot.conf" "$@"; }
+doveadm() { command doveadm -c "$OLD/dovecot.conf" "$@"; }
 """
 
 

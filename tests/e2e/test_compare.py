@@ -191,9 +191,9 @@ def test_planted(name, tmp_path):
     assert first.get("new", {}).get("number") == new_number
     assert got.rows[-1] == {"users": 1, "safe": 0, "not_safe": 1, "not_asked": 0}
     untouched(got)
-    # The other way round it is as unsafe, but for mail that is then only new.
+    # The other way round it is as unsafe: what stands in the middle is no new mail.
     back = ask(tmp_path, new, plain_mails(MAILS))
-    assert back.code == (SAFE if kinds[0] == "lost" else NOT_SAFE), back.out
+    assert back.code == NOT_SAFE, back.out
 
 
 def test_a_long_uidl_that_both_have_is_only_told(tmp_path):
@@ -310,7 +310,7 @@ def test_a_message_that_is_not_shown(tmp_path):
     other = plain_mails(3)
     other[1] = Mail(b"other", other[1].octets)
     got = ask(tmp_path, plain_mails(3), other, old_script=Unreadable)
-    assert got.code == NOT_SAFE and got.kinds() == ["unknown", "new"]
+    assert got.code == NOT_SAFE and got.kinds() == ["unknown", "hidden"]
 
 
 def test_a_message_that_is_there_twice(tmp_path):

@@ -86,6 +86,7 @@ def test_the_page_has_no_command_that_is_not_tried():
     kinds = ("dovecot", "courier", "cyrus", "mailutils", "popa3d")
     assert set(blocks()) == {
         "passport", "passport key", "cyrus copy", "cyrus offline", "dovecot look",
+        "dovecot expunge",
         *(f"{x} import" for x in kinds if x != "mailutils"), *(f"compare {x}" for x in kinds)}
 
 
@@ -326,6 +327,18 @@ def test_mbox_stays_one(story, name):
     assert said.startswith(f"safe: {len(s.before)} messages on OLD, {len(s.before)} on NEW")
     assert kinds == (["sasl", "size"] if name == "mailutils" else [])
     after(s, move, looked_at=kinds.count("size"))
+
+
+def test_what_dovecot_hides(story):
+    """Deleted mail that is still there would come again: it is found, and goes as the page says."""
+    s = story("hiding", "%08Xu%08Xv", nasty=False, collect=False)
+    move = s.move({USER: s.peer.maildir})
+    move.run("dovecot import")
+    kinds, _, _ = move.compare(NOT_SAFE)
+    assert kinds == ["hidden"] * 3
+    move.run("dovecot expunge")
+    kinds, _, _ = move.compare(SAFE)
+    assert kinds == []
 
 
 def test_under_another_name(story):

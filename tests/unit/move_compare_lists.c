@@ -109,7 +109,9 @@ differences(void **state)
 			"reused:1:1 uidl:1:2 reused:2:2 uidl:2:1 order:2:1"},
 		{"a=A b=B c=C", "a=A c=C b=B", "order:3:2"},
 		{"a=A b=B", "a=A b=B n=N", "new:0:3"},
-		{"a=A", "n=N a=A", "new:0:1"},
+		/* what is no new mail, where it stands */
+		{"a=A", "n=N a=A", "hidden:0:1"},
+		{"a=A b=B", "a=A m=M n=N b=B o=O", "hidden:0:2 hidden:0:3 new:0:5"},
 		{"a=A/5", "a=A/6", "size:1:1"},
 		{"a=A+1", "a=A+2", "body:1:1"},
 		{"a=A+1", "a=A", ""},
@@ -226,6 +228,7 @@ which_are_safe(void **state)
 	assert_false(difference_is_safe(DIFFERENCE_LOST));
 	assert_false(difference_is_safe(DIFFERENCE_UIDL));
 	assert_false(difference_is_safe(DIFFERENCE_UNKNOWN));
+	assert_false(difference_is_safe(DIFFERENCE_HIDDEN));
 	assert_false(difference_is_safe(DIFFERENCE_LOGIN));
 	assert_true(difference_is_safe(DIFFERENCE_NEW_MAIL));
 	assert_true(difference_is_safe(DIFFERENCE_KEPT_LONG));
