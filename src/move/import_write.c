@@ -8,10 +8,11 @@
 #include <string.h>
 
 /* What the log says of a message already: its UIDLs, of those that are in use. A row that
- * is kept has the place of the log. */
+ * is kept has the place of the log. For an mbox a UIDL that we assigned gives way to one
+ * that is imported (mbox_uidl.c). */
 static enum import_fate
-log_says(const struct identity *log, const struct import_message *m, struct view uidl,
-	uint32_t *ret_place)
+log_says(const struct import *im, const struct identity *log,
+	const struct import_message *m, struct view uidl, uint32_t *ret_place)
 {
 	struct identity_row row;
 	bool other = false;
@@ -24,7 +25,7 @@ log_says(const struct identity *log, const struct import_message *m, struct view
 			*ret_place = row.place;
 			return IMPORT_KEPT;
 		}
-		other = true;
+		other |= !im->is_mbox || row.source == IDENTITY_IMPORTED;
 	}
 	/* Of several messages with one key each has a row of its own. */
 	if (other && !m->twin)
@@ -40,7 +41,7 @@ decide(struct import *im, const struct identity *log)
 		if (m->row == 0 || im->rows[m->row - 1].fate != IMPORT_OPEN)
 			continue;
 		struct import_row *row = &im->rows[m->row - 1];
-		row->fate = (uint8_t)log_says(log, m, row->uidl, &row->place);
+		row->fate = (uint8_t)log_says(im, log, m, row->uidl, &row->place);
 	}
 }
 

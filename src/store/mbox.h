@@ -106,7 +106,7 @@ bool mbox_id_equal(const struct mbox_id *a, const struct mbox_id *b);
 [[nodiscard]] int mbox_read_digest(
 	int fd, const struct mbox_row *row, uint32_t how, uint8_t ret[MBOX_DIGEST]);
 
-/* ---- mbox_uidl.c --------------------------------------------------------------- */
+/* ---- mbox_uidl.c, mbox_uidl_log.c ------------------------------------------------ */
 
 /* Reads the identity log if it was not yet, and lends it the directory. */
 [[nodiscard]] int mbox_open_log(struct mbox *m);

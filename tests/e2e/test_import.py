@@ -599,14 +599,22 @@ def mbox_of(path, messages, uid=61000):
     return path
 
 
-def served_mbox(office, base, path):
+def served_mbox(office, base, path, meanwhile=None):
+    """The UIDLs at last; meanwhile(UIDLs) is between two sessions."""
     (base / "users").write_text(f"anna:{{PLAIN}}secret:61000:61000::/:"
                                 f":userdb_mail=mbox:{path}\n")
     o = office("--users", base / "users", "--set", f"mail_roots={base}")
-    with Pop(o.host, o.pop3s, tls_ca=o.ca) as p:
-        assert p.login("anna", "secret").startswith(b"+OK"), o.log()
-        uidls = [x.split(b" ", 1)[1].decode() for x in p.multi("UIDL")]
-        assert p.say("QUIT").startswith(b"+OK")
+
+    def visit():
+        with Pop(o.host, o.pop3s, tls_ca=o.ca) as p:
+            assert p.login("anna", "secret").startswith(b"+OK"), o.log()
+            uidls = [x.split(b" ", 1)[1].decode() for x in p.multi("UIDL")]
+            assert p.say("QUIT").startswith(b"+OK")
+        return uidls
+    uidls = visit()
+    if meanwhile:
+        meanwhile(uidls)
+        uidls = visit()
     o.stop()
     return uidls
 
@@ -650,6 +658,29 @@ def test_mbox_as_the_maildrop(office, base):
     uidls = served_mbox(office, base, here)
     assert [len(u) for u in uidls].count(16) == 3 and len(set(uidls)) == 4
     assert len(uidls[1]) == 16
+
+
+def test_mbox_that_was_served_before(office, base):
+    """The old server wrote its UIDLs into the messages when they had been shown already, and
+    two are the same to the octet: what is imported holds from then on."""
+    mails = [mail(0), mail(1), mail(1), mail(2)]
+    path = mbox_of(base / "spool/anna", mails)
+    first = []
+
+    def write_fields(uidls):
+        first.extend(uidls)
+        mbox_of(path, [b"X-UIDL: q%d\n" % i + m for i, m in enumerate(mails)])
+    assert served_mbox(office, base, path, write_fields) == first and len(set(first)) == 4
+    args = ["--maildrop", f"mbox:{path}", "--mbox-uidl", "x-uidl", path]
+    assert take_over(*args)["imported"] == 4
+    for _ in range(2):
+        assert served_mbox(office, base, path) == ["q0", "q1", "q2", "q3"]
+        assert take_over(*args)["kept"] == 4
+    # The UIDLs from before are not given to others.
+    with open(path, "ab") as f:
+        f.write(b"From eva Thu Jan  1 00:00:00 1970\n" + mail(1) + b"\n")
+    last = served_mbox(office, base, path)
+    assert last[:-1] == ["q0", "q1", "q2", "q3"] and last[-1] not in first
 
 
 def test_source_is_read_as_its_owner(base):
