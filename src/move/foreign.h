@@ -66,7 +66,7 @@ void foreign_courier_read(struct view text, struct foreign_sink *s);
 
 /* uidl_format of Cyrus. */
 enum foreign_cyrus {
-	FOREIGN_CYRUS_CYRUS, /* UIDVALIDITY.UID, or UID in mailboxes of old */
+	FOREIGN_CYRUS_CYRUS, /* UIDVALIDITY.UID; mailboxes of old have UID in each form */
 	FOREIGN_CYRUS_UIDONLY,
 	FOREIGN_CYRUS_COURIER, /* UIDVALIDITY-UID */
 	FOREIGN_CYRUS_DOVECOT, /* as Dovecot's default */

@@ -1,6 +1,7 @@
 /*
  * live_list.c: STAT, LIST and UIDL.
  */
+#include "base/num.h"
 #include "move/live_parts.h"
 
 #include <errno.h>
@@ -125,11 +126,30 @@ find(struct listing *g, uint32_t msgno)
 	return m;
 }
 
+/*
+ * Servers that take UIDLs from X-UIDL fields show an empty one as it is, and a folded one
+ * in two lines; any sender can write such a field. The message has no UIDL then, or that
+ * of the first line; all others keep theirs.
+ */
+static bool
+is_of_a_field(struct view row)
+{
+	uint64_t msgno;
+
+	if (row.n > 0 && (row.p[0] == ' ' || row.p[0] == '\t'))
+		return true;
+	while (row.n > 0 && row.p[row.n - 1] == ' ')
+		row.n--;
+	return num_decimal(row, UINT32_MAX, &msgno) && msgno > 0;
+}
+
 static int
 take_uidl(struct listing *g, const struct pop3_answer *a)
 {
 	char what[96];
 
+	if (a->bad_row && is_of_a_field(a->text))
+		return 0;
 	if (a->bad_row || a->msgno == 0)
 		return live_fail(g->l, -EPROTO, "a row of UIDL cannot be read", a->text);
 	const struct live_mail *m = find(g, a->msgno);

@@ -356,6 +356,29 @@ def test_live(office, base):
     peer.stop()
 
 
+class Shown(Session):
+    """As servers do that take UIDLs from X-UIDL fields: one is empty, one is folded."""
+
+    def on_UIDL(self, arg):
+        self.ok(b"")
+        for row in (b"1 u0", b"2 ", b"3 u2", b" more", b"4 u3", b"."):
+            self.wire.send(row + b"\r\n")
+
+
+def test_live_uidls_of_fields_that_a_sender_wrote(base):
+    """They cost one message its UIDL, and nobody else anything."""
+    octets = [mail(i) for i in range(4)]
+    box = make_maildir(base / "copy", octets)
+    (base / "password").write_text(PASSWORD.decode() + "\n")
+    with House(Drop([Mail(b"x%d" % i, o.replace(b"\n", b"\r\n")) for i, o in enumerate(octets)]),
+               Shown) as house:
+        got = take_over("--maildrop", f"maildir:{box}", "--from",
+                        f"pop3://{USER.decode()}@127.0.0.1:{house.port}", "--plaintext",
+                        "--password-file", base / "password", code=65)
+    assert (got["imported"], got["illegal"]) == (3, 1)
+    assert [x["uidl"] for x in got["faults"]] == [""]
+
+
 def test_live_messages_that_are_alike(office, base):
     """Header and size of two messages are the same and their bodies are not: which is which
     cannot be told by TOP. Those that are the same to the octet can be either."""
