@@ -94,6 +94,24 @@ read_list(struct import_run *r, const struct import_drop *d, int fd, size_t whic
 		     : EX_OK;
 }
 
+static const char mbox_has_none[] = "an mbox has no list beside it: name SOURCE, or "
+				    "--from; UIDLs in X-UIDL fields hold "
+				    "without an import";
+static const char maildir_has_none[] =
+	"there is no dovecot-uidlist or courierpop3dsizelist in it; name SOURCE, or "
+	"--from";
+
+/* Of many maildrops one without a list is left as it is. */
+static int
+no_list(const struct import_run *r, const struct import_drop *d, const char *why)
+{
+	if (!r->many)
+		return import_fail(d, EX_NOINPUT, d->path, why);
+	(void)fprintf(
+		stderr, "restante import: %s: no list of another server\n", d->label);
+	return EX_OK;
+}
+
 static int
 find_list(struct import_run *r, const struct import_drop *d, int dir)
 {
@@ -119,13 +137,7 @@ find_list(struct import_run *r, const struct import_drop *d, int dir)
 	}
 	if (found < ARRAY_SIZE(lists))
 		return read_list(r, d, fd, found);
-	if (!r->many)
-		return import_fail(d, EX_NOINPUT, d->path,
-			"there is no dovecot-uidlist or courierpop3dsizelist in it; name "
-			"SOURCE, or --from");
-	(void)fprintf(
-		stderr, "restante import: %s: no list of another server\n", d->label);
-	return EX_OK;
+	return no_list(r, d, maildir_has_none);
 }
 
 static const char *
@@ -166,11 +178,8 @@ read_rest(struct import_run *r, const struct import_drop *d, const struct drop_o
 		return EX_OK; /* it was asked before the maildrop was locked */
 	if (r->w->sources_n > 0)
 		return read_sources(r, d, o->dir);
-	if (d->kind == STORE_MBOX)
-		return import_fail(d, EX_USAGE, d->path,
-			"an mbox has no list beside it: name SOURCE, or --from; UIDLs in "
-			"X-UIDL fields hold without an import");
-	return find_list(r, d, o->dir);
+	return d->kind == STORE_MBOX ? no_list(r, d, mbox_has_none)
+				     : find_list(r, d, o->dir);
 }
 
 /* ---- finding and writing
@@ -232,9 +241,21 @@ write_all(struct import_run *r, const struct import_drop *d, const struct drop_o
 	return e < 0 ? import_fail_errno(d, d->log_path, e) : EX_OK;
 }
 
-static int
-verdict(const struct import *im)
+/* A list of other files than those that lie there, as after a copy that renamed them. */
+static bool
+is_of_others(const struct import *im)
 {
+	return im->counts[IMPORT_GONE] > 0 && im->strangers >= im->counts[IMPORT_GONE] &&
+		im->counts[IMPORT_TAKEN] + im->counts[IMPORT_KEPT] == 0;
+}
+
+static int
+verdict(const struct import *im, const struct import_drop *d)
+{
+	if (is_of_others(im))
+		return import_fail(d, EX_DATAERR, d->path,
+			"none of the files that the list names is there, but others are: "
+			"were they renamed?");
 	return im->counts[IMPORT_NO_MATCH] + im->counts[IMPORT_UNCLEAR] +
 				im->counts[IMPORT_ILLEGAL] +
 				im->counts[IMPORT_DUPLICATE] +
@@ -265,7 +286,7 @@ run_opened(struct import_run *r, struct import_drop *d, const struct drop_opened
 	r->bad = NULL;
 	report.bad = r->bad_text;
 	import_report(&r->im, &report, stdout, stderr);
-	return verdict(&r->im);
+	return verdict(&r->im, d);
 }
 
 static int

@@ -506,6 +506,8 @@ def test_users_and_rights(office, base):
         users.append(f"{name}:{{PLAIN}}x:{61000 + i}:{61000 + i}::{base}::")
         box.chmod(0o700)
     users.append(f"dora:{{PLAIN}}x:5:5::{base}::")
+    spool = mbox_of(base / "mail/spool/emil", [mail(1)], uid=61009)
+    users.append(f"emil:{{PLAIN}}x:61009:61009::/::userdb_mail=mbox:{spool}")
     (base / "users").write_text("\n".join(users) + "\n")
     conf = base / "restante.conf"
     conf.write_text(f"maildrop = maildir:~/mail/%u\nmail_roots = {base}/mail\n"
@@ -704,6 +706,17 @@ def test_mbox_that_was_served_before(office, base):
         f.write(b"From eva Thu Jan  1 00:00:00 1970\n" + mail(1) + b"\n")
     last = served_mbox(office, base, path)
     assert last[:-1] == ["q0", "q1", "q2", "q3"] and last[-1] not in first
+
+
+def test_a_list_of_files_that_were_renamed(base):
+    box = make_maildir(base / "mail", [mail(1), mail(2)])
+    (box / "dovecot-uidlist").write_text("3 V7 N9\n1 :1700000001.M1P1.h\n2 :1700000002.M1P1.h\n")
+    shutil.chown(box / "dovecot-uidlist", "nobody", "nogroup")
+    got = run("import", "--maildrop", f"maildir:{box}", code=65)
+    assert "imported 0 of 2, kept 0, gone 2" in got.stdout and "renamed" in got.stderr
+    for p in (box / "new").iterdir():
+        p.unlink()
+    run("import", "--maildrop", f"maildir:{box}")
 
 
 def test_source_is_read_as_its_owner(base):
