@@ -40,6 +40,7 @@ static const char help[] =
 	"  --user NAME          the maildrop of this user\n"
 	"  --all                those of all users\n"
 	"  --config FILE        the configuration, for --user and --all\n"
+	"  --list WHOSE         dovecot or courier, where both are in a Maildir\n"
 	"  --uidl-format TEXT   Dovecot's pop3_uidl_format (default %08Xu%08Xv)\n"
 	"  --uidl-duplicates rename   Dovecot's pop3_uidl_duplicates = rename\n"
 	"  --reuse-xuidl        Dovecot's pop3_reuse_xuidl = yes\n"
@@ -102,6 +103,17 @@ set_duplicates(void *into, const char *value)
 }
 
 static const char *
+set_list(void *into, const char *value)
+{
+	struct command *c = into;
+
+	c->w.list = strcmp(value, "dovecot") == 0 ? IMPORT_DOVECOT
+		: strcmp(value, "courier") == 0	  ? IMPORT_COURIER
+						  : IMPORT_NONE;
+	return c->w.list != IMPORT_NONE ? NULL : "dovecot or courier";
+}
+
+static const char *
 set_cyrus(void *into, const char *value)
 {
 	static const char *const forms[FOREIGN_CYRUS_FORMS] = {
@@ -148,6 +160,7 @@ static const struct tool_option options[] = {
 	{"--user", true, set_user},
 	{"--all", false, set_all},
 	{"--config", true, set_config},
+	{"--list", true, set_list},
 	{"--uidl-format", true, set_format},
 	{"--uidl-duplicates", true, set_duplicates},
 	{"--reuse-xuidl", false, set_reuse},
@@ -194,6 +207,8 @@ check_wishes(const struct command *c)
 
 	if (w->from && w->sources_n > 0)
 		return "SOURCE and --from do not go together";
+	if (w->list != IMPORT_NONE && (w->from || w->sources_n > 0))
+		return "--list is for the list in the maildrop";
 	if (w->from && !c->password_file == !c->passwords_file)
 		return "--from needs one of --password-file and --passwords";
 	if (!w->from && (c->password_file || c->passwords_file))

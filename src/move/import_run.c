@@ -119,6 +119,8 @@ find_list(struct import_run *r, const struct import_drop *d, int dir)
 	AUTO_FD fd = -1;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		if (r->w->list != IMPORT_NONE && r->w->list != lists[i].kind)
+			continue;
 		int one = openat(dir, lists[i].name,
 			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (one < 0 && errno != ENOENT)
@@ -127,8 +129,7 @@ find_list(struct import_run *r, const struct import_drop *d, int dir)
 			(void)close(one);
 			return import_fail(d, EX_DATAERR, d->path,
 				"it holds the lists of Dovecot and of Courier; name the "
-				"one "
-				"that clients know as SOURCE");
+				"one that clients know: --list dovecot, or courier");
 		}
 		if (one >= 0) {
 			found = i;

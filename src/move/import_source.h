@@ -49,6 +49,7 @@ struct import_wishes {
 	struct view format; /* pop3_uidl_format */
 	enum foreign_cyrus cyrus;
 	enum foreign_mbox mbox;
+	enum import_kind list; /* that alone, of those in the maildrop; NONE: any */
 	bool rename, reuse_xuidl, dry_run, json;
 	struct live_options live;
 	const char *password;  /* of all, or NULL; then: */

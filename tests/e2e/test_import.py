@@ -708,6 +708,24 @@ def test_mbox_that_was_served_before(office, base):
     assert last[:-1] == ["q0", "q1", "q2", "q3"] and last[-1] not in first
 
 
+def test_lists_of_two_servers(base):
+    """As after a move from Courier to Dovecot: which one clients know has to be said."""
+    box = make_maildir(base / "mail", [mail(1), mail(2)])
+    names = sorted(p.name for p in (box / "new").iterdir())
+    (box / "dovecot-uidlist").write_text(f"3 V7 N9\n1 :{names[0]}\n2 :{names[1]}\n")
+    (box / "courierpop3dsizelist").write_text(f"/3 3 7\n{names[0]} 100 1:7:0\n")
+    for p in box.glob("*list"):
+        shutil.chown(p, "nobody", "nogroup")
+    where = ("--maildrop", f"maildir:{box}", "--dry-run")
+    assert "--list dovecot, or courier" in run("import", *where, code=65).stderr
+    for whose, rows in (("dovecot", 2), ("courier", 1)):
+        assert take_over(*where, "--list", whose)["imported"] == rows
+    (box / "courierpop3dsizelist").unlink()
+    run("import", *where, "--list", "courier", code=66)
+    run("import", *where, "--list", "cyrus", code=64)
+    run("import", *where, "--list", "courier", box / "dovecot-uidlist", code=64)
+
+
 def test_a_list_of_files_that_were_renamed(base):
     box = make_maildir(base / "mail", [mail(1), mail(2)])
     (box / "dovecot-uidlist").write_text("3 V7 N9\n1 :1700000001.M1P1.h\n2 :1700000002.M1P1.h\n")
