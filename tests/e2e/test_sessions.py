@@ -139,7 +139,9 @@ def test_a_message_that_cannot_be_read_is_told_and_comes_back(house):
     read = 0o600
     for _ in range(3):
         shown([read, 0, read, 0, read])
-    told(f"new/{re.escape(files[1].name)}: Permission denied, and 1 more like it")
+    # Which of the two was looked at first is the file system's affair.
+    either = "|".join(re.escape(files[i].name) for i in (1, 3))
+    told(f"new/({either}): Permission denied, and 1 more like it")
     shown([read, read, read, 0, read])
     told(f"new/{re.escape(files[3].name)}: Permission denied; ")
     shown([read] * 5)
