@@ -45,8 +45,8 @@ void certificates_close(struct certificates *c);
 void certificates_succeed(struct monitor *m, struct certificates *old);
 /* What a front says of a generation. */
 void certificates_told(struct monitor *m, uint32_t slot, uint32_t generation, bool taken);
-/* Where all fronts refuse it, those before are in force. To be asked whenever one has said
- * something, or has ended. */
+/* Where all fronts refuse it, those before are in force. To be asked whenever one has
+ * said something, or has ended. */
 void certificates_settle(struct monitor *m);
 /* A generation with all certificates, for one front; nothing where there is none. */
 void certificates_to_front(struct monitor *m, uint32_t slot);
