@@ -74,10 +74,8 @@ put_uidl(const struct index *x, enum foreign_cyrus form, uint32_t uid, struct bu
 		put_hex8(b, x->uidvalidity);
 		return;
 	}
-	if (form == FOREIGN_CYRUS_COURIER || form == FOREIGN_CYRUS_CYRUS) {
-		buf_put_dec(b, x->uidvalidity);
-		buf_put_str(b, form == FOREIGN_CYRUS_COURIER ? "-" : ".");
-	}
+	buf_put_dec(b, x->uidvalidity);
+	buf_put_str(b, form == FOREIGN_CYRUS_COURIER ? "-" : ".");
 	buf_put_dec(b, uid);
 }
 

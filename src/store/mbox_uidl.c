@@ -4,6 +4,7 @@
  * number: the first that no other message has and that was never used up.
  */
 #include "store/mbox_uidl.h"
+#include "base/ascii.h"
 #include "base/check.h"
 #include "os/fd.h"
 
@@ -27,8 +28,6 @@ hex_of(const struct mbox_row *r, char to[HEX_N + 1])
 	to[HEX_N] = '\0';
 }
 
-/* ---- which are taken -------------------------------------------------------------- */
-
 static int
 give(struct uidls *u, uint32_t i, struct view uidl)
 {
@@ -37,7 +36,7 @@ give(struct uidls *u, uint32_t i, struct view uidl)
 
 	CHECK(u->taken[slot] == 0);
 	CHECK(uidl.n <= IDENTITY_UIDL_MAX);
-	if (!mbox_views_equal(mbox_row_uidl(u->t, r), uidl)) {
+	if (!view_equal(mbox_row_uidl(u->t, r), uidl)) {
 		int e = mbox_text_add(&u->t->text, uidl.p, uidl.n, &r->uidl_at);
 		if (e < 0)
 			return e;
@@ -127,8 +126,8 @@ keep_known(struct uidls *u, uint32_t i)
 	}
 	hex_of(r, hex);
 	bool follows = said.n > 0
-		? mbox_views_equal(said, uidl)
-		: mbox_views_equal(uidl, (struct view){(const uint8_t *)hex, HEX_N});
+		? view_equal(said, uidl)
+		: view_equal(uidl, (struct view){(const uint8_t *)hex, HEX_N});
 	if (!follows && !mbox_is_logged(u, uidl))
 		e = mbox_log_row(u, IDENTITY_ASSIGNED, r, uidl);
 	return e < 0 ? e : give(u, i, uidl);

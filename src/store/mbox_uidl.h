@@ -39,12 +39,6 @@ mbox_digest_hash(const uint8_t *digest)
 	return n;
 }
 
-static inline bool
-mbox_views_equal(struct view a, struct view b)
-{
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
 /* The slot of taken where the UIDL stands, or would. */
 uint32_t mbox_taken_slot(const struct uidls *u, struct view uidl);
 bool mbox_is_taken(const struct uidls *u, struct view uidl);

@@ -1,6 +1,7 @@
 /*
  * What the identity log says of an mbox's messages, and what is written to it.
  */
+#include "base/ascii.h"
 #include "os/fd.h"
 #include "store/mbox_uidl.h"
 
@@ -43,8 +44,7 @@ mbox_taken_slot(const struct uidls *u, struct view uidl)
 	uint32_t at = (uint32_t)XXH3_64bits(uidl.p, uidl.n) & u->mask;
 
 	while (u->taken[at] != 0 &&
-		!mbox_views_equal(
-			mbox_row_uidl(u->t, &u->t->rows[u->taken[at] - 1]), uidl))
+		!view_equal(mbox_row_uidl(u->t, &u->t->rows[u->taken[at] - 1]), uidl))
 		at = (at + 1) & u->mask;
 	return at;
 }
@@ -85,7 +85,7 @@ used_slot(const struct uidls *u, struct view uidl)
 	uint32_t at = (uint32_t)XXH3_64bits(uidl.p, uidl.n) & u->used_mask;
 
 	while (u->used[at] != 0 &&
-		!mbox_views_equal(identity_at(u->m->log, u->used[at] - 1).uidl, uidl))
+		!view_equal(identity_at(u->m->log, u->used[at] - 1).uidl, uidl))
 		at = (at + 1) & u->used_mask;
 	return at;
 }
@@ -162,7 +162,7 @@ mbox_gives_way(struct uidls *u, uint32_t i, struct view uidl)
 	if (last < 0)
 		return false;
 	while (identity_next_uidl(u->m->log, uidl, &at, &row))
-		if (mbox_views_equal(row.key, key_of(&u->t->rows[i])) &&
+		if (view_equal(row.key, key_of(&u->t->rows[i])) &&
 			(row.source == IDENTITY_IMPORTED ||
 				(row.source == IDENTITY_ASSIGNED && at > last)))
 			return false;

@@ -706,6 +706,8 @@ def test_mbox_that_was_served_before(office, base):
         f.write(b"From eva Thu Jan  1 00:00:00 1970\n" + mail(1) + b"\n")
     last = served_mbox(office, base, path)
     assert last[:-1] == ["q0", "q1", "q2", "q3"] and last[-1] not in first
+    # What it got since stays: nothing was imported for it.
+    assert served_mbox(office, base, path) == last
 
 
 def test_lists_of_two_servers(base):
