@@ -80,7 +80,8 @@ settle(struct tls_context *c, struct view ticket_keys)
 	if (SSL_CTX_set1_sigalgs_list(c->ctx, ours) != 1 ||
 		SSL_CTX_set1_client_sigalgs_list(c->ctx, theirs) != 1)
 		return "the signature schemes are not available";
-	(void)SSL_CTX_set_app_data(c->ctx, c);
+	if (SSL_CTX_set_app_data(c->ctx, c) != 1)
+		return "no memory";
 	tls_server_listen(c->server, c->ctx);
 	return tls_tickets_settle(c->server, c->ctx, ticket_keys);
 }
