@@ -1,5 +1,6 @@
 /* The start of OpenSSL without memory: told, or made good, never a crash at the first
  * use. */
+#include "no_memory.h"
 #include "os/tls_client.h"
 #include "unit.h"
 
@@ -13,35 +14,6 @@
 #include <unistd.h>
 
 #define STEP 5 /* what matters most are some thirty that follow each other */
-
-static size_t allocations, failing;
-
-static bool
-fails(void)
-{
-	return ++allocations == failing;
-}
-
-static void *
-take(size_t n, const char *file, int line)
-{
-	(void)file, (void)line;
-	return fails() ? NULL : malloc(n);
-}
-
-static void *
-take_again(void *p, size_t n, const char *file, int line)
-{
-	(void)file, (void)line;
-	return fails() ? NULL : realloc(p, n);
-}
-
-static void
-give(void *p, const char *file, int line)
-{
-	(void)file, (void)line;
-	free(p);
-}
 
 /* What a program does next; whatever comes of it. */
 static void
@@ -68,7 +40,7 @@ begin_without(size_t n, size_t *ret_count)
 		const struct rlimit none = {0, 0};
 		(void)setrlimit(RLIMIT_CORE, &none);
 		failing = n;
-		if (CRYPTO_set_mem_functions(take, take_again, give) != 1)
+		if (!no_memory_here())
 			_exit(ODD);
 		int r = tls_client_begin();
 		if (r == 0)

@@ -1,9 +1,7 @@
-/* A server's context that is made where memory ends: refused with a reason, or it serves.
- */
+/* A server's context that is made where memory ends: refused with a reason, or used, and
+ * never a crash. */
+#include "no_memory.h"
 #include "os_tls_talk.h"
-
-#include <openssl/crypto.h>
-#include <stdlib.h>
 
 #define STEP	    2 /* each table that is made takes two at least */
 #define SCHEMES_MAX 8
@@ -11,34 +9,6 @@
 static SSL_CTX *clients;
 static struct given given;
 static uint8_t tickets[TLS_TICKET_KEY_OCTETS];
-static size_t allocations, failing;
-
-static bool
-fails(void)
-{
-	return ++allocations == failing;
-}
-
-static void *
-take(size_t n, const char *file, int line)
-{
-	(void)file, (void)line;
-	return fails() ? NULL : malloc(n);
-}
-
-static void *
-take_again(void *p, size_t n, const char *file, int line)
-{
-	(void)file, (void)line;
-	return fails() ? NULL : realloc(p, n);
-}
-
-static void
-give(void *p, const char *file, int line)
-{
-	(void)file, (void)line;
-	free(p);
-}
 
 static int
 set_up(void **state)
@@ -133,7 +103,7 @@ main(void)
 	};
 
 	/* Before anything of OpenSSL's. */
-	if (CRYPTO_set_mem_functions(take, take_again, give) != 1)
+	if (!no_memory_here())
 		return 1;
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
