@@ -248,8 +248,9 @@ def test_signed_by_the_key_process(house):
 
 # ---- tickets ------------------------------------------------------------------------------
 
-def fronts_met(office, connect, rounds=60):
-    """connect() until the kernel has given connections to two fronts at least."""
+def fronts_met(office, connect, rounds=1000):
+    """connect() until the kernel has given connections to two fronts at least. On a quiet
+    machine it gives many in a row to the one that it woke last."""
     seen = set()
     for _ in range(rounds):
         c = connect()
